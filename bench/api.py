@@ -72,9 +72,7 @@ class Spec:
     summary: str  # one line
     target: str  # "package.module:Class", imported when a job needs it
     params: type[Params] = Params
-    preset: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # defaults of this name that differ from the model's
+    preset: Mapping[str, Any] = field(default_factory=dict)  # defaults of this name that differ from the model's
     tags: tuple[str, ...] = ()
     version: str = "1"  # raise it when results change in a way that the source of the target does not show
     assets: Callable[[Any], Sequence[str]] = _no_assets  # params -> references of the assets that a job reads

@@ -20,6 +20,4 @@ def generator(*parts: str | int | None) -> np.random.Generator:
     """A numpy generator of its own for the parts; no global state is touched."""
     import numpy as np
 
-    return np.random.default_rng(
-        int.from_bytes(hashlib.sha256(canonical(list(parts)).encode()).digest()[:16], "big")
-    )
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(canonical(list(parts)).encode()).digest()[:16], "big"))

@@ -29,9 +29,7 @@ class Settings:
         device: str = "cpu",
     ) -> Settings:
         """Fill in defaults: BENCH_CACHE or the user's cache folder; HF_HUB_OFFLINE means offline."""
-        chosen = (
-            cache or os.environ.get("BENCH_CACHE") or platformdirs.user_cache_dir("distillation-bench", False)
-        )
+        chosen = cache or os.environ.get("BENCH_CACHE") or platformdirs.user_cache_dir("distillation-bench", False)
         return cls(
             cache=Path(chosen).expanduser().absolute(),
             data_dir=Path(data_dir).expanduser().absolute() if data_dir else None,
