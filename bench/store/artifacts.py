@@ -1,0 +1,71 @@
+"""The artifact store: folders addressed by what they were made from, written once, shared by all runs."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import uuid
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from bench.store.files import check_schema, explained
+from bench.store.identity import canonical, key_of
+
+
+class Artifacts:
+    """`<cache>/artifacts/<kind>/<key>/`: content and `artifact.json` (fields and file sizes).
+
+    A folder appears by one rename, so it is whole or absent; a lock a key lets one process build while
+    another waits. A folder whose files changed size since is built again.
+    """
+
+    def __init__(self, cache: Path) -> None:
+        self.root = cache / "artifacts"
+        with explained(cache):
+            self.root.mkdir(parents=True, exist_ok=True)
+        check_schema(self.root, "the cache", "delete that folder, or choose another with --cache")
+
+    def folder(self, kind: str, key: str) -> Path:
+        return self.root / kind / key[:2] / key
+
+    def get(self, kind: str, key: str) -> Path | None:
+        """The folder of an artifact, or None when it is absent or damaged."""
+        folder = self.folder(kind, key)
+        try:
+            sizes = json.loads((folder / "artifact.json").read_text(encoding="utf-8"))["sizes"]
+            whole = all((folder / name).stat().st_size == size for name, size in sizes.items())
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+        return folder if whole else None
+
+    def make(self, kind: str, fields: Mapping[str, Any], build: Callable[[Path], None], key: str | None = None) -> Path:
+        """The folder for these fields; `build(folder)` fills a new one when there is none."""
+        key = key or key_of({"kind": kind, **fields})
+        found = self.get(kind, key)
+        if found is not None:
+            return found
+        folder = self.folder(kind, key)
+        with explained(self.root):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(folder.with_suffix(".lock")):
+                found = self.get(kind, key)
+                if found is not None:
+                    return found
+                part = self.root / "parts" / uuid.uuid4().hex
+                part.mkdir(parents=True)
+                try:
+                    build(part)
+                    files = sorted(path for path in part.rglob("*") if path.is_file())
+                    sizes = {path.relative_to(part).as_posix(): path.stat().st_size for path in files}
+                    text = canonical({"fields": fields, "sizes": sizes})
+                    (part / "artifact.json").write_text(text, encoding="utf-8")
+                    if folder.exists():  # damaged
+                        shutil.rmtree(folder)
+                    os.rename(part, folder)
+                finally:
+                    shutil.rmtree(part, ignore_errors=True)
+        return folder

@@ -1,0 +1,69 @@
+"""Files that are either whole or absent: atomic writes, schema marks, and one line for a full disk."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UserError
+from bench.store.identity import SCHEMA
+
+
+@contextlib.contextmanager
+def explained(where: Path) -> Iterator[None]:
+    """Turn the operating system's refusals into one line each; what was finished before stays."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise UserError(f"no space left on the disk of {where}: free some, then run the same command") from error
+        if error.errno in {errno.EACCES, errno.EROFS, errno.EPERM}:
+            raise UserError(f"cannot write to {where}: {error.strerror}; choose another folder") from error
+        if error.errno in {errno.ENOTDIR, errno.EEXIST}:
+            raise UserError(f"{where} is in the way: a file where a folder is needed") from error
+        raise
+
+
+def write_atomic(path: Path, text: str) -> None:
+    """Write a text file so that a reader sees the old or the new content, never a part."""
+    with explained(path.parent):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
+        try:
+            with open(part, "w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(part, path)
+        finally:
+            part.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Any) -> None:
+    """`write_atomic` of a JSON value, readable."""
+    write_atomic(path, json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    """The JSON value of a file; one line when it is truncated or not JSON."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is damaged ({error}); delete it and run again") from error
+
+
+def check_schema(folder: Path, what: str, mend: str) -> None:
+    """Refuse a folder written by another schema version; mark a new one."""
+    mark = folder / "schema.json"
+    if mark.exists():
+        found = read_json(mark).get("schema")
+        if found != SCHEMA:
+            raise UserError(f"{what} {folder} was written with schema {found}, this bench uses {SCHEMA}: {mend}")
+    else:
+        write_json(mark, {"schema": SCHEMA})

@@ -1,0 +1,164 @@
+"""The result store of one output folder: append-only records, gold labels, readable copies of the sets."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import zlib
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Literal
+
+from filelock import FileLock, Timeout
+
+from bench.errors import UserError
+from bench.store.files import check_schema, explained, read_json, write_json
+from bench.store.identity import canonical
+
+if TYPE_CHECKING:
+    import numpy as np
+
+Record = dict[str, Any]
+SHOWN_ROWS = 200  # of a distilled set, copied to the output folder for reading; the whole set is in the cache
+
+
+def canonical_order(record: Record) -> tuple[Any, ...]:
+    """Sort key: task, dpc (all data last), student, method, set, run."""
+    dpc = record["dpc"]
+    names = (record[kind]["label"] for kind in ("task", "student", "method"))
+    task, student, method = names
+    return (task, dpc is None, dpc or 0, student, method, record["set"], record["run"], record["key"])
+
+
+def encode_predictions(labels: np.ndarray) -> dict[str, Any]:
+    """Predicted labels, int [n], as compressed JSON-safe text."""
+    import numpy as np
+
+    small = np.asarray(labels).astype(np.min_scalar_type(int(np.max(labels, initial=0))))
+    data = base64.b64encode(zlib.compress(small.tobytes(), 9)).decode("ascii")
+    return {"n": len(small), "dtype": small.dtype.name, "data": data}
+
+
+def decode_predictions(record: Record) -> np.ndarray:
+    """The predicted labels of a record, int64 [n]."""
+    import numpy as np
+
+    stored = record["predictions"]
+    raw = zlib.decompress(base64.b64decode(stored["data"]))
+    return np.frombuffer(raw, dtype=stored["dtype"]).astype(np.int64)
+
+
+class ResultStore:
+    """`OUT/results/records.jsonl` and what belongs to it. One writer at a time; readers need no lock.
+
+    A record is one line, appended by one write and synced, with its predictions: a replicate is there or
+    it is not. A last line without its end (a crash in the middle of a write) is dropped by the next writer.
+    """
+
+    def __init__(self, out: Path, mode: Literal["r", "w"] = "r") -> None:
+        self.out = out
+        self.folder = out / "results"
+        self.path = self.folder / "records.jsonl"
+        self._lock: FileLock | None = None
+        if mode == "w":
+            self._open_for_writing()
+        elif self.folder.exists():
+            check_schema(self.folder, "the results in", "use another output folder, or the bench that wrote it")
+
+    def _open_for_writing(self) -> None:
+        with explained(self.out):
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / "writer.lock", timeout=0)
+            try:
+                lock.acquire()
+            except Timeout:
+                raise UserError(
+                    f"another bench is writing to {self.out}: wait for it, or give this one its own --out"
+                ) from None
+            self._lock = lock
+            try:
+                check_schema(self.folder, "the results in", "use another output folder, or the bench that wrote it")
+                self._drop_torn_end()
+            except BaseException:
+                lock.release()
+                raise
+
+    def _drop_torn_end(self) -> None:
+        if not self.path.exists():
+            return
+        with open(self.path, "r+b") as file:
+            content = file.read()
+            if content and not content.endswith(b"\n"):
+                file.truncate(content.rfind(b"\n") + 1)
+
+    def close(self) -> None:
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    def __enter__(self) -> ResultStore:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def append(self, record: Record) -> None:
+        """Add one record, wholly or not at all."""
+        if self._lock is None:
+            raise RuntimeError("the store is not open for writing")
+        line = (canonical(record) + "\n").encode()
+        with explained(self.out):
+            fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
+            try:
+                before = os.fstat(fd).st_size
+                try:
+                    if os.write(fd, line) != len(line):
+                        raise OSError(28, "No space left on device")
+                    os.fsync(fd)
+                except OSError:
+                    os.ftruncate(fd, before)
+                    raise
+            finally:
+                os.close(fd)
+
+    def records(self) -> list[Record]:
+        """The last record of every key, in canonical order."""
+        latest: dict[str, Record] = {}
+        if self.path.exists():
+            content = self.path.read_bytes()
+            for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
+                try:
+                    record = json.loads(line)
+                    latest[record["key"]] = record
+                except (ValueError, KeyError, TypeError) as error:
+                    raise UserError(
+                        f"{self.path} line {number} is damaged: delete that line and run again to compute it anew"
+                    ) from error
+        return sorted(latest.values(), key=canonical_order)
+
+    def task(self, revision: str) -> dict[str, Any]:
+        """Fields, label names, metric and gold labels of a task revision."""
+        path = self.folder / "tasks" / f"{revision}.json"
+        if not path.exists():
+            raise UserError(f"{path} is missing: run the same `bench run` again to write it anew")
+        found: dict[str, Any] = read_json(path)
+        return found
+
+    def put_task(self, revision: str, description: dict[str, Any]) -> None:
+        path = self.folder / "tasks" / f"{revision}.json"
+        if not path.exists():
+            write_json(path, description)
+
+    def set(self, set_key: str) -> dict[str, Any] | None:
+        """The readable copy of a distilled set, or None."""
+        path = self.out / "sets" / f"{set_key}.json"
+        if not path.exists():
+            return None
+        found: dict[str, Any] = read_json(path)
+        return found
+
+    def put_set(self, set_key: str, description: dict[str, Any]) -> None:
+        path = self.out / "sets" / f"{set_key}.json"
+        if not path.exists():
+            write_json(path, description)

@@ -1,0 +1,112 @@
+"""Distilled sets on disk: `examples.jsonl`, `set.json`, and `arrays.safetensors` when there are arrays."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.api import DistilledSet, Embeddings
+from bench.errors import UserError
+from bench.store.files import read_json
+from bench.store.identity import canonical
+
+
+def save_set(folder: Path, distilled: DistilledSet) -> None:
+    """Write a set into an empty folder."""
+    arrays: dict[str, Any] = {}
+    if distilled.soft_labels is not None:
+        arrays["soft_labels"] = distilled.soft_labels
+    if distilled.embeddings is not None:
+        embeddings = distilled.embeddings
+        arrays |= {
+            name: getattr(embeddings, name) for name in ("inputs_embeds", "attention_mask", "label_distribution")
+        }
+        if embeddings.step_sizes is not None:
+            arrays["step_sizes"] = embeddings.step_sizes
+    if arrays:
+        from safetensors.numpy import save_file
+
+        save_file(arrays, folder / "arrays.safetensors")
+    with open(folder / "examples.jsonl", "w", encoding="utf-8") as file:
+        for row in example_rows(distilled):
+            file.write(canonical(row) + "\n")
+    head = {
+        "fields": list(distilled.texts) if distilled.texts is not None else None,
+        "encoder": distilled.embeddings.encoder if distilled.embeddings is not None else None,
+        "diagnostics": dict(distilled.diagnostics),
+    }
+    (folder / "set.json").write_text(json.dumps(head, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+
+
+def example_rows(distilled: DistilledSet) -> list[dict[str, Any]]:
+    """One JSON object an example: the text fields, `label`, and `row` when it was copied from a train row."""
+    rows: list[dict[str, Any]] = [{"label": int(label)} for label in distilled.labels]
+    for name, texts in (distilled.texts or {}).items():
+        for row, text in zip(rows, texts, strict=True):
+            row[name] = text
+    if distilled.rows is not None:
+        for row, index in zip(rows, distilled.rows, strict=True):
+            row["row"] = int(index)
+    return rows
+
+
+def load_set(folder: Path) -> DistilledSet:
+    """Read back what `save_set` wrote."""
+    import numpy as np
+
+    head = read_json(folder / "set.json")
+    with open(folder / "examples.jsonl", encoding="utf-8") as file:
+        rows = [json.loads(line) for line in file]
+    arrays: Mapping[str, Any] = {}
+    if (folder / "arrays.safetensors").exists():
+        from safetensors.numpy import load_file
+
+        arrays = load_file(folder / "arrays.safetensors")
+    embeddings = None
+    if head["encoder"] is not None:
+        names = ("inputs_embeds", "attention_mask", "label_distribution")
+        parts = {name: arrays[name] for name in names}
+        embeddings = Embeddings(**parts, encoder=head["encoder"], step_sizes=arrays.get("step_sizes"))
+    fields = head["fields"]
+    copied = bool(rows) and "row" in rows[0]
+    return DistilledSet(
+        labels=np.array([row["label"] for row in rows], dtype=np.int64),
+        texts={name: [row[name] for row in rows] for name in fields} if fields is not None else None,
+        soft_labels=arrays.get("soft_labels"),
+        embeddings=embeddings,
+        rows=np.array([row["row"] for row in rows], dtype=np.int64) if copied else None,
+        diagnostics=head["diagnostics"],
+    )
+
+
+def check_set(distilled: DistilledSet, fields: tuple[str, ...], n_classes: int, who: str) -> None:
+    """Refuse a set that no student could train on; `who` made it."""
+    import numpy as np
+
+    n = len(distilled)
+    if n == 0:
+        raise UserError(f"{who} returned no example")
+    labels = np.asarray(distilled.labels)
+    if labels.dtype != np.int64 or labels.ndim != 1:
+        raise UserError(f"{who} returned labels of type {labels.dtype} and shape {labels.shape}; int64 [N] is needed")
+    if labels.min() < 0 or labels.max() >= n_classes:
+        raise UserError(
+            f"{who} returned label {labels.min() if labels.min() < 0 else labels.max()}: not in 0..{n_classes - 1}"
+        )
+    if distilled.texts is None and distilled.embeddings is None:
+        raise UserError(f"{who} returned a set with neither texts nor embeddings")
+    if distilled.texts is not None:
+        if set(distilled.texts) != set(fields):
+            raise UserError(f"{who} returned the fields {sorted(distilled.texts)}; the task has {sorted(fields)}")
+        for name, texts in distilled.texts.items():
+            if len(texts) != n:
+                raise UserError(f"{who} returned {len(texts)} texts in '{name}' for {n} labels")
+            empty = next((i for i, text in enumerate(texts) if not isinstance(text, str) or not text.strip()), None)
+            if empty is not None:
+                raise UserError(f"{who} returned an empty text: field '{name}', example {empty}")
+    if distilled.soft_labels is not None and distilled.soft_labels.shape != (n, n_classes):
+        raise UserError(
+            f"{who} returned soft labels of shape {distilled.soft_labels.shape}; ({n}, {n_classes}) is needed"
+        )
