@@ -258,6 +258,10 @@ class Context(Protocol):
         """The folder (or file) of an asset: a registered name, `hub:org/name[@revision]`, or a local path."""
         ...
 
+    def asset_identity(self, ref: str) -> dict[str, Any]:
+        """What identifies the asset's content: for the `fields` of an artifact made from it."""
+        ...
+
     def features(self, split: str, encoder: str, pooling: str = "cls", max_length: int = 512) -> np.ndarray:
         """Frozen-encoder features of a split, float32 [N, d], memory-mapped and shared by all jobs.
 

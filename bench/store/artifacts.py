@@ -51,13 +51,14 @@ class Artifacts:
         folder = self.folder(kind, key)
         with explained(self.root):
             folder.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(folder.with_suffix(".lock")):
-                found = self.get(kind, key)
-                if found is not None:
-                    return found
-                part = self.root / "parts" / uuid.uuid4().hex
-                part.mkdir(parents=True)
-                try:
+        with FileLock(folder.with_suffix(".lock")):
+            found = self.get(kind, key)
+            if found is not None:
+                return found
+            part = self.root / "parts" / uuid.uuid4().hex
+            try:
+                with explained(self.root, "full"):
+                    part.mkdir(parents=True)
                     build(part)
                     files = sorted(path for path in part.rglob("*") if path.is_file())
                     sizes = {path.relative_to(part).as_posix(): path.stat().st_size for path in files}
@@ -66,6 +67,6 @@ class Artifacts:
                     if folder.exists():  # damaged
                         shutil.rmtree(folder)
                     os.rename(part, folder)
-                finally:
-                    shutil.rmtree(part, ignore_errors=True)
+            finally:
+                shutil.rmtree(part, ignore_errors=True)
         return folder

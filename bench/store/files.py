@@ -9,20 +9,25 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from bench.errors import UserError
 from bench.store.identity import SCHEMA
 
 
 @contextlib.contextmanager
-def explained(where: Path) -> Iterator[None]:
-    """Turn the operating system's refusals into one line each; what was finished before stays."""
+def explained(where: Path, which: Literal["all", "full"] = "all") -> Iterator[None]:
+    """Turn the operating system's refusals into one line each; what was finished before stays.
+
+    "full" explains a full disk only, for blocks that run code whose other errors are its own.
+    """
     try:
         yield
     except OSError as error:
         if error.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise UserError(f"no space left on the disk of {where}: free some, then run the same command") from error
+        if which == "full":
+            raise
         if error.errno in {errno.EACCES, errno.EROFS, errno.EPERM}:
             raise UserError(f"cannot write to {where}: {error.strerror}; choose another folder") from error
         if error.errno in {errno.ENOTDIR, errno.EEXIST}:
