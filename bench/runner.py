@@ -1,0 +1,282 @@
+"""Executes a plan: tasks are checked, sets distilled, students trained; every replicate becomes a record."""
+
+from __future__ import annotations
+
+import platform
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any, Protocol
+
+from bench.errors import UserError
+from bench.executors.base import Executor, Finished, Outcome, Progressed
+from bench.plan import Cell, Plan, RunJob, SetJob, TaskPart
+from bench.store.results import Record, ResultStore
+
+RECORDED_VERSIONS = ("distillation-bench", "torch", "transformers", "scikit-learn", "numpy")
+
+
+class Report(Protocol):
+    """Where progress goes."""
+
+    def start(self, total: int, finished: int) -> None: ...
+    def step(self, line: str) -> None: ...
+    def inside(self, slot: int, line: str) -> None: ...
+    def warn(self, line: str) -> None: ...
+
+
+@dataclass
+class Summary:
+    """How a run ended: replicates by status, and the first reason of each failing cell."""
+
+    statuses: Counter[str] = field(default_factory=Counter)
+    failures: dict[str, str] = field(default_factory=dict)
+    tracebacks: dict[str, str] = field(default_factory=dict)
+    usage: bool = False  # a failure was a user's mistake
+
+
+@dataclass
+class _State:
+    """What is left to do: sets before the runs that need them, both in order."""
+
+    sets: dict[str, SetJob]
+    waiting: dict[str, list[RunJob]]  # set key -> runs that need it
+    ready: list[RunJob]
+
+
+class Runner:
+    """One run of a plan. The parent process writes all records; workers only compute."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        store: ResultStore,
+        executor: Executor,
+        report: Report,
+        *,
+        device: str = "cpu",
+        timeout: float | None = None,
+        on_record: Callable[[], None] | None = None,
+    ) -> None:
+        self.plan = plan
+        self.store = store
+        self.executor = executor
+        self.report = report
+        self.timeout = timeout
+        self.on_record = on_record
+        self.summary = Summary()
+        self.environment = environment(device)
+        self._cells = {run.key: cell for cell in plan.cells for run in cell.runs}
+        self._last: dict[int, tuple[Any, ...]] = {}  # slot -> what its worker has loaded
+        self._busy: dict[int, SetJob | RunJob | TaskPart] = {}
+        self._seconds: dict[str, float] = {}  # set key -> seconds it took to make
+
+    def run(self) -> Summary:
+        """Compute what is missing. Ctrl-C leaves all finished records in the store."""
+        runs = self.plan.missing_runs()
+        try:
+            if runs:
+                broken = self._check_tasks({run.task.revision: run.task for run in runs})
+                self._compute(runs, broken)
+        finally:
+            self.executor.close()
+        return self.summary
+
+    def _check_tasks(self, tasks: Mapping[str, TaskPart]) -> dict[str, Outcome]:
+        """Load every task once before anything is computed; a user's mistake stops here."""
+        todo = list(tasks.values())
+        broken: dict[str, Outcome] = {}
+        while todo or self._busy:
+            for slot in self._free():
+                if todo:
+                    self._start(slot, todo.pop(0))
+            for event in self.executor.wait(1.0):
+                if isinstance(event, Progressed):
+                    self._inside(event)
+                    continue
+                part, outcome = self._take(event)
+                assert isinstance(part, TaskPart)
+                if outcome.status == "usage":
+                    raise UserError(str(outcome.reason))
+                if outcome.status != "ok":
+                    broken[part.revision] = outcome
+                    continue
+                self._check_dpc(part, outcome.value)
+                self.store.put_task(part.revision, outcome.value)
+        return broken
+
+    def _check_dpc(self, part: TaskPart, description: Mapping[str, Any]) -> None:
+        counts = description["class_counts"]
+        smallest = min(range(len(counts)), key=counts.__getitem__)
+        for job in self.plan.sets.values():
+            coreset = job.method is not None and "coreset" in job.method.spec.tags
+            if job.task.revision == part.revision and coreset and job.dpc is not None and job.dpc > counts[smallest]:
+                raise UserError(
+                    f"dpc {job.dpc} is too large for task '{part.choice.label}': class "
+                    f"'{description['label_names'][smallest]}' has {counts[smallest]} train rows"
+                )
+
+    def _compute(self, runs: list[RunJob], broken: Mapping[str, Outcome]) -> None:
+        self.report.start(sum(len(cell.runs) for cell in self.plan.cells), len(self.plan.done))
+        state = _State({}, {}, [])
+        needed = {job.key: job for job in self.plan.needed_sets(runs) if job.task.revision not in broken}
+        for run in runs:
+            if run.task.revision in broken:
+                self._record(run, broken[run.task.revision], "loading the task: ")
+            elif run.set_key in needed:
+                state.waiting.setdefault(run.set_key, []).append(run)
+            else:
+                state.ready.append(run)
+        state.sets = needed
+        for key in {run.set_key for run in state.ready}:
+            if self.store.set(key) is None:  # cached by another output folder: read it to keep a readable copy
+                state.sets[key] = self.plan.sets[key]
+                waiting = [run for run in state.ready if run.set_key == key]
+                state.waiting[key] = waiting
+                state.ready = [run for run in state.ready if run.set_key != key]
+        while state.sets or state.ready or self._busy:
+            self._fill(state)
+            for event in self.executor.wait(1.0):
+                if isinstance(event, Progressed):
+                    self._inside(event)
+                else:
+                    self._finish(state, event)
+
+    def _fill(self, state: _State) -> None:
+        for slot in self._free():
+            job = self._pick(slot, list(state.sets.values())) or self._pick(slot, state.ready)
+            if isinstance(job, SetJob):
+                del state.sets[job.key]
+            elif isinstance(job, RunJob):
+                state.ready.remove(job)
+            else:
+                return
+            self._start(slot, job)
+
+    def _pick(self, slot: int, jobs: list[Any]) -> Any:
+        """The next job: what this worker has loaded, else a task that no other worker is on, else the first."""
+        if not jobs:
+            return None
+        mine = self._last.get(slot)
+        others = {self._place(job)[0] for number, job in self._busy.items() if number != slot}
+        for wanted in (
+            lambda job: self._place(job) == mine,
+            lambda job: mine is not None and self._place(job)[0] == mine[0],
+            lambda job: self._place(job)[0] not in others,
+        ):
+            found = next((job for job in jobs if wanted(job)), None)
+            if found is not None:
+                return found
+        return jobs[0]
+
+    @staticmethod
+    def _place(job: SetJob | RunJob | TaskPart) -> tuple[Any, ...]:
+        if isinstance(job, TaskPart):
+            return (job.revision, None)
+        return (job.task.revision, job.student.label if isinstance(job, RunJob) else None)
+
+    def _finish(self, state: _State, event: Finished) -> None:
+        job, outcome = self._take(event)
+        if isinstance(job, SetJob):
+            runs = state.waiting.pop(job.key, [])
+            if outcome.status == "ok":
+                self.store.put_set(job.key, outcome.value)
+                self._seconds[job.key] = outcome.value["seconds"]
+                state.ready += runs
+                state.ready.sort(key=lambda run: (run.index, run.run))
+                return
+            for run in runs:
+                self._record(run, outcome, "distilling: ")
+        elif isinstance(job, RunJob):
+            self._record(job, outcome)
+
+    def _record(self, run: RunJob, outcome: Outcome, stage: str = "") -> None:
+        cell = self._cells[run.key]
+        record = self._make_record(cell, run, outcome, stage)
+        self.store.append(record)
+        status = record["status"]
+        self.summary.statuses[status] += 1
+        name = cell_name(cell)
+        result = f"{100 * record['score']:.1f}" if status == "ok" else f"{status}: {record['reason']}"
+        if status not in {"ok", "not_applicable"} and name not in self.summary.failures:
+            self.summary.failures[name] = f"{status}: {record['reason']}"
+            self.summary.usage |= outcome.status == "usage"
+            if outcome.traceback:
+                self.summary.tracebacks[name] = outcome.traceback
+        self.report.step(f"{name} set {run.index} run {run.run}: {result} ({outcome.seconds:.1f} s)")
+        if self.on_record is not None:
+            self.on_record()
+
+    def _make_record(self, cell: Cell, run: RunJob, outcome: Outcome, stage: str) -> Record:
+        value = outcome.value if outcome.status == "ok" else {}
+        set_job = self.plan.sets[run.set_key]
+        task = run.task.choice
+        return {
+            "schema": 1,
+            "key": run.key,
+            "status": "failed" if outcome.status == "usage" else outcome.status,
+            "reason": f"{stage}{outcome.reason}" if outcome.status != "ok" else None,
+            "suite": self.plan.suite,
+            "task": {
+                "name": task.spec.name,
+                "label": task.label,
+                "params": task.params.model_dump(mode="json"),
+                "revision": run.task.revision,
+            },
+            "method": {"name": cell.method_name, "label": cell.method_label, "params": cell.method_params},
+            "student": {
+                "name": run.student.spec.name,
+                "label": run.student.label,
+                "params": run.student.params.model_dump(mode="json"),
+            },
+            "dpc": run.dpc,
+            "set": run.index,
+            "run": run.run,
+            "seed": {"base": self.plan.seed, "set": set_job.seed, "run": run.seed},
+            "set_key": run.set_key,
+            "metric": value.get("metric"),
+            "score": value.get("score"),
+            "metrics": value.get("metrics", {}),
+            "n_train": value.get("n_train"),
+            "predictions": value.get("predictions"),
+            "time": {
+                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+                "distil_s": self._seconds.get(run.set_key, 0.0),
+                "student_s": round(outcome.seconds, 3),
+            },
+            "environment": self.environment,
+        }
+
+    def _free(self) -> list[int]:
+        return [slot for slot in self.executor.slots if slot not in self._busy]
+
+    def _start(self, slot: int, job: SetJob | RunJob | TaskPart) -> None:
+        self._busy[slot] = job
+        self._last[slot] = self._place(job)
+        self.executor.start(slot, job, self.timeout)
+
+    def _take(self, event: Finished) -> tuple[SetJob | RunJob | TaskPart, Outcome]:
+        self.report.inside(event.slot, "")
+        return self._busy.pop(event.slot), event.outcome
+
+    def _inside(self, event: Progressed) -> None:
+        self.report.inside(event.slot, f"{event.what} {event.done}/{event.total}")
+
+
+def cell_name(cell: Cell) -> str:
+    """`bbc dpc 5 kcenters minilm`, as in progress lines and errors."""
+    dpc = f"dpc {cell.dpc}" if cell.dpc is not None else "all data"
+    return f"{cell.task.choice.label} {dpc} {cell.method_label} {cell.student.label}"
+
+
+def environment(device: str) -> dict[str, str]:
+    """What may matter for a figure beyond its identity: versions and platform."""
+    found = {"python": platform.python_version(), "platform": platform.platform(), "device": device}
+    for name in RECORDED_VERSIONS:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            found[name] = "unknown"
+    return found

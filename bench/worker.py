@@ -1,0 +1,204 @@
+"""What one worker process does with a job; it keeps loaded tasks and one student for the jobs to come."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from bench import metrics, plugins
+from bench.api import NotApplicable, Queries, Student, TaskData, TrainData
+from bench.context import JobContext
+from bench.data.assets import Assets
+from bench.errors import PluginError, UserError
+from bench.executors.base import Job, Outcome
+from bench.plan import RunJob, SetJob, TaskPart
+from bench.settings import Settings
+from bench.store.artifacts import Artifacts
+from bench.store.results import SHOWN_ROWS, encode_predictions
+from bench.store.sets import check_set, example_rows, load_set, save_set
+
+if TYPE_CHECKING:
+    from bench.plugins import Registry
+
+KEPT_TASKS = 4  # loaded tasks a worker holds; GLUE's are some hundred MB each
+
+
+class Worker:
+    """Runs jobs one after another. `on_progress(done, total, what)` reports from inside a job."""
+
+    def __init__(self, settings: Settings, on_progress: Callable[[int, int, str], None] | None = None) -> None:
+        self.registry: Registry = plugins.load(settings)
+        self.assets = Assets(self.registry.assets, settings)
+        self.artifacts = Artifacts(settings.cache)
+        self.device = settings.device
+        self.on_progress = on_progress
+        self._tasks: dict[str, TaskData] = {}
+        self._student: tuple[Any, Student] | None = None
+        _one_thread()
+
+    def run(self, job: Job) -> Outcome:
+        """Do a job; every way in which it can end is an outcome."""
+        started = time.monotonic()
+        status: Any = "ok"
+        reason = trace = value = None
+        try:
+            if isinstance(job, TaskPart):
+                value = self._describe(job)
+            elif isinstance(job, SetJob):
+                value = self._distil(job)
+            else:
+                value = self._score(job)
+        except NotApplicable as error:
+            status, reason = "not_applicable", str(error)
+        except (UserError, PluginError) as error:
+            status, reason = "usage", str(error)
+        except Exception as error:
+            status = "oom" if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" else "failed"
+            reason, trace = _one_line(error), traceback.format_exc()
+        return Outcome(status, reason, trace, value, time.monotonic() - started)
+
+    def _context(self, data: TaskData | TrainData | Queries | None, task: TaskPart, seed: int) -> JobContext:
+        return JobContext(
+            self.assets,
+            self.artifacts,
+            seed=seed,
+            device=self.device,
+            data=data,
+            task_identity=task.identity,
+            on_progress=self.on_progress,
+        )
+
+    def _load(self, part: TaskPart) -> TaskData:
+        if part.revision not in self._tasks:
+            task = self.registry.build(part.choice.spec, part.choice.params)
+            data = task.load(self._context(None, part, 0))
+            check_task(data, part.choice.label)
+            while len(self._tasks) >= KEPT_TASKS:
+                self._tasks.pop(next(iter(self._tasks)))
+            self._tasks[part.revision] = data
+        return self._tasks[part.revision]
+
+    def _describe(self, part: TaskPart) -> dict[str, Any]:
+        """What the result store keeps of a task, and the size of its smallest class."""
+        data = self._load(part)
+        counts = [int((data.train.labels == label).sum()) for label in range(data.info.n_classes)]
+        return {
+            "label": part.choice.label,
+            "fields": list(data.info.fields),
+            "label_names": list(data.info.label_names),
+            "metric": data.info.metric,
+            "test_labels": [int(label) for label in data.test.labels],
+            "n_train": len(data.train),
+            "n_validation": len(data.validation),
+            "n_test": len(data.test),
+            "class_counts": counts,
+        }
+
+    def _distil(self, job: SetJob) -> dict[str, Any]:
+        """Make a set, or find it in the cache; returns its readable description."""
+        folder = self.artifacts.get("set", job.key)
+        seconds = 0.0
+        if folder is None:
+            if job.method is None:
+                raise UserError(f"the imported set {job.key[:12]} is no longer in the cache: run `bench score` again")
+            data = self._load(job.task).train_data()
+            method = self.registry.build(job.method.spec, job.method.params)
+            started = time.monotonic()
+            distilled = method.distill(data, job.dpc, self._context(data, job.task, job.seed))
+            seconds = time.monotonic() - started
+            check_set(distilled, data.info.fields, data.info.n_classes, f"the method '{job.method_label}'")
+            folder = self.artifacts.make("set", job.fields, lambda part: save_set(part, distilled), key=job.key)
+        distilled = load_set(folder)
+        return {
+            "task": job.task.choice.label,
+            "method": job.method_label,
+            "dpc": job.dpc,
+            "set": job.index,
+            "seed": job.seed,
+            "n": len(distilled),
+            "fields": list(distilled.texts) if distilled.texts is not None else [],
+            "rows": example_rows(distilled)[:SHOWN_ROWS],
+            "diagnostics": dict(distilled.diagnostics),
+            "seconds": round(seconds, 3),
+        }
+
+    def _score(self, job: RunJob) -> dict[str, Any]:
+        """Train the student on the set; metrics, predictions and the size of the set."""
+        data = self._load(job.task)
+        folder = self.artifacts.get("set", job.set_key)
+        if folder is None:
+            raise UserError(f"the set {job.set_key[:12]} vanished from the cache: run the same command again")
+        distilled = load_set(folder)
+        student = self._student_for(job)
+        refusal = student.refuses(distilled)
+        if refusal:
+            raise NotApplicable(refusal)
+        queries = data.queries()
+        labels = student.predict(distilled, queries, self._context(queries, job.task, job.seed))
+        check_predictions(labels, len(queries), data.info.n_classes, job.student.label)
+        scores = metrics.score(data.info.metric, data.test.labels, labels)
+        return {
+            "metric": data.info.metric,
+            "score": scores[data.info.metric],
+            "metrics": scores,
+            "n_train": len(distilled),
+            "predictions": encode_predictions(labels),
+        }
+
+    def _student_for(self, job: RunJob) -> Student:
+        wanted = (job.student.spec.name, job.student.params)
+        if self._student is None or self._student[0] != wanted:
+            self._student = None  # frees the old weights before the new ones load
+            self._student = (wanted, self.registry.build(job.student.spec, job.student.params))
+        return self._student[1]
+
+
+def _one_thread() -> None:
+    import torch
+
+    torch.set_num_threads(1)
+
+
+def _one_line(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__
+
+
+def check_task(data: TaskData, label: str) -> None:
+    """Refuse a task that no result could be trusted on: empty splits or texts, labels out of range, missing classes."""
+    for name, split in (("train", data.train), ("validation", data.validation), ("test", data.test)):
+        n = len(split)
+        if n == 0:
+            raise UserError(f"task '{label}': the {name} split has no row")
+        if set(split.texts) != set(data.info.fields):
+            raise UserError(
+                f"task '{label}': the {name} split has the fields {sorted(split.texts)}, not {data.info.fields}"
+            )
+        low, high = int(split.labels.min()), int(split.labels.max())
+        if low < 0 or high >= data.info.n_classes:
+            raise UserError(
+                f"task '{label}': label {low if low < 0 else high} in {name}, not in 0..{data.info.n_classes - 1}"
+            )
+        for field, texts in split.texts.items():
+            if len(texts) != n:
+                raise UserError(f"task '{label}': {len(texts)} texts in '{field}' of {name} for {n} labels")
+            empty = next((i for i, text in enumerate(texts) if not isinstance(text, str) or not text.strip()), None)
+            if empty is not None:
+                raise UserError(f"task '{label}': empty text in '{field}' of {name}, row {empty}")
+    present = set(data.train.labels.tolist())
+    for index, name in enumerate(data.info.label_names):
+        if index not in present:
+            raise UserError(f"task '{label}': class '{name}' has no train row")
+
+
+def check_predictions(labels: Any, n: int, n_classes: int, student: str) -> None:
+    """A student that answers in the wrong shape or range is broken: not a user's mistake."""
+    import numpy as np
+
+    found = np.asarray(labels)
+    if found.shape != (n,) or found.dtype.kind not in "iu":
+        raise TypeError(f"student '{student}' returned {found.dtype} {found.shape}; int [{n}] is needed")
+    if found.min() < 0 or found.max() >= n_classes:
+        raise ValueError(f"student '{student}' predicted a label outside 0..{n_classes - 1}")
