@@ -5,9 +5,66 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.api import MethodSpec, hookimpl
+from methods.params import FeatureParams, HerdingParams, KCenterGreedyParams
+
+
+def _encoder(params: FeatureParams) -> Sequence[str]:
+    return (params.encoder,)
 
 
 @hookimpl
 def bench_methods() -> Sequence[MethodSpec]:
     """The methods of this package."""
-    return []
+    return [
+        MethodSpec(
+            name="random",
+            summary="Random train rows of each class, without replacement.",
+            target="methods.random_:Random",
+            tags=("coreset", "text"),
+            notes="The baseline of Maekawa et al. 2024 (DiLM), section 4. One generator a class, derived from the "
+            "set's seed; no global generator is touched.",
+        ),
+        MethodSpec(
+            name="kcenters",
+            summary="k-means on frozen features of each class, then the row nearest to each cluster's mean.",
+            target="methods.kcenters:KCenters",
+            params=FeatureParams,
+            assets=_encoder,
+            tags=("coreset", "text", "features"),
+            notes="The 'K-centers' of Maekawa et al. 2024 (DiLM): scikit-learn KMeans with k-means++, one "
+            "initialisation, 300 iterations. It is not the k-center problem; that is `kcenter-greedy`. A class with "
+            "fewer distinct points than dpc gets its remaining rows by farthest-first traversal, counted in the "
+            "diagnostic `filled`. An encoder that is also the student's favours this method: say so.",
+        ),
+        MethodSpec(
+            name="kcenter-greedy",
+            summary="Farthest-first traversal of frozen features (Sener and Savarese): covers the class.",
+            target="methods.kcenter_greedy:KCenterGreedy",
+            params=KCenterGreedyParams,
+            assets=_encoder,
+            tags=("coreset", "text", "features"),
+            notes="Sener and Savarese 2018, 'Active learning for convolutional neural networks: a core-set approach', "
+            "algorithm 1 without the mixed-integer refinement: a 2-approximation of the smallest covering radius, so "
+            "it also picks outliers. start=mean makes every set the same.",
+        ),
+        MethodSpec(
+            name="herding",
+            summary="Greedy rows whose mean follows the class mean of frozen features.",
+            target="methods.herding:Herding",
+            params=HerdingParams,
+            assets=_encoder,
+            deterministic=True,
+            tags=("coreset", "text", "features"),
+            notes="variant=mean: Rebuffi et al. 2017 (iCaRL), algorithm 4. variant=welling: Welling 2009, 'Herding "
+            "dynamical weights to learn', from w = mu; the published sequence may visit a row again, here the maximum "
+            "is taken over the rows not yet selected. Deterministic: one set, all runs train on it.",
+        ),
+        MethodSpec(
+            name="full",
+            summary="All train rows: the upper bound.",
+            target="methods.full:Full",
+            deterministic=True,
+            uses_dpc=False,
+            tags=("bound", "text"),
+        ),
+    ]

@@ -1,0 +1,184 @@
+"""Hugging Face encoders from local folders: safetensors only, no remote code, float32, evaluation mode."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections import OrderedDict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+MEMO_SIZE = 2  # encoders kept loaded in a process; BERT-large alone is 1.3 GB
+
+_memo: OrderedDict[tuple[str, str], Encoder] = OrderedDict()
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """A loaded encoder. `max_length`: the most tokens its position table allows, or None without one."""
+
+    folder: Path
+    model: Any  # transformers.PreTrainedModel without a task head
+    tokenizer: Any  # transformers.PreTrainedTokenizerBase
+    device: str
+    max_length: int | None
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """N tokenised texts of different lengths, not padded.
+
+    `columns`: model input name -> N lists of ids ("input_ids", and "token_type_ids" where the model has them).
+    `padding`: model input name -> the value for padding.
+    """
+
+    columns: Mapping[str, Sequence[Sequence[int]]]
+    padding: Mapping[str, int]
+
+    def __len__(self) -> int:
+        return len(self.columns["input_ids"])
+
+    def lengths(self) -> np.ndarray:
+        """Number of tokens of every text, int64 [N]."""
+        return np.fromiter(map(len, self.columns["input_ids"]), dtype=np.int64, count=len(self))
+
+    def batch(self, rows: Sequence[int] | np.ndarray, device: str = "cpu") -> dict[str, torch.Tensor]:
+        """The model inputs of some rows, right-padded to the longest of them, int64 [B, L], with "attention_mask"."""
+        import torch
+
+        longest = max(len(self.columns["input_ids"][row]) for row in rows)
+        inputs = {name: np.full((len(rows), longest), self.padding[name]) for name in self.columns}
+        mask = np.zeros((len(rows), longest), dtype=np.int64)
+        for place, row in enumerate(rows):
+            for name, column in self.columns.items():
+                inputs[name][place, : len(column[row])] = column[row]
+            mask[place, : len(self.columns["input_ids"][row])] = 1
+        return {
+            name: torch.from_numpy(values).to(device) for name, values in {**inputs, "attention_mask": mask}.items()
+        }
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Silence transformers' progress bars, load reports and warnings inside; restore its settings after."""
+    from huggingface_hub.utils import are_progress_bars_disabled, disable_progress_bars
+    from transformers.utils import logging as hf_logging
+
+    level, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+    hub_bars_off = are_progress_bars_disabled()
+    hf_logging.set_verbosity(logging.CRITICAL)
+    hf_logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        hf_logging.set_verbosity(level)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # the hub warns when its environment variable keeps bars off
+            if bars:
+                hf_logging.enable_progress_bar()
+            if hub_bars_off:
+                disable_progress_bars()
+
+
+def load_tokenizer(folder: Path) -> Any:
+    """The tokenizer of a local folder. Raises UserError when there is none or it is damaged."""
+    from transformers import AutoTokenizer
+
+    try:
+        with quiet():
+            return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
+    except Exception as error:  # damaged files raise anything, down to the bare Exception of `tokenizers`
+        raise UserError(f"no usable tokenizer in {folder}: {_first_line(error)}") from error
+
+
+def load_model(folder: Path, device: str = "cpu", **options: Any) -> Any:
+    """A new AutoModel in float32 and evaluation mode; `options` go to `from_pretrained`.
+
+    Raises UserError when the folder lacks config.json or safetensors weights, or they are damaged. Pickled
+    weights (pytorch_model.bin) and code from the folder are never loaded.
+    """
+    import torch
+    from transformers import AutoModel
+
+    if not (folder / "config.json").is_file():
+        raise UserError(f"no encoder in {folder}: config.json is missing")
+    if not any(folder.glob("*.safetensors")):
+        raise UserError(f"no safetensors weights in {folder} (pickled weights are not read)")
+    try:
+        with quiet():
+            model = AutoModel.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                use_safetensors=True,
+                trust_remote_code=False,
+                local_files_only=True,
+                **options,
+            )
+    except Exception as error:  # damaged files raise OSError, ValueError, SafetensorError, KeyError, ...
+        raise UserError(f"no usable encoder in {folder}: {_first_line(error)}") from error
+    return model.to(device).eval()
+
+
+def load_encoder(folder: Path, device: str = "cpu") -> Encoder:
+    """A new, unshared encoder with its tokenizer from a local folder."""
+    model = load_model(folder, device)
+    return Encoder(folder, model, load_tokenizer(folder), device, max_positions(model))
+
+
+def shared_encoder(folder: Path, device: str = "cpu") -> Encoder:
+    """The encoder of this process for `folder`, loaded once; nobody may train or change it."""
+    key = (str(folder.resolve()), device)
+    if key not in _memo:
+        while len(_memo) >= MEMO_SIZE:
+            _memo.popitem(last=False)
+        _memo[key] = load_encoder(folder, device)
+    _memo.move_to_end(key)
+    return _memo[key]
+
+
+def max_positions(model: Any) -> int | None:
+    """The most tokens that a model can read, or None when positions are relative (XLNet).
+
+    RoBERTa numbers positions from padding_idx + 1, so its table of 514 rows serves 512 tokens.
+    """
+    table = getattr(getattr(model, "embeddings", None), "position_embeddings", None)
+    if table is not None and hasattr(table, "num_embeddings"):
+        return int(table.num_embeddings) - (0 if table.padding_idx is None else table.padding_idx + 1)
+    limit = getattr(model.config, "max_position_embeddings", None)
+    return int(limit) if limit and limit > 0 else None
+
+
+def tokenize(
+    tokenizer: Any, texts: Mapping[str, Sequence[str]], fields: Sequence[str], max_length: int | None
+) -> Tokens:
+    """Tokenise N texts, or N pairs of texts as pairs, each with its special tokens in at most `max_length` tokens.
+
+    A pair that is too long loses tokens from the end of the longer text. `max_length` None: no limit.
+    """
+    if not 1 <= len(fields) <= 2:
+        raise UserError(f"an encoder reads one or two text fields, not {len(fields)}: {', '.join(fields)}")
+    columns = [list(texts[name]) for name in fields]
+    options = {"truncation": "longest_first", "max_length": max_length} if max_length else {"truncation": False}
+    if columns[0]:
+        with quiet():  # texts longer than model_max_length are cut on purpose, so its warning says nothing
+            encoded = tokenizer(*columns, padding=False, return_attention_mask=False, **options)
+    else:
+        encoded = {"input_ids": []}
+    pad = tokenizer.pad_token_id
+    padding = {"input_ids": 0 if pad is None else pad, "token_type_ids": tokenizer.pad_token_type_id}
+    kept = {name: encoded[name] for name in padding if name in encoded}
+    return Tokens(kept, {name: padding[name] for name in kept})
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0][:200] or type(error).__name__

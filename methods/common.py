@@ -1,0 +1,47 @@
+"""What the built-in methods share: the rows of each class, checked against dpc."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from bench.api import TrainData, UserError
+from methods.selection import distance_to_nearest
+
+
+@dataclass(frozen=True)
+class Pool:
+    """The train rows of one class, ascending, and how many of them to select."""
+
+    label: int
+    name: str
+    rows: np.ndarray
+    dpc: int
+
+
+def class_pools(data: TrainData, dpc: int | None) -> list[Pool]:
+    """One pool a class. Raises UserError when a class has fewer rows than `dpc`."""
+    if dpc is None or dpc < 1:
+        raise UserError(f"dpc must be 1 or more, not {dpc}")
+    pools = [Pool(label, name, data.class_rows(label), dpc) for label, name in enumerate(data.info.label_names)]
+    for pool in pools:
+        if len(pool.rows) < dpc:
+            raise UserError(
+                f"class '{pool.name}' of task '{data.info.label}' has {len(pool.rows)} train rows, "
+                f"fewer than dpc {dpc}; ask for a smaller --dpc"
+            )
+    return pools
+
+
+def class_features(features: np.ndarray, pool: Pool) -> np.ndarray:
+    """The features of one class in memory, float32 [n, d]. Raises UserError when they are not finite."""
+    X = np.ascontiguousarray(features[pool.rows])
+    if not np.isfinite(X).all():
+        raise UserError(f"the encoder gives NaN or infinite features for class '{pool.name}'; use another encoder")
+    return X
+
+
+def coverage(X: np.ndarray, selected: np.ndarray) -> float:
+    """Mean L2 distance of a class's rows to the nearest selected row, a diagnostic."""
+    return round(float(distance_to_nearest(X, selected).mean()), 6)
