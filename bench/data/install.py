@@ -1,0 +1,72 @@
+"""Folders in the cache that appear at once and complete, whatever dies or runs beside: lock, fill, rename."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+from filelock import FileLock
+
+from bench.errors import UserError
+
+MANIFEST = ".manifest.json"  # relative name -> bytes; written last, inside the folder
+
+
+class Unreachable(Exception):
+    """A source did not deliver; the message is the cause in a few words."""
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether `folder` holds every file of its manifest in its full length (contents are not read)."""
+    try:
+        sizes = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        return all(os.stat(folder / name).st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, AttributeError, TypeError):
+        return False
+
+
+def size_of(path: Path) -> int:
+    """Bytes of a file, or of all files under a folder."""
+    if path.is_file():
+        return path.stat().st_size
+    return sum(file.stat().st_size for file in path.rglob("*") if file.is_file())
+
+
+def install(folder: Path, fill: Callable[[Path], None]) -> Path:
+    """Make `folder` complete: `fill(empty)` writes the files, one process at a time, then one rename.
+
+    A process that waited for the lock uses what the other one made; a damaged folder is replaced.
+    Raises UserError when the cache cannot be written.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.parent / f".{folder.name}.lock"):
+            if is_complete(folder):
+                return folder
+            partial = folder.parent / f".{folder.name}.partial"
+            shutil.rmtree(partial, ignore_errors=True)  # what a killed process left; the lock is ours
+            partial.mkdir()
+            try:
+                fill(partial)
+                sizes = {
+                    file.relative_to(partial).as_posix(): file.stat().st_size
+                    for file in sorted(partial.rglob("*"))
+                    if file.is_file()
+                }
+                (partial / MANIFEST).write_text(json.dumps(sizes), encoding="utf-8")
+                if folder.exists():
+                    shutil.rmtree(folder)
+                os.rename(partial, folder)
+            finally:
+                shutil.rmtree(partial, ignore_errors=True)
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            raise UserError(f"no space left for the cache {folder.parent}: free some, or give --cache DIR") from error
+        if isinstance(error, PermissionError) or error.errno in {errno.EROFS, errno.ENOTDIR, errno.EEXIST}:
+            raise UserError(f"cannot write the cache {folder.parent} ({error.strerror}): give --cache DIR") from error
+        raise
+    return folder

@@ -1,0 +1,83 @@
+"""The BBC articles of the pinned wheel, in sentences, each article in one split."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.api import UserError
+from tasks.splits import clean, part
+
+ASSET = "bbc-articles"
+TOPICS = ("business", "entertainment", "politics", "sports", "tech")
+VALIDATION, TEST = 0.12, 0.18  # expected shares of the articles
+
+_END = re.compile(r"""[.!?]["')]?\s+(?=["'(]?[A-Z0-9£$])""")
+_ABBREVIATION = re.compile(r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|St|No|vs|Jr|Sr|Co|Inc|Ltd|Gen|Sen|Prof))\.$")
+
+
+@dataclass(frozen=True)
+class Article:
+    """An article without its headline. `name` is its file, e.g. "tech/001"; `topic` an index into TOPICS."""
+
+    name: str
+    topic: int
+    split: str
+    sentences: tuple[str, ...]
+
+
+def sentences(paragraph: str) -> list[str]:
+    """The sentences of one paragraph; a closing quotation mark stays with its sentence."""
+    found, start = [], 0
+    for match in _END.finditer(paragraph):
+        if not _ABBREVIATION.search(paragraph, start, match.start() + 1):
+            found.append(paragraph[start : match.end()].strip())
+            start = match.end()
+    return [*found, paragraph[start:].strip()]
+
+
+def whole(sentence: str, min_words: int, max_words: int) -> bool:
+    """Whether a sentence has a length in the bounds, a sentence's start and a sentence's end."""
+    start = sentence.lstrip("\"'(£$")[:1]
+    return (
+        min_words <= len(sentence.split()) <= max_words
+        and start.isascii()
+        and start.isalnum()
+        and sentence[-1] in ".!?\"'"
+    )
+
+
+def articles(folder: Path, min_words: int, max_words: int) -> Iterator[Article]:
+    """Each article once, by topic and file name, with its whole sentences in order.
+
+    The wheel repeats about 130 articles, some under two topics: a text is kept where it occurs first.
+    """
+    seen: set[str] = set()
+    for topic, topic_name in enumerate(TOPICS):
+        files = sorted((folder / topic_name).glob("*.txt"))
+        if not files:
+            raise UserError(f"no article under {folder / topic_name}: remove {folder} and run `bench fetch {ASSET}`")
+        for file in files:
+            raw = file.read_bytes()
+            try:
+                text = raw.decode("utf-8")
+            except UnicodeDecodeError:  # a few files hold a lone pound sign in Latin-1
+                text = raw.decode("latin-1")
+            paragraphs = [clean(line) for line in text.splitlines() if line.strip()][1:]  # the first is the headline
+            body = " ".join(paragraphs).casefold()
+            if body in seen:
+                continue
+            seen.add(body)
+            yield Article(
+                name=f"{topic_name}/{file.stem}",
+                topic=topic,
+                split=part(body, VALIDATION, TEST),
+                sentences=tuple(
+                    sentence
+                    for paragraph in paragraphs
+                    for sentence in sentences(paragraph)
+                    if whole(sentence, min_words, max_words)
+                ),
+            )
