@@ -1,0 +1,43 @@
+"""`bench leaderboard`: the board of a result folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+FORMATS = ("md", "csv", "html")
+
+
+@click.command()
+@click.argument("out", default="bench-out", metavar="[OUT]", type=click.Path(path_type=Path))
+@click.option("--task", "tasks", multiple=True, metavar="NAME", help="Only this task (repeatable).")
+@click.option("--student", "students", multiple=True, metavar="NAME", help="Only this student (repeatable).")
+@click.option("--baseline", metavar="METHOD", help="Method that the differences are taken to  [random]")
+@click.option("--format", "wanted", type=click.Choice([*FORMATS, "all"]), default="all", show_default=True)
+@click.option("--output", metavar="DIR", type=click.Path(path_type=Path), help="Folder for the files  [OUT]")
+def command(
+    out: Path,
+    tasks: tuple[str, ...],
+    students: tuple[str, ...],
+    baseline: str | None,
+    wanted: str,
+    output: Path | None,
+) -> None:
+    """Print the board of the result folder OUT (default: bench-out) and write it as
+    leaderboard.md, leaderboard.csv and leaderboard.html."""
+    from bench.errors import UserError
+    from bench.store.results import ResultStore
+    from leaderboard.render import write_boards
+
+    if not (out / "results" / "records.jsonl").is_file():
+        raise UserError(f"no results in {out}: make some with `bench run --out {out}`, or name another folder")
+    text = write_boards(
+        ResultStore(out),
+        output or out,
+        formats=FORMATS if wanted == "all" else (wanted,),
+        tasks=list(tasks),
+        students=list(students),
+        baseline=baseline,
+    )
+    click.echo(text, nl=False)

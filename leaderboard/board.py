@@ -1,0 +1,379 @@
+"""Records -> board: one row a task, student, dpc and method, with coverage, holes and comparisons."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from bench.errors import UserError, did_you_mean
+from leaderboard.statistics import (
+    Components,
+    Difference,
+    Scores,
+    Summary,
+    gap_closed,
+    hierarchical_bootstrap,
+    paired_difference,
+    rank_ranges,
+    summarise,
+    variance_components,
+)
+
+Record = dict[str, Any]
+ReplicateId = tuple[int, ...]  # base seed, set index, run index
+
+LEAGUES = {
+    "A": "text, hard labels",
+    "B": "text with soft labels",
+    "C": "embedding level: learned inputs, labels or step sizes",
+    "D": "in-context learning",
+}
+FULL = "full"  # the method that is the upper bound
+METRICS = {"accuracy": "accuracy", "accuracy_f1": "mean of accuracy and F1"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One cell. `summary` is None when no replicate is ok; then `reason` says why. Scores are fractions."""
+
+    league: str
+    task: str
+    revision: str
+    student: str
+    dpc: int | None
+    method: str
+    method_name: str
+    metric: str
+    planned: int
+    statuses: Counter[str]
+    reason: str | None = None
+    summary: Summary | None = None
+    metrics: dict[str, float] = field(default_factory=dict)  # means of all measured metrics
+    bootstrap: tuple[float, float] | None = None
+    components: Components | None = None
+    difference: Difference | None = None  # to the baseline row of the same task, student and dpc
+    rank: tuple[int, int] | None = None
+    gap: float | None = None
+    n_train: int | None = None
+    set_keys: tuple[str, ...] = ()
+    scores: Scores = field(default_factory=dict, repr=False)
+
+    @property
+    def ok(self) -> int:
+        return self.statuses["ok"]
+
+    @property
+    def applicable(self) -> bool:
+        return self.ok > 0 or not self.statuses["not_applicable"]
+
+    @property
+    def complete(self) -> bool:
+        return self.ok == self.planned > 0
+
+    @property
+    def is_full(self) -> bool:
+        return self.method_name == FULL
+
+    @property
+    def block(self) -> tuple[Any, ...]:
+        return (self.league, self.task, self.student, self.dpc)
+
+    @property
+    def cell(self) -> tuple[str, str, int | None, str]:
+        """What identifies the cell to a reader: task, student, dpc, method."""
+        return (self.task, self.student, self.dpc, self.method)
+
+    @property
+    def name(self) -> str:
+        return f"{self.task} {dpc_text(self.dpc)} {self.method} {self.student}"
+
+
+@dataclass(frozen=True)
+class Board:
+    """Rows in reading order: league, task, student, dpc (all data last), then best first."""
+
+    rows: tuple[Row, ...]
+    baseline: str | None  # method label that `Row.difference` compares to; None when no row has it
+    holes: tuple[str, ...]  # one line a cell with missing or failed replicates
+    not_applicable: tuple[str, ...]
+    notes: tuple[str, ...]
+    suites: tuple[str, ...]
+    base_seeds: tuple[int, ...]
+    environments: tuple[str, ...]
+    finished: str  # time of the newest record, ISO; "" when there is none
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(row.task for row in self.rows))
+
+    @property
+    def students(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(row.student for row in self.rows))
+
+    @property
+    def leagues(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(row.league for row in self.rows))
+
+    @property
+    def methods(self) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(row.method for row in self.rows))
+
+
+def dpc_text(dpc: int | None) -> str:
+    return "all data" if dpc is None else f"dpc {dpc}"
+
+
+def dpc_order(dpc: int | None) -> tuple[bool, int]:
+    """Sort key: ascending, "all data" last."""
+    return (dpc is None, dpc or 0)
+
+
+def counted(n: int, what: str) -> str:
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def _finished(record: Record) -> str:
+    return str((record.get("time") or {}).get("finished") or "")
+
+
+def _replicate(record: Record) -> ReplicateId:
+    return (int(record["seed"]["base"]), int(record["set"]), int(record["run"]))
+
+
+def _league(record: Record) -> str:
+    return str(record.get("league") or "A")
+
+
+def _cell(record: Record) -> tuple[Any, ...]:
+    labels = (record[kind]["label"] for kind in ("task", "student", "method"))
+    return (_league(record), *labels, record["dpc"])
+
+
+def _current(records: Iterable[Record]) -> tuple[list[Record], list[str]]:
+    """Records of each task's newest revision, the newest of each replicate; and notes on what was left out."""
+    ordered = sorted(records, key=lambda record: (_finished(record), record["key"]))
+    newest = {record["task"]["label"]: record["task"]["revision"] for record in ordered}
+    chosen: dict[Any, Record] = {}
+    old_revision: Counter[str] = Counter()
+    superseded: Counter[str] = Counter()
+    for record in ordered:
+        label = record["task"]["label"]
+        if record["task"]["revision"] != newest[label]:
+            old_revision[label] += 1
+            continue
+        place = (*_cell(record), _replicate(record))
+        superseded[label] += place in chosen
+        chosen[place] = record
+    notes = [
+        f"{label}: {counted(n, 'record')} of an older revision of the task left out."
+        for label, n in old_revision.items()
+        if n
+    ]
+    notes += [f"{label}: {counted(n, 'record')} superseded by newer ones." for label, n in superseded.items() if n]
+    return list(chosen.values()), sorted(notes)
+
+
+def _planned(cells: dict[tuple[Any, ...], list[Record]]) -> dict[tuple[Any, ...], int]:
+    """Replicates planned of a cell: all that any method of its block has, in the cell's own suites and base seeds."""
+    known: dict[tuple[Any, ...], set[ReplicateId]] = defaultdict(set)
+    for records in cells.values():
+        for record in records:
+            league, task, student, _, dpc = _cell(record)
+            known[league, task, student, dpc, record["suite"], record["seed"]["base"]].add(_replicate(record))
+    planned = {}
+    for cell, records in cells.items():
+        league, task, student, _, dpc = cell
+        sources = {(record["suite"], record["seed"]["base"]) for record in records}
+        planned[cell] = len(set().union(*(known[league, task, student, dpc, *source] for source in sources)))
+    return planned
+
+
+def _row(cell: tuple[Any, ...], records: list[Record], planned: int) -> Row:
+    league, task, student, method, dpc = cell
+    records = sorted(records, key=_replicate)
+    ok = [record for record in records if record["status"] == "ok"]
+    troubled = [record for record in records if record["status"] != "ok"]
+    first = records[0]
+    row = Row(
+        league=league,
+        task=task,
+        revision=first["task"]["revision"],
+        student=student,
+        dpc=dpc,
+        method=method,
+        method_name=first["method"]["name"],
+        metric=first["metric"],
+        planned=planned,
+        statuses=Counter(record["status"] for record in records),
+        reason="; ".join(dict.fromkeys(str(record.get("reason") or record["status"]) for record in troubled)) or None,
+        set_keys=tuple(dict.fromkeys(record["set_key"] for record in records if record["set_key"])),
+    )
+    if not ok:
+        return row
+    scores, sets = [float(record["score"]) for record in ok], [str(record["set_key"]) for record in ok]
+    names = set.intersection(*(set(record.get("metrics") or {}) for record in ok))
+    return replace(
+        row,
+        summary=summarise(scores, sets),
+        metrics={name: sum(record["metrics"][name] for record in ok) / len(ok) for name in sorted(names)},
+        bootstrap=hierarchical_bootstrap(scores, sets),
+        components=variance_components(scores, sets),
+        n_train=ok[0].get("n_train"),
+        scores={_replicate(record): (score, key) for record, score, key in zip(ok, scores, sets, strict=True)},
+    )
+
+
+def _pick_baseline(rows: Sequence[Row], wanted: str | None) -> str | None:
+    """The label of the baseline: `wanted`, a label or the name of one selected method; by default random."""
+    labels = dict.fromkeys(row.method for row in rows)
+    name = wanted or "random"
+    if name in labels:
+        return name
+    of_name = dict.fromkeys(row.method for row in rows if row.method_name == name)
+    if len(of_name) == 1:
+        return next(iter(of_name))
+    if wanted is None:
+        return None
+    raise UserError(f"no method '{wanted}' in these results to compare with{did_you_mean(wanted, labels)}")
+
+
+def _compare(rows: list[Row], baseline: str | None) -> list[Row]:
+    """Add differences to the baseline, ranks and the closed gap, block by block."""
+    blocks: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        blocks[row.block].append(row)
+    full = {
+        (row.league, row.task, row.student): row.summary.mean for row in rows if row.is_full and row.summary is not None
+    }
+    compared: list[Row] = []
+    for (league, task, student, dpc), members in blocks.items():
+        scored = [row for row in members if row.summary is not None and not row.is_full]
+        ranks = dict(zip((row.method for row in scored), rank_ranges([row.scores for row in scored]), strict=True))
+        base = next((row for row in scored if row.method == baseline), None)
+        top = full.get((league, task, student))
+        for row in members:
+            extra: dict[str, Any] = {}
+            if row.method in ranks and dpc is not None:
+                extra["rank"] = ranks[row.method]
+            if base is not None and base.summary is not None and row.summary is not None and row is not base:
+                extra["difference"] = paired_difference(row.scores, base.scores)
+                if top is not None:
+                    extra["gap"] = gap_closed(row.summary.mean, base.summary.mean, top)
+            compared.append(replace(row, **extra))
+    return compared
+
+
+def _hole(row: Row) -> str | None:
+    """`rt dpc 20 herding minilm: 1 of 5 replicates failed: reason`, or None when nothing is missing."""
+    if row.complete or not row.applicable:
+        return None
+    parts = [f"{n} {status.replace('_', ' ')}" for status, n in sorted(row.statuses.items()) if status != "ok"]
+    absent = row.planned - sum(row.statuses.values())
+    if absent > 0:
+        parts.append(f"{absent} not run yet")
+    counts = ", ".join(parts)
+    first, _, rest = counts.partition(" ")
+    tail = f": {row.reason}" if row.reason else ""
+    return f"{row.name}: {first} of {row.planned} replicates {rest}{tail}"
+
+
+def environment_text(environment: dict[str, Any]) -> str:
+    """`python 3.11.4, torch 2.6.0, ...` of a record's environment, names sorted."""
+    return ", ".join(f"{name} {value}" for name, value in sorted(environment.items()) if value is not None)
+
+
+def build(
+    records: Iterable[Record],
+    *,
+    tasks: Sequence[str] | None = None,
+    students: Sequence[str] | None = None,
+    baseline: str | None = None,
+) -> Board:
+    """The board of some result records (format: bench.store.results), whatever their order.
+
+    `tasks`, `students`: keep only these labels (or plugin names). Raises UserError for a name that no record has.
+    """
+    kept = list(records)
+    for kind, wanted in (("task", tasks), ("student", students)):
+        known = {word for record in kept for word in (record[kind]["label"], record[kind]["name"])}
+        for name in wanted or ():
+            if name not in known:
+                raise UserError(f"no {kind} '{name}' in these results{did_you_mean(name, known)}")
+        if wanted:
+            kept = [record for record in kept if {record[kind]["label"], record[kind]["name"]} & set(wanted)]
+    current, notes = _current(kept)
+    cells: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
+    for record in current:
+        cells[_cell(record)].append(record)
+    planned = _planned(cells)
+    rows = [_row(cell, cells[cell], planned[cell]) for cell in sorted(cells, key=repr)]
+    chosen = _pick_baseline(rows, baseline) if rows else None
+    rows = _compare(rows, chosen)
+    rows.sort(
+        key=lambda row: (
+            *(row.league, row.task, row.student, dpc_order(row.dpc)),
+            *(row.summary is None, -(row.summary.mean if row.summary else 0.0), row.method),
+        )
+    )
+    if rows and chosen is None:
+        notes.append("No row of the baseline `random`, so no differences to it are shown.")
+    left_out = Counter({row.name: row.difference.n_left_out for row in rows if row.difference})
+    notes += [
+        f"{name}: {counted(n, 'replicate')} without a partner left out of the difference to {chosen}."
+        for name, n in left_out.items()
+        if n
+    ]
+    environments = {environment_text(record.get("environment") or {}) for record in current}
+    return Board(
+        rows=tuple(rows),
+        baseline=chosen,
+        holes=tuple(hole for hole in map(_hole, rows) if hole),
+        not_applicable=tuple(f"{row.name}: not applicable: {row.reason}" for row in rows if not row.applicable),
+        notes=tuple(notes),
+        suites=tuple(sorted({str(record["suite"]) for record in current})),
+        base_seeds=tuple(sorted({int(record["seed"]["base"]) for record in current})),
+        environments=tuple(sorted(environments - {""})),
+        finished=max(map(_finished, current), default=""),
+    )
+
+
+@dataclass(frozen=True)
+class Overview:
+    """Methods x (task, dpc) of one league and student; a mean over columns for rows without a hole only."""
+
+    league: str
+    student: str
+    columns: tuple[tuple[str, int], ...]
+    rows: tuple[tuple[str, tuple[Row | None, ...], float | None], ...]  # method, cells, mean or None
+    left_out: tuple[str, ...]  # methods without a mean, because a cell is missing or incomplete
+    full: dict[str, Row]  # task -> the row of all data
+
+
+def overviews(board: Board) -> list[Overview]:
+    """One table a league and student, best mean first; methods without a mean at the end."""
+    tables = []
+    for league in board.leagues:
+        for student in sorted({row.student for row in board.rows if row.league == league}):
+            mine = [row for row in board.rows if (row.league, row.student) == (league, student)]
+            columns = tuple(dict.fromkeys((row.task, row.dpc) for row in mine if row.dpc is not None))
+            cells = {(row.method, row.task, row.dpc): row for row in mine}
+            found = []
+            for method in dict.fromkeys(row.method for row in mine if row.dpc is not None):
+                line = tuple(cells.get((method, *column)) for column in columns)
+                whole = [row.summary.mean for row in line if row is not None and row.complete and row.summary]
+                mean = sum(whole) / len(whole) if len(whole) == len(columns) else None
+                found.append((method, line, mean))
+            found.sort(key=lambda item: (item[2] is None, -(item[2] or 0.0), item[0]))
+            tables.append(
+                Overview(
+                    league=league,
+                    student=student,
+                    columns=columns,
+                    rows=tuple(found),
+                    left_out=tuple(method for method, _, mean in found if mean is None),
+                    full={row.task: row for row in mine if row.is_full},
+                )
+            )
+    return tables
