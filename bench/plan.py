@@ -68,8 +68,9 @@ class RunJob:
 
 @dataclass(frozen=True)
 class Cell:
-    """task x method x dpc x student with its replicates."""
+    """task x method x dpc x student with its replicates; `key` identifies what the replicates have in common."""
 
+    key: str
     task: TaskPart
     method_name: str
     method_label: str
@@ -129,9 +130,16 @@ def make_plan(suite: Suite, assets: Assets, artifacts: Artifacts, records: Seque
                 for student, student_identity in students:
                     runs = replicate_runs(task, set_keys, student, student_identity, dpc, suite.runs, suite.seed)
                     params = method.params.model_dump(mode="json")
-                    plan.cells.append(Cell(task, spec.name, method.label, params, student, dpc, runs))
+                    key = cell_key(task, method_identity, student_identity, dpc, suite.seed)
+                    plan.cells.append(Cell(key, task, spec.name, method.label, params, student, dpc, runs))
     note_state(plan, artifacts, records)
     return plan
+
+
+def cell_key(task: TaskPart, method: Any, student_identity: dict[str, Any], dpc: int | None, base: int) -> str:
+    """The key of a cell: its parts' identities, dpc and base seed; not how many replicates it has."""
+    fields = {"task": task.identity, "method": method, "student": student_identity, "dpc": dpc, "seed": base}
+    return key_of({"kind": "cell", **fields})
 
 
 def _set_job(

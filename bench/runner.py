@@ -76,6 +76,7 @@ class Runner:
     def run(self) -> Summary:
         """Compute what is missing. Ctrl-C leaves all finished records in the store."""
         runs = self.plan.missing_runs()
+        self.store.put_plan(self.plan.suite, [describe_cell(cell) for cell in self.plan.cells])
         try:
             if runs:
                 broken = self._check_tasks({run.task.revision: run.task for run in runs})
@@ -218,6 +219,7 @@ class Runner:
             "key": run.key,
             "status": "failed" if outcome.status == "usage" else outcome.status,
             "reason": f"{stage}{outcome.reason}" if outcome.status != "ok" else None,
+            "cell": cell.key,
             "suite": self.plan.suite,
             "task": {
                 "name": task.spec.name,
@@ -243,11 +245,16 @@ class Runner:
             "predictions": value.get("predictions"),
             "time": {
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-                "distil_s": self._seconds.get(run.set_key, 0.0),
+                "distil_s": self._distil_seconds(run.set_key),
                 "student_s": round(outcome.seconds, 3),
             },
             "environment": self.environment,
         }
+
+    def _distil_seconds(self, set_key: str) -> float:
+        if set_key not in self._seconds:
+            self._seconds[set_key] = (self.store.set(set_key) or {}).get("seconds", 0.0)
+        return self._seconds[set_key]
 
     def _free(self) -> list[int]:
         return [slot for slot in self.executor.slots if slot not in self._busy]
@@ -269,6 +276,18 @@ def cell_name(cell: Cell) -> str:
     """`bbc dpc 5 kcenters minilm`, as in progress lines and errors."""
     dpc = f"dpc {cell.dpc}" if cell.dpc is not None else "all data"
     return f"{cell.task.choice.label} {dpc} {cell.method_label} {cell.student.label}"
+
+
+def describe_cell(cell: Cell) -> dict[str, Any]:
+    """What the result store keeps of a planned cell, so that a board can name what is missing."""
+    return {
+        "key": cell.key,
+        "task": cell.task.choice.label,
+        "method": cell.method_label,
+        "student": cell.student.label,
+        "dpc": cell.dpc,
+        "replicates": [run.key for run in cell.runs],
+    }
 
 
 def environment(device: str) -> dict[str, str]:

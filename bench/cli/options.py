@@ -26,6 +26,37 @@ def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
     return function
 
 
+def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """--suite and the flags that override it; read by `Workspace.open`."""
+    for option in (
+        click.option("--seed", type=click.IntRange(0), help="Base of all derived seeds [the suite's, 0]."),
+        click.option("--runs", type=click.IntRange(1), help="Student runs per set."),
+        click.option("--sets", type=click.IntRange(1), help="Distilled sets per cell."),
+        click.option("--dpc", metavar="N[,N]", callback=_numbers, help="Data per class, for every task."),
+        click.option("--test-table", metavar="PATH", help="The test rows of table:PATH; else a part of PATH."),
+        click.option("--label-column", metavar="NAME", help="Label column of table:PATH."),
+        click.option("--text-columns", metavar="A[,B]", help="Text column(s) of table:PATH."),
+        click.option("--students", metavar="LIST", help="As --methods."),
+        click.option("--methods", metavar="LIST", help="Such as: kcenters[pooling=cls],random   all   all,-herding"),
+        click.option("--tasks", metavar="LIST", help="As --methods; also table:PATH for a file of your own."),
+        click.option("--suite", default="pocket", show_default=True, help="A suite's name or TOML file."),
+    ):
+        function = option(function)
+    return function
+
+
+def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+    if value is None:
+        return None
+    try:
+        numbers = tuple(int(part) for part in value.split(","))
+    except ValueError:
+        numbers = ()
+    if not numbers or min(numbers) < 1:
+        raise click.BadParameter(f"'{value}' is not a list of positive whole numbers, such as 5,10")
+    return numbers
+
+
 def collect(options: dict[str, Any], device: str = "cpu") -> Settings:
     """Take the shared options out of a command's keyword arguments."""
     return Settings.make(

@@ -31,6 +31,10 @@ def canonical_order(record: Record) -> tuple[Any, ...]:
     return (task, dpc is None, dpc or 0, student, method, record["set"], record["run"], record["key"])
 
 
+def _names(cell: dict[str, Any]) -> tuple[Any, ...]:
+    return (cell["task"], cell["method"], cell["student"], cell["dpc"])
+
+
 def encode_predictions(labels: np.ndarray) -> dict[str, Any]:
     """Predicted labels, int [n], as compressed JSON-safe text."""
     import numpy as np
@@ -136,6 +140,29 @@ class ResultStore:
                         f"{self.path} line {number} is damaged: delete that line and run again to compute it anew"
                     ) from error
         return sorted(latest.values(), key=canonical_order)
+
+    def put_plan(self, suite: str, cells: list[dict[str, Any]]) -> None:
+        """Note the planned cells; one with the same names but another key replaces the older one."""
+        known = {(cell["suite"], *_names(cell)): cell for cell in self.cells()}
+        changed = False
+        for cell in cells:
+            name = (suite, *_names(cell))
+            old = known.get(name)
+            if old is not None and old["key"] == cell["key"]:
+                replicates = list(dict.fromkeys([*old["replicates"], *cell["replicates"]]))
+            else:
+                replicates = list(cell["replicates"])
+            new = {**cell, "suite": suite, "replicates": replicates}
+            changed |= new != old
+            known[name] = new
+        if changed:
+            write_json(self.folder / "plan.json", list(known.values()))
+
+    def cells(self) -> list[dict[str, Any]]:
+        """Every planned cell: suite, key, names, dpc and the keys of its replicates."""
+        path = self.folder / "plan.json"
+        found: list[dict[str, Any]] = read_json(path) if path.exists() else []
+        return found
 
     def task(self, revision: str) -> dict[str, Any]:
         """Fields, label names, metric and gold labels of a task revision."""

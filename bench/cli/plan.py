@@ -1,0 +1,52 @@
+"""`bench plan`: the cells of a run, what is there already, and an estimate."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import click
+
+from bench.cli.options import selection_options, settings_options
+from bench.cli.progress import duration
+from bench.cli.workspace import Workspace, output_folder
+from bench.plan import estimate
+from bench.store.results import ResultStore
+
+
+@click.command("plan", short_help="Show what a run would do.")
+@selection_options
+@click.option("--out", default="bench-out", show_default=True, metavar="DIR", help="Where earlier results are.")
+@click.option("--jobs", type=click.IntRange(1), help="Worker processes the estimate is for [one a core].")
+@settings_options
+def command(**options: Any) -> None:
+    """Show the cells of a run, how much of each is there, and an estimate from earlier runs; compute nothing."""
+    from tabulate import tabulate
+
+    out, jobs = output_folder(options.pop("out")), options.pop("jobs") or len(os.sched_getaffinity(0))
+    work = Workspace.open(options)
+    records = ResultStore(out).records()
+    plan = work.plan(records)
+    rows = []
+    for cell in plan.cells:
+        keys = dict.fromkeys(run.set_key for run in cell.runs)
+        cached = sum(key in plan.cached_sets for key in keys)
+        done = sum(run.key in plan.done for run in cell.runs)
+        dpc = cell.dpc if cell.dpc is not None else "all"
+        name = (cell.task.choice.label, dpc, cell.method_label, cell.student.label)
+        rows.append((*name, f"{cached}/{len(keys)}", f"{done}/{len(cell.runs)}"))
+    click.echo(tabulate(rows, headers=["task", "dpc", "method", "student", "sets cached", "runs done"]))
+    runs = plan.missing_runs()
+    total = sum(len(cell.runs) for cell in plan.cells)
+    click.echo(f"\n{len(plan.cells)} cells, {total} replicates: {total - len(runs)} done, {len(runs)} to compute")
+    refs = dict.fromkeys(ref for choice in plan.choices() for ref in choice.spec.assets(choice.params))
+    absent = [ref for ref in refs if work.assets.locate(ref) is None]
+    if absent:
+        click.echo(f"to fetch: {', '.join(absent)} (bench fetch, or the run does it)")
+    if runs:
+        guess = estimate(plan, records)
+        if guess.unknown == len(runs):
+            click.echo("estimate: none yet, no earlier result of these students in the output folder")
+        else:
+            rest = f", without {guess.unknown} replicates of students not seen before" if guess.unknown else ""
+            click.echo(f"estimate: {duration(guess.core_seconds / jobs)} with {jobs} workers{rest}")

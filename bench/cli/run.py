@@ -1,0 +1,145 @@
+"""`bench run`: compute what is missing, then print the board."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench.cli.options import selection_options, settings_options
+from bench.cli.progress import RunReport
+from bench.cli.workspace import Workspace, output_folder
+from bench.plan import Plan
+from bench.runner import Runner, Summary
+from bench.settings import Settings
+from bench.store.results import ResultStore
+
+TRACK_SECONDS = 120.0  # how often finished results go to MLflow while a run lasts
+
+
+def execution_options(function: Any) -> Any:
+    """Flags of the commands that compute."""
+    for option in (
+        click.option("--no-mlflow", is_flag=True, help="Send nothing to MLflow."),
+        click.option("--mlflow-uri", metavar="URI", help="Tracking store [sqlite, mlflow.db in the output folder]."),
+        click.option("--timeout", type=click.FloatRange(min=1), metavar="SECONDS", help="Limit of one set or run."),
+        click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
+        click.option("--jobs", type=click.IntRange(1), help="Worker processes [one a core; one a GPU]."),
+        click.option(
+            "--out", default="bench-out", show_default=True, metavar="DIR", help="Results, boards, mlflow.db."
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+@click.command("run", short_help="Run a suite.")
+@selection_options
+@execution_options
+@settings_options
+def command(**options: Any) -> int:
+    """Distil, train students, score: every replicate of the suite that is not there yet, then the board.
+
+    Run it again to continue after a crash, to retry what failed, or to add methods, tasks and students.
+    """
+    device, gpus = choose_device(options.pop("device"))
+    flags = {name: options.pop(name) for name in ("out", "jobs", "timeout", "mlflow_uri", "no_mlflow")}
+    work = Workspace.open(options, device)
+    with ResultStore(output_folder(flags["out"]), "w") as store:
+        plan = work.plan(store.records())
+        work.fetch(plan)
+        return execute(plan, work.settings, store, gpus=gpus, **{name: flags[name] for name in flags if name != "out"})
+
+
+def choose_device(wanted: str) -> tuple[str, int]:
+    """("cuda", number of GPUs) or ("cpu", 0); torch is loaded only when there may be a GPU."""
+    if wanted == "cpu" or (wanted == "auto" and not Path("/dev/nvidiactl").exists()):
+        return "cpu", 0
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda", torch.cuda.device_count()
+    if wanted == "cuda":
+        raise click.UsageError("--device cuda: torch finds no GPU here; use --device cpu")
+    return "cpu", 0
+
+
+def execute(
+    plan: Plan,
+    settings: Settings,
+    store: ResultStore,
+    *,
+    gpus: int,
+    jobs: int | None,
+    timeout: float | None,
+    mlflow_uri: str | None,
+    no_mlflow: bool,
+) -> int:
+    """Run a plan, track it, write the boards; the exit code."""
+    from bench.executors.local import LocalExecutor
+
+    report = RunReport()
+    tracking = None if no_mlflow else Tracking(store, mlflow_uri, report)
+    executor = LocalExecutor(settings, jobs or gpus or len(os.sched_getaffinity(0)), gpus)
+    try:
+        runner = Runner(
+            plan,
+            store,
+            executor,
+            report,
+            device=settings.device,
+            timeout=timeout,
+            on_record=tracking.now_and_then if tracking else None,
+        )
+        summary = runner.run()
+    finally:
+        report.close()
+    if tracking:
+        tracking.finish()
+    from leaderboard.render import write_boards
+
+    click.echo(write_boards(store, store.out))
+    return conclude(summary, store.out)
+
+
+class Tracking:
+    """Sends finished results to MLflow now and then; whatever goes wrong there is a warning, once."""
+
+    def __init__(self, store: ResultStore, uri: str | None, report: RunReport) -> None:
+        self._store, self._uri, self._report = store, uri, report
+        self._last = time.monotonic()
+        self._worked = True
+
+    def now_and_then(self) -> None:
+        if time.monotonic() - self._last > TRACK_SECONDS:
+            self.finish()
+
+    def finish(self) -> None:
+        """Send what is not there yet."""
+        from bench.tracking import Tracker
+
+        if self._worked:
+            try:
+                Tracker(self._store, self._uri).sync()
+            except Exception as error:  # MLflow's failures are many; none may cost a result
+                self._worked = False
+                line = " ".join(str(error).split())[:200]
+                self._report.warn(
+                    f"MLflow: {type(error).__name__}: {line}; `bench track --resend` sends the rest later"
+                )
+        self._last = time.monotonic()
+
+
+def conclude(summary: Summary, out: Path) -> int:
+    """Name every failing cell in one line; exit code 0, 1 for mistakes in the input, 2 for failures."""
+    for name, reason in summary.failures.items():
+        click.echo(f"bench: {name}: {reason}", err=True)
+    for name, trace in summary.tracebacks.items():
+        click.echo(f"\n{name}\n{trace}", err=True)
+    if summary.failures:
+        click.echo(f"bench: {len(summary.failures)} cell(s) failed; results so far are in {out}", err=True)
+        return 1 if summary.usage else 2
+    return 0

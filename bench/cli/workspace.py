@@ -1,0 +1,74 @@
+"""What run, plan, fetch and score share: settings, plugins, suite, assets and caches, opened from the flags."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import click
+
+from bench import plugins
+from bench.cli.options import collect
+from bench.data.assets import Assets
+from bench.plan import Plan, make_plan
+from bench.plugins import Registry
+from bench.settings import Settings
+from bench.store.artifacts import Artifacts
+from bench.store.results import Record
+from bench.suite import Suite, load_suite
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """Everything that a plan needs; the caches are opened when first asked for."""
+
+    settings: Settings
+    registry: Registry
+    suite: Suite
+    assets: Assets
+
+    @classmethod
+    def open(cls, options: dict[str, Any], device: str = "cpu", **fixed: Any) -> Workspace:
+        """Take the shared options out of a command's keyword arguments; `fixed` replaces some of them."""
+        settings = collect(options, device)
+        registry = plugins.load(settings)
+        for record in registry.plugins:
+            if record.state in {"broken", "clash"}:
+                click.echo(f"bench: warning: plugin {record.name} is {record.state}: {record.error}", err=True)
+        columns = options.pop("text_columns")
+        table = {
+            "text": columns.split(",") if columns else None,
+            "label": options.pop("label_column"),
+            "test": options.pop("test_table"),
+        }
+        flags = {name: options.pop(name) for name in ("tasks", "methods", "students", "dpc", "sets", "runs", "seed")}
+        suite = load_suite(
+            options.pop("suite"),
+            registry,
+            task_params={"table": {name: value for name, value in table.items() if value is not None}},
+            **(flags | fixed),
+        )
+        return cls(settings, registry, suite, Assets(registry.assets, settings))
+
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        return Artifacts(self.settings.cache)
+
+    def plan(self, records: list[Record]) -> Plan:
+        return make_plan(self.suite, self.assets, self.artifacts, records)
+
+    def fetch(self, plan: Plan) -> None:
+        """Bring the assets that the missing replicates need, one line each."""
+        runs = plan.missing_runs()
+        choices = [choice for run in runs for choice in (run.task.choice, run.student)]
+        choices += [job.method for job in plan.needed_sets(runs) if job.method is not None]
+        for ref in dict.fromkeys(ref for choice in choices for ref in choice.spec.assets(choice.params)):
+            if self.assets.locate(ref) is None:
+                click.echo(f"fetching {ref}", err=True)
+                self.assets.fetch(ref)
+
+
+def output_folder(value: str) -> Path:
+    return Path(value).expanduser().absolute()
