@@ -2,9 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import json
+import re
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import PurePath
+from typing import TYPE_CHECKING, Any
 
 from bench.api import Params, Spec
+from bench.errors import UserError, did_you_mean
+from bench.params import plain, validate
+from bench.store.identity import canonical
+
+if TYPE_CHECKING:
+    from bench.plugins import Registry
+
+Defaults = Mapping[str, Mapping[str, Any]]
+ITEM = re.compile(r"(?P<minus>-?)(?P<name>[^\[\]:]+)(?::(?P<argument>[^\[\]]*))?(?:\[(?P<params>.*)\])?", re.DOTALL)
+ARGUMENT = "path"  # the parameter that `name:ARGUMENT` sets
 
 
 @dataclass(frozen=True)
@@ -14,3 +30,179 @@ class Choice:
     spec: Spec
     params: Params
     label: str  # the name, and in brackets the parameters that differ from the suite's defaults
+
+
+@dataclass(frozen=True)
+class _Item:
+    """One parsed element: the values read, and the text of each."""
+
+    text: str
+    minus: bool
+    name: str
+    argument: str | None
+    values: dict[str, Any] | None
+    raw: dict[str, str]
+
+
+def parse(
+    text: str, kind: str, registry: Registry, pool: Sequence[str] = (), defaults: Defaults | None = None
+) -> list[Choice]:
+    """The choices of a selection, in its order, each once.
+
+    kind: "task", "method" or "student"; `pool`: what `all` means; `defaults`: the suite's parameters by plugin
+    name. Raises UserError, one line, for a mistake; PluginError when a named plugin is broken.
+    """
+    defaults = defaults or {}
+    choices: list[Choice] = []
+    for element in split(text, f"{kind} selection"):
+        item = _read(element, kind)
+        if item.minus:
+            choices = _exclude(item, kind, registry, choices, defaults)
+        elif item.name == "all" and item.values is None and item.argument is None:
+            if not pool:
+                raise UserError(f"'all' selects nothing: the suite names no {kind}s")
+            choices += [_choose(_read(entry, kind), kind, registry, defaults) for entry in pool]
+        else:
+            choices.append(_choose(item, kind, registry, defaults))
+    if not choices:
+        raise UserError(f"no {kind} is selected by '{text}'")
+    return _distinct(choices)
+
+
+def identity(choice: Choice) -> str:
+    """Canonical JSON of the name and all parameters: equal for two ways to write one choice."""
+    return canonical([choice.spec.name, plain(choice.params)])
+
+
+def split(text: str, where: str) -> list[str]:
+    """Split at the commas that stand outside brackets and quotes. Raises UserError for an unclosed one."""
+    parts, start, depth, quote = [], 0, 0, ""
+    for position, letter in enumerate(text):
+        if quote:
+            quote = "" if letter == quote and text[position - 1] != "\\" else quote
+        elif letter in "\"'" and depth:  # outside brackets a quote is part of a path
+            quote = letter
+        elif letter in "[{":
+            depth += 1
+        elif letter in "]}":
+            depth -= 1
+            if depth < 0:
+                break
+        elif letter == "," and not depth:
+            parts.append(text[start:position])
+            start = position + 1
+    if depth or quote:
+        raise UserError(f"{where} '{text}': {'a quote' if quote else 'a bracket'} is not closed or not opened")
+    return [part.strip() for part in [*parts, text[start:]] if part.strip()]
+
+
+def value_of(text: str) -> Any:
+    """A JSON or TOML value, a list of such, or else the text itself."""
+    text = text.strip()
+    try:
+        return json.loads(text, parse_constant=str)
+    except ValueError:
+        pass
+    if text.startswith("[") and text.endswith("]"):
+        return [value_of(part) for part in split(text[1:-1], "list")]
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+        canonical(value)
+    except (ValueError, TypeError, KeyError):
+        return text
+    return value
+
+
+def _read(element: str, kind: str) -> _Item:
+    match = ITEM.fullmatch(element)
+    if match is None:
+        raise UserError(f"cannot read '{element}' as a {kind}: write name, name[key=value,...], all or -name")
+    values: dict[str, Any] | None = None
+    raw: dict[str, str] = {}
+    if match["params"] is not None:
+        values = {}
+        for pair in split(match["params"], element):
+            key, equals, text = (part.strip() for part in pair.partition("="))
+            if not equals or not key:
+                raise UserError(f"{element}: '{pair}' is no key=value")
+            if key in values:
+                raise UserError(f"{element}: the parameter '{key}' is given twice")
+            raw[key], values[key] = text, value_of(text)
+    return _Item(element, bool(match["minus"]), match["name"].strip(), match["argument"], values, raw)
+
+
+def _choose(item: _Item, kind: str, registry: Registry, defaults: Defaults) -> Choice:
+    if item.minus or item.name == "all":
+        raise UserError(f"'{item.text}' cannot stand here: write the name of a {kind}")
+    spec = registry.spec(kind, item.name)
+    given, raw = dict(item.values or {}), dict(item.raw)
+    label = spec.name
+    if item.argument is not None:
+        if ARGUMENT not in spec.params.model_fields:
+            raise UserError(f"'{item.text}': {spec.name} takes no ':{item.argument}', it has no parameter '{ARGUMENT}'")
+        if not item.argument:
+            raise UserError(f"'{item.text}': a path must follow '{spec.name}:'")
+        if ARGUMENT in given:
+            raise UserError(f"'{item.text}': '{ARGUMENT}' is given twice")
+        given[ARGUMENT] = item.argument
+        label = f"{spec.name}:{PurePath(item.argument).name or item.argument}"
+    base = dict(defaults.get(spec.name, {}))
+    params = validate(spec, {**base, **given}, raw=raw)
+    usual = _usual(spec, base)
+    shown = {
+        name: value
+        for name, value in plain(params).items()
+        if name in given and (name not in usual or usual[name] != value) and (name != ARGUMENT or not item.argument)
+    }
+    if shown:
+        label += f"[{','.join(f'{name}={_written(shown[name])}' for name in sorted(shown))}]"
+    return Choice(spec, params, label)
+
+
+def _usual(spec: Spec, base: Mapping[str, Any]) -> dict[str, Any]:
+    """What the parameters are when none is given; empty when the plugin cannot do without."""
+    try:
+        return plain(validate(spec, base))
+    except UserError:
+        return {}
+
+
+def _written(value: Any) -> str:
+    """A value as the grammar reads it back: bare where that is the same value, else JSON."""
+    if isinstance(value, str) and re.fullmatch(r"[^\s,\[\]{}\"'=]+", value) and value_of(value) == value:
+        return value
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _exclude(item: _Item, kind: str, registry: Registry, choices: list[Choice], defaults: Defaults) -> list[Choice]:
+    """Take a name (whatever its parameters), or exactly one choice, out of what is selected so far."""
+    selected = [choice.spec.name for choice in choices]
+    if item.name not in selected:
+        raise UserError(f"'{item.text}' leaves out nothing that is selected{did_you_mean(item.name, selected)}")
+    if item.values is None and item.argument is None:
+        return [choice for choice in choices if choice.spec.name != item.name]
+    unwanted = identity(_choose(replace(item, minus=False), kind, registry, defaults))
+    kept = [choice for choice in choices if identity(choice) != unwanted]
+    if len(kept) == len(choices):
+        labels = [choice.label for choice in choices if choice.spec.name == item.name]
+        raise UserError(f"'{item.text}' leaves out nothing; selected: {', '.join(labels)}")
+    return kept
+
+
+def _distinct(choices: list[Choice]) -> list[Choice]:
+    """Each choice once; where two files share a base name, their labels show the whole path."""
+    found: list[Choice] = []
+    seen: set[str] = set()
+    for choice in choices:
+        if identity(choice) not in seen:
+            seen.add(identity(choice))
+            found.append(choice)
+    labels = [choice.label for choice in found]
+    return [
+        replace(choice, label=_whole_path(choice)) if labels.count(choice.label) > 1 else choice for choice in found
+    ]
+
+
+def _whole_path(choice: Choice) -> str:
+    path = str(getattr(choice.params, ARGUMENT))
+    return choice.label.replace(f":{PurePath(path).name}", f":{path}", 1)
