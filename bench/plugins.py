@@ -26,6 +26,7 @@ HOOKS: dict[str, tuple[str, type]] = {  # hook -> (kind, type of what it returns
     "bench_students": ("student", StudentSpec),
     "bench_assets": ("asset", Asset),
 }
+_latest: Registry | None = None
 BASES: dict[str, type] = {"task": Task, "method": Method, "student": Student}
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
@@ -134,7 +135,16 @@ class Registry:
 
 def load(settings: Any) -> Registry:
     """The registry of the installed plugins and of `settings.plugin_files`; read once per process and settings."""
-    return _load(tuple(settings.plugin_files), os.environ.get("BENCH_PLUGINS"))
+    global _latest
+    _latest = _load(tuple(settings.plugin_files), os.environ.get("BENCH_PLUGINS"))
+    return _latest
+
+
+def latest() -> Registry:
+    """The registry that `load` gave last in this process: choices that come from another process look here."""
+    if _latest is None:
+        raise RuntimeError("no registry was loaded in this process")
+    return _latest
 
 
 def forget() -> None:

@@ -31,6 +31,17 @@ class Choice:
     params: Params
     label: str  # the name, and in brackets the parameters that differ from the suite's defaults
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Goes to a worker process by name: its registry has the spec, which may hold local functions."""
+        return _restore, (self.spec.kind, self.spec.name, self.params.model_dump(), self.label)
+
+
+def _restore(kind: str, name: str, params: dict[str, Any], label: str) -> Choice:
+    from bench import plugins
+
+    spec = plugins.latest().spec(kind, name)
+    return Choice(spec, spec.params.model_validate(params), label)
+
 
 @dataclass(frozen=True)
 class _Item:
@@ -178,7 +189,7 @@ def _exclude(item: _Item, kind: str, registry: Registry, choices: list[Choice], 
     """Take a name (whatever its parameters), or exactly one choice, out of what is selected so far."""
     selected = [choice.spec.name for choice in choices]
     if item.name not in selected:
-        raise UserError(f"'{item.text}' leaves out nothing that is selected{did_you_mean(item.name, selected)}")
+        raise UserError(f"'{item.text}' leaves out nothing that is selected{did_you_mean(item.name, set(selected))}")
     if item.values is None and item.argument is None:
         return [choice for choice in choices if choice.spec.name != item.name]
     unwanted = identity(_choose(replace(item, minus=False), kind, registry, defaults))

@@ -37,3 +37,8 @@ class Settings:
             plugin_files=tuple(Path(file).expanduser().absolute() for file in plugin_files),
             device=device,
         )
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

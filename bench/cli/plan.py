@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Any
 
 import click
@@ -11,6 +10,7 @@ from bench.cli.options import selection_options, settings_options
 from bench.cli.progress import duration
 from bench.cli.workspace import Workspace, output_folder
 from bench.plan import estimate
+from bench.settings import cores
 from bench.store.results import ResultStore
 
 
@@ -23,7 +23,7 @@ def command(**options: Any) -> None:
     """Show the cells of a run, how much of each is there, and an estimate from earlier runs; compute nothing."""
     from tabulate import tabulate
 
-    out, jobs = output_folder(options.pop("out")), options.pop("jobs") or len(os.sched_getaffinity(0))
+    out, jobs = output_folder(options.pop("out")), options.pop("jobs") or cores()
     work = Workspace.open(options)
     records = ResultStore(out).records()
     plan = work.plan(records)

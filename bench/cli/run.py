@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,7 @@ from bench.cli.progress import RunReport
 from bench.cli.workspace import Workspace, output_folder
 from bench.plan import Plan
 from bench.runner import Runner, Summary
-from bench.settings import Settings
+from bench.settings import Settings, cores
 from bench.store.results import ResultStore
 
 TRACK_SECONDS = 120.0  # how often finished results go to MLflow while a run lasts
@@ -83,7 +82,7 @@ def execute(
 
     report = RunReport()
     tracking = None if no_mlflow else Tracking(store, mlflow_uri, report)
-    executor = LocalExecutor(settings, jobs or gpus or len(os.sched_getaffinity(0)), gpus)
+    executor = LocalExecutor(settings, jobs or gpus or cores(), gpus)
     try:
         runner = Runner(
             plan,

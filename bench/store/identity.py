@@ -6,6 +6,7 @@ import ast
 import hashlib
 import importlib.util
 import json
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,14 +31,22 @@ def file_digest(path: Path) -> str:
 
 
 def _find(module: str) -> Path | None:
-    """The source file of a module, found without running the module itself (its parent packages do run)."""
+    """The source file of a module, found by path below its top-level package, so that nothing is imported."""
+    top, *rest = module.split(".")
     try:
-        spec = importlib.util.find_spec(module)
-    except (ImportError, ValueError, AttributeError):
+        spec = sys.modules[top].__spec__ if top in sys.modules else importlib.util.find_spec(top)
+    except (ImportError, ValueError):
         return None
-    if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
+    if spec is None:
         return None
-    return Path(spec.origin)
+    if not rest:
+        return Path(spec.origin) if spec.origin and spec.origin.endswith(".py") else None
+    for location in spec.submodule_search_locations or ():
+        base = Path(location, *rest)
+        for path in (base.with_name(f"{base.name}.py"), base / "__init__.py"):
+            if path.is_file():
+                return path
+    return None
 
 
 def _imports(source: str, module: str, is_package: bool) -> set[str]:
