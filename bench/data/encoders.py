@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +19,7 @@ from bench.errors import UserError
 if TYPE_CHECKING:
     import torch
 
+TOKENIZE_ROWS = 8192  # texts tokenised at once: Python lists of ids take ten times the memory of an array
 MEMO_SIZE = 2  # encoders kept loaded in a process; BERT-large alone is 1.3 GB
 
 _memo: OrderedDict[tuple[str, str], Encoder] = OrderedDict()
@@ -36,33 +38,36 @@ class Encoder:
 
 @dataclass(frozen=True)
 class Tokens:
-    """N tokenised texts of different lengths, not padded.
+    """N tokenised texts of different lengths, not padded, stored one after the other.
 
-    `columns`: model input name -> N lists of ids ("input_ids", and "token_type_ids" where the model has them).
+    `columns`: model input name -> ids of all texts, int32 [offsets[-1]] ("input_ids", and "token_type_ids" where
+    the model has them); `offsets`: int64 [N + 1], text i takes [offsets[i], offsets[i + 1]).
     `padding`: model input name -> the value for padding.
     """
 
-    columns: Mapping[str, Sequence[Sequence[int]]]
+    columns: Mapping[str, np.ndarray]
+    offsets: np.ndarray
     padding: Mapping[str, int]
 
     def __len__(self) -> int:
-        return len(self.columns["input_ids"])
+        return len(self.offsets) - 1
 
     def lengths(self) -> np.ndarray:
         """Number of tokens of every text, int64 [N]."""
-        return np.fromiter(map(len, self.columns["input_ids"]), dtype=np.int64, count=len(self))
+        return np.diff(self.offsets)
 
     def batch(self, rows: Sequence[int] | np.ndarray, device: str = "cpu") -> dict[str, torch.Tensor]:
         """The model inputs of some rows, right-padded to the longest of them, int64 [B, L], with "attention_mask"."""
         import torch
 
-        longest = max(len(self.columns["input_ids"][row]) for row in rows)
+        rows = np.asarray(rows, dtype=np.int64)
+        starts, ends = self.offsets[rows], self.offsets[rows + 1]
+        longest = int((ends - starts).max(initial=0))
         inputs = {name: np.full((len(rows), longest), self.padding[name]) for name in self.columns}
-        mask = np.zeros((len(rows), longest), dtype=np.int64)
-        for place, row in enumerate(rows):
+        for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
             for name, column in self.columns.items():
-                inputs[name][place, : len(column[row])] = column[row]
-            mask[place, : len(self.columns["input_ids"][row])] = 1
+                inputs[name][place, : end - start] = column[start:end]
+        mask = (np.arange(longest) < (ends - starts)[:, None]).astype(np.int64)
         return {
             name: torch.from_numpy(values).to(device) for name, values in {**inputs, "attention_mask": mask}.items()
         }
@@ -167,17 +172,23 @@ def tokenize(
     """
     if not 1 <= len(fields) <= 2:
         raise UserError(f"an encoder reads one or two text fields, not {len(fields)}: {', '.join(fields)}")
-    columns = [list(texts[name]) for name in fields]
     options = {"truncation": "longest_first", "max_length": max_length} if max_length else {"truncation": False}
-    if columns[0]:
-        with quiet():  # texts longer than model_max_length are cut on purpose, so its warning says nothing
+    parts: dict[str, list[np.ndarray]] = {}
+    lengths: list[int] = []
+    n_texts = len(texts[fields[0]])
+    with quiet():  # texts longer than model_max_length are cut on purpose, so its warning says nothing
+        for start in range(0, n_texts, TOKENIZE_ROWS):
+            columns = [list(texts[name][start : start + TOKENIZE_ROWS]) for name in fields]
             encoded = tokenizer(*columns, padding=False, return_attention_mask=False, **options)
-    else:
-        encoded = {"input_ids": []}
-    pad = tokenizer.pad_token_id
-    padding = {"input_ids": 0 if pad is None else pad, "token_type_ids": tokenizer.pad_token_type_id}
-    kept = {name: encoded[name] for name in padding if name in encoded}
-    return Tokens(kept, {name: padding[name] for name in kept})
+            lengths.extend(map(len, encoded["input_ids"]))
+            for name in ("input_ids", "token_type_ids"):
+                if name in encoded:
+                    flat = np.fromiter(chain.from_iterable(encoded[name]), dtype=np.int32)
+                    parts.setdefault(name, []).append(flat)
+    offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    padding = {"input_ids": tokenizer.pad_token_id or 0, "token_type_ids": tokenizer.pad_token_type_id}
+    joined = {name: np.concatenate(flat) for name, flat in parts.items()} or {"input_ids": np.empty(0, np.int32)}
+    return Tokens(joined, offsets, {name: padding[name] for name in joined})
 
 
 def _first_line(error: BaseException) -> str:
