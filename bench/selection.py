@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from bench.api import Params, Spec
@@ -159,18 +160,18 @@ def _choose(item: _Item, kind: str, registry: Registry, defaults: Defaults) -> C
         label = f"{spec.name}:{PurePath(item.argument).name or item.argument}"
     base = dict(defaults.get(spec.name, {}))
     params = validate(spec, {**base, **given}, raw=raw)
-    usual = _usual(spec, base)
+    usual = usual_parameters(spec, base)
     shown = {
         name: value
         for name, value in plain(params).items()
         if name in given and (name not in usual or usual[name] != value) and (name != ARGUMENT or not item.argument)
     }
     if shown:
-        label += f"[{','.join(f'{name}={_written(shown[name])}' for name in sorted(shown))}]"
+        label += f"[{','.join(f'{name}={written(shown[name])}' for name in sorted(shown))}]"
     return Choice(spec, params, label)
 
 
-def _usual(spec: Spec, base: Mapping[str, Any]) -> dict[str, Any]:
+def usual_parameters(spec: Spec, base: Mapping[str, Any] = MappingProxyType({})) -> dict[str, Any]:
     """What the parameters are when none is given; empty when the plugin cannot do without."""
     try:
         return plain(validate(spec, base))
@@ -178,7 +179,7 @@ def _usual(spec: Spec, base: Mapping[str, Any]) -> dict[str, Any]:
         return {}
 
 
-def _written(value: Any) -> str:
+def written(value: Any) -> str:
     """A value as the grammar reads it back: bare where that is the same value, else JSON."""
     if isinstance(value, str) and re.fullmatch(r"[^\s,\[\]{}\"'=]+", value) and value_of(value) == value:
         return value

@@ -1,0 +1,134 @@
+"""`bench info NAME`: one plugin, suite or asset in full."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from bench import plugins
+from bench.api import Asset, MethodSpec, Spec
+from bench.cli.columns import columns, warn, wrapped
+from bench.cli.options import collect, settings_options
+from bench.data.assets import Assets
+from bench.errors import UserError
+from bench.params import describe, plain, validate
+from bench.plugins import Registry
+from bench.selection import usual_parameters, written
+from bench.suite import Suite, load_suite, suites
+
+KINDS = ("task", "method", "student")
+
+
+@click.command("info", short_help="Show one plugin, suite or asset.")
+@click.argument("name")
+@settings_options
+def command(name: str, **options: Any) -> None:
+    """Show a task, method, student, suite or asset: parameters, source, licence, size, hash."""
+    settings = collect(options)
+    registry = plugins.load(settings)
+    assets = Assets(registry.assets, settings)
+    blocks = [
+        spec_lines(registry.specs(kind)[name], registry, assets) for kind in KINDS if name in registry.specs(kind)
+    ]
+    if name in suites():
+        blocks.append(suite_lines(load_suite(name, registry)))
+    if name in registry.assets:
+        blocks.append([f"asset {name}", *asset_lines(name, assets)])
+    if not blocks:
+        raise unknown(registry, name)
+    warn(registry)
+    click.echo("\n\n".join("\n".join(lines) for lines in blocks))
+
+
+def unknown(registry: Registry, name: str) -> UserError:
+    """The error for a name that nothing has."""
+    for record in registry.plugins:
+        for owned in record.owns:
+            kind, _, owned_name = owned.partition(":")
+            if owned_name == name and record.state in ("broken", "clash"):
+                return registry.unknown(kind, name, ())
+    known = {*suites(), *registry.assets, *(each for kind in KINDS for each in registry.specs(kind))}
+    return registry.unknown("task, method, student, suite or asset", name, known)
+
+
+def spec_lines(spec: Spec, registry: Registry, assets: Assets) -> list[str]:
+    """A spec with its parameters and the assets that it reads by default."""
+    owner = registry.owner(spec.kind, spec.name)
+    facts = [
+        ("plugin", owner.title if owner else "-"),
+        ("implementation", spec.target),
+        ("version", spec.version),
+        ("tags", ", ".join(spec.tags) or "-"),
+    ]
+    if isinstance(spec, MethodSpec):
+        facts.append(("sets", "one, whatever the seed" if spec.deterministic else "one per seed"))
+        if not spec.uses_dpc:
+            facts.append(("dpc", "not used"))
+    lines = [f"{spec.kind} {spec.name}", f"  {spec.summary}", *columns(facts)]
+    if spec.notes:
+        lines += ["notes", *wrapped([(" ".join(spec.notes.split()),)], indent=0)]
+    rows = [(each.name, each.type, each.default, each.bounds, each.description) for each in describe(spec)]
+    heads = ("name", "type", "default", "bounds", "meaning")
+    lines += ["parameters", *(wrapped([heads, *rows]) if rows else ["  none"])]
+    try:
+        refs = list(spec.assets(validate(spec, {})))
+    except UserError:
+        return lines  # a required parameter decides
+    if refs:
+        lines.append("assets, with these defaults")
+    for ref in refs:
+        lines += [f"  {ref}", *("  " + line for line in asset_lines(ref, assets))]
+    return lines
+
+
+def asset_lines(ref: str, assets: Assets) -> list[str]:
+    """Source, licence, size, hash and state of an asset."""
+    found = assets.resolve(ref)
+    if not isinstance(found, Asset):
+        return columns([("source", f"local path {found}")])
+    if found.wheel:
+        source = f"wheel {found.wheel} {found.version}, from the package index"
+        pin = ("sha256", found.sha256)
+    else:
+        config = f", configuration {found.config}" if found.config else ""
+        source = f"hub repository {found.hub}{config}"
+        pin = ("revision", found.revision or "main, not pinned")
+    place = assets.locate(ref)
+    facts = [
+        ("summary", found.summary),
+        ("content", found.content),
+        ("source", source),
+        pin,
+        ("licence", found.licence or "see its source"),
+        ("size", f"{found.size_mb:g} MB" if found.size_mb else "unknown"),
+        ("cached", str(place) if place else f"no; bench fetch {ref}"),
+    ]
+    if found.folder:
+        facts.append(("local files", f"DIR/{found.folder} of --data-dir DIR goes before the hub"))
+    if found.notes:
+        facts.append(("notes", found.notes))
+    return wrapped(facts)
+
+
+def suite_lines(suite: Suite) -> list[str]:
+    """A suite's selections, and the parameters in which they differ from the plugins' own defaults."""
+    changed = []
+    for choice in (*suite.tasks, *suite.methods, *suite.students):
+        usual = usual_parameters(choice.spec)
+        differing = {key: value for key, value in plain(choice.params).items() if usual.get(key) != value}
+        if differing:
+            text = ", ".join(f"{key}={written(value)}" for key, value in sorted(differing.items()))
+            changed.append((choice.label, text))
+    facts = [
+        ("tasks", ", ".join(choice.label for choice in suite.tasks)),
+        ("methods", ", ".join(choice.label for choice in suite.methods)),
+        ("students", ", ".join(choice.label for choice in suite.students)),
+        ("dpc", ", ".join(map(str, suite.dpc))),
+        *((f"dpc of {label}", ", ".join(map(str, numbers))) for label, numbers in suite.task_dpc.items()),
+        ("sets", str(suite.sets)),
+        ("runs per set", str(suite.runs)),
+        ("seed", str(suite.seed)),
+    ]
+    lines = [f"suite {suite.name}", f"  {suite.summary}", *wrapped(facts)]
+    return [*lines, "parameters set by the suite", *wrapped(changed)] if changed else lines
