@@ -37,40 +37,51 @@ class Encoder:
 
 
 @dataclass(frozen=True)
-class Tokens:
-    """N tokenised texts of different lengths, not padded, stored one after the other.
+class Ragged:
+    """N integer lists of different lengths in one int32 array; list i is `flat[offsets[i] : offsets[i + 1]]`."""
 
-    `columns`: model input name -> ids of all texts, int32 [offsets[-1]] ("input_ids", and "token_type_ids" where
-    the model has them); `offsets`: int64 [N + 1], text i takes [offsets[i], offsets[i + 1]).
-    `padding`: model input name -> the value for padding.
-    """
-
-    columns: Mapping[str, np.ndarray]
-    offsets: np.ndarray
-    padding: Mapping[str, int]
+    flat: np.ndarray
+    offsets: np.ndarray  # int64 [N + 1]
 
     def __len__(self) -> int:
         return len(self.offsets) - 1
 
+    def __getitem__(self, row: int | np.integer) -> np.ndarray:
+        if not 0 <= row < len(self):
+            raise IndexError(row)
+        return self.flat[self.offsets[row] : self.offsets[row + 1]]
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """N tokenised texts of different lengths, not padded.
+
+    `columns`: model input name -> N lists of ids ("input_ids", and "token_type_ids" where the model has them).
+    `padding`: model input name -> the value for padding.
+    """
+
+    columns: Mapping[str, Ragged]
+    padding: Mapping[str, int]
+
+    def __len__(self) -> int:
+        return len(self.columns["input_ids"])
+
     def lengths(self) -> np.ndarray:
         """Number of tokens of every text, int64 [N]."""
-        return np.diff(self.offsets)
+        return np.diff(self.columns["input_ids"].offsets)
 
     def batch(self, rows: Sequence[int] | np.ndarray, device: str = "cpu") -> dict[str, torch.Tensor]:
         """The model inputs of some rows, right-padded to the longest of them, int64 [B, L], with "attention_mask"."""
         import torch
 
-        rows = np.asarray(rows, dtype=np.int64)
-        starts, ends = self.offsets[rows], self.offsets[rows + 1]
-        longest = int((ends - starts).max(initial=0))
+        lengths = self.lengths()[rows]
+        longest = int(lengths.max(initial=0))
         inputs = {name: np.full((len(rows), longest), self.padding[name]) for name in self.columns}
-        for place, (start, end) in enumerate(zip(starts, ends, strict=True)):
+        for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):
             for name, column in self.columns.items():
-                inputs[name][place, : end - start] = column[start:end]
-        mask = (np.arange(longest) < (ends - starts)[:, None]).astype(np.int64)
-        return {
-            name: torch.from_numpy(values).to(device) for name, values in {**inputs, "attention_mask": mask}.items()
-        }
+                inputs[name][place, :length] = column[row]
+        inputs["attention_mask"] = (np.arange(longest) < lengths[:, None]).astype(np.int64)
+        return {name: torch.from_numpy(values).to(device) for name, values in inputs.items()}
 
 
 @contextmanager
@@ -178,8 +189,8 @@ def tokenize(
     n_texts = len(texts[fields[0]])
     with quiet():  # texts longer than model_max_length are cut on purpose, so its warning says nothing
         for start in range(0, n_texts, TOKENIZE_ROWS):
-            columns = [list(texts[name][start : start + TOKENIZE_ROWS]) for name in fields]
-            encoded = tokenizer(*columns, padding=False, return_attention_mask=False, **options)
+            chunk = [list(texts[name][start : start + TOKENIZE_ROWS]) for name in fields]
+            encoded = tokenizer(*chunk, padding=False, return_attention_mask=False, **options)
             lengths.extend(map(len, encoded["input_ids"]))
             for name in ("input_ids", "token_type_ids"):
                 if name in encoded:
@@ -188,7 +199,8 @@ def tokenize(
     offsets = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
     padding = {"input_ids": tokenizer.pad_token_id or 0, "token_type_ids": tokenizer.pad_token_type_id}
     joined = {name: np.concatenate(flat) for name, flat in parts.items()} or {"input_ids": np.empty(0, np.int32)}
-    return Tokens(joined, offsets, {name: padding[name] for name in joined})
+    columns = {name: Ragged(flat, offsets) for name, flat in joined.items()}
+    return Tokens(columns, {name: padding[name] for name in columns})
 
 
 def _first_line(error: BaseException) -> str:
