@@ -70,7 +70,8 @@ class Worker:
             on_progress=self.on_progress,
         )
 
-    def _load(self, part: TaskPart) -> TaskData:
+    def load(self, part: TaskPart) -> TaskData:
+        """A task's data, checked; the last few loaded are kept."""
         if part.revision not in self._tasks:
             task = self.registry.build(part.choice.spec, part.choice.params)
             data = task.load(self._context(None, part, 0))
@@ -82,7 +83,7 @@ class Worker:
 
     def _describe(self, part: TaskPart) -> dict[str, Any]:
         """What the result store keeps of a task, and the size of its smallest class."""
-        data = self._load(part)
+        data = self.load(part)
         counts = [int((data.train.labels == label).sum()) for label in range(data.info.n_classes)]
         return {
             "label": part.choice.label,
@@ -103,7 +104,7 @@ class Worker:
         if folder is None:
             if job.method is None:
                 raise UserError(f"the imported set {job.key[:12]} is no longer in the cache: run `bench score` again")
-            data = self._load(job.task).train_data()
+            data = self.load(job.task).train_data()
             method = self.registry.build(job.method.spec, job.method.params)
             started = time.monotonic()
             distilled = method.distill(data, job.dpc, self._context(data, job.task, job.seed))
@@ -126,7 +127,7 @@ class Worker:
 
     def _score(self, job: RunJob) -> dict[str, Any]:
         """Train the student on the set; metrics, predictions and the size of the set."""
-        data = self._load(job.task)
+        data = self.load(job.task)
         folder = self.artifacts.get("set", job.set_key)
         if folder is None:
             raise UserError(f"the set {job.set_key[:12]} vanished from the cache: run the same command again")

@@ -43,11 +43,12 @@ class Workspace:
             "label": options.pop("label_column"),
             "test": options.pop("test_table"),
         }
+        table = {name: value for name, value in table.items() if value is not None}
         flags = {name: options.pop(name) for name in ("tasks", "methods", "students", "dpc", "sets", "runs", "seed")}
         suite = load_suite(
             options.pop("suite"),
             registry,
-            task_params={"table": {name: value for name, value in table.items() if value is not None}},
+            task_params={"table": table} if table else None,
             **(flags | fixed),
         )
         return cls(settings, registry, suite, Assets(registry.assets, settings))

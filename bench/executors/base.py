@@ -49,7 +49,10 @@ Event = Finished | Progressed
 class Executor(Protocol):
     """Local processes and, later, a cluster behind the same few calls."""
 
-    slots: Sequence[int]
+    @property
+    def slots(self) -> Sequence[int]:
+        """Numbers of the slots, each good for one job at a time."""
+        ...
 
     def start(self, slot: int, job: Job, timeout: float | None) -> None:
         """Give a free slot a job; after `timeout` seconds it ends with status timeout."""
