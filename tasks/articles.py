@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -52,32 +52,45 @@ def whole(sentence: str, min_words: int, max_words: int) -> bool:
 def articles(folder: Path, min_words: int, max_words: int) -> Iterator[Article]:
     """Each article once, by topic and file name, with its whole sentences in order.
 
-    The wheel repeats about 130 articles, some under two topics: a text is kept where it occurs first.
+    The wheel repeats 137 articles, some under two topics: a text is kept where it occurs first. Articles that
+    share a sentence (two versions of one story) are in one split.
     """
-    seen: set[str] = set()
+    texts: dict[str, tuple[str, int, list[str]]] = {}  # body -> name, topic, sentences
     for topic, topic_name in enumerate(TOPICS):
         files = sorted((folder / topic_name).glob("*.txt"))
         if not files:
             raise UserError(f"no article under {folder / topic_name}: remove {folder} and run `bench fetch {ASSET}`")
         for file in files:
-            raw = file.read_bytes()
-            try:
-                text = raw.decode("utf-8")
-            except UnicodeDecodeError:  # a few files hold a lone pound sign in Latin-1
-                text = raw.decode("latin-1")
-            paragraphs = [clean(line) for line in text.splitlines() if line.strip()][1:]  # the first is the headline
-            body = " ".join(paragraphs).casefold()
-            if body in seen:
-                continue
-            seen.add(body)
-            yield Article(
-                name=f"{topic_name}/{file.stem}",
-                topic=topic,
-                split=part(body, VALIDATION, TEST),
-                sentences=tuple(
-                    sentence
-                    for paragraph in paragraphs
-                    for sentence in sentences(paragraph)
-                    if whole(sentence, min_words, max_words)
-                ),
-            )
+            paragraphs = [clean(line) for line in _read(file).splitlines() if line.strip()][1:]  # without the headline
+            own = [sentence for paragraph in paragraphs for sentence in sentences(paragraph)]
+            texts.setdefault(" ".join(own).casefold(), (f"{topic_name}/{file.stem}", topic, own))
+    groups = _stories({body: own for body, (_, _, own) in texts.items()})
+    for body, (name, topic, own) in texts.items():
+        chosen = tuple(sentence for sentence in own if whole(sentence, min_words, max_words))
+        yield Article(name, topic, part(groups[body], VALIDATION, TEST), chosen)
+
+
+def _read(file: Path) -> str:
+    raw = file.read_bytes()
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:  # a few files hold a lone pound sign in Latin-1
+        return raw.decode("latin-1")
+
+
+def _stories(texts: Mapping[str, Sequence[str]]) -> dict[str, str]:
+    """Body -> the first body of all that are linked to it by shared sentences of six words or more."""
+    leader = {body: body for body in texts}
+
+    def find(body: str) -> str:
+        while leader[body] != body:
+            body = leader[body]
+        return body
+
+    first: dict[str, str] = {}  # sentence -> the body that had it first
+    for body, own in texts.items():
+        for sentence in own:
+            if len(sentence.split()) >= 6:
+                one, other = sorted((find(body), find(first.setdefault(sentence.casefold(), body))))
+                leader[other] = one
+    return {body: find(body) for body in texts}

@@ -2,21 +2,68 @@
 
 from __future__ import annotations
 
-from pydantic import Field
+from typing import Any, Self
+
+from pydantic import Field, field_validator, model_validator
 
 from bench.api import Params
 
 
-class PocketParams(Params):
-    """Row caps and the length of a text; caps nest, and classes are kept in balance."""
+class RowCaps(Params):
+    """Most rows of each split; a smaller cap keeps a subset of what a larger one keeps."""
 
-    train_rows: int | None = Field(2000, ge=1, description="most train rows, classes in balance; null: all")
-    validation_rows: int | None = Field(400, ge=1, description="most validation rows; null: all")
-    test_rows: int | None = Field(400, ge=1, description="most test rows; null: all")
+    train_rows: int | None = Field(None, ge=1, description="most train rows, chosen by hash; null: all")
+    validation_rows: int | None = Field(None, ge=1, description="most validation rows, chosen by hash; null: all")
+    test_rows: int | None = Field(None, ge=1, description="most test rows, chosen by hash; null: all")
+
+    def cap(self, split: str) -> int | None:
+        """The most rows of a split, or None for all."""
+        caps = {"train": self.train_rows, "validation": self.validation_rows, "test": self.test_rows}
+        return caps[split]
+
+
+class PocketParams(RowCaps):
+    """Row caps, classes in balance, and the length of a text."""
+
     min_words: int = Field(6, ge=1, description="fewest words of a text")
     max_words: int = Field(18, ge=1, description="most words of a text")
 
-    def cap(self, split: str) -> int | None:
-        """The most rows of a split, or None."""
-        caps = {"train": self.train_rows, "validation": self.validation_rows, "test": self.test_rows}
-        return caps[split]
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.max_words < self.min_words:
+            raise ValueError(f"max_words ({self.max_words}) is below min_words ({self.min_words})")
+        return self
+
+
+class PairParams(PocketParams):
+    """As PocketParams, for the pairs made of BBC sentences."""
+
+    seed: int = Field(0, ge=0, description="which sentences are paired")
+
+
+class GlueParams(RowCaps):
+    """Row caps and the size of the validation split, which is carved out of train."""
+
+    validation_rows: int = Field(1000, ge=1, description="rows of train that become the validation split, by hash")
+
+
+class TableParams(RowCaps):
+    """A table of labelled texts: its file, its columns and its splits."""
+
+    path: str = Field(min_length=1, description="file: .csv, .tsv, .jsonl or .parquet")
+    text: tuple[str, ...] = Field((), max_length=2, description="one or two text columns; empty: found by their names")
+    label: str = Field("", description="label column; empty: found by its name")
+    test: str = Field("", description="file with the test rows; empty: a share of `path`")
+    test_fraction: float = Field(0.2, gt=0, lt=1, description="share of each class that is tested, without `test`")
+    validation_fraction: float = Field(0.1, gt=0, lt=1, description="share of each class that validates")
+
+    @field_validator("text", mode="before")
+    @classmethod
+    def _one_column(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str) and value else value
+
+    @model_validator(mode="after")
+    def _some_train(self) -> Self:
+        if not self.test and self.test_fraction + self.validation_fraction >= 1:
+            raise ValueError("test_fraction and validation_fraction leave no train rows")
+        return self

