@@ -42,6 +42,10 @@ def part(group: str, validation: float, test: float) -> str:
     return "validation" if at < test + validation else "train"
 
 
+def _key(row: Row) -> tuple[str, ...]:
+    return tuple(text.casefold() for text in row.texts)
+
+
 def unique(rows: Iterable[Row]) -> list[Row]:
     """Each text once (letter case ignored), in the given order.
 
@@ -49,11 +53,17 @@ def unique(rows: Iterable[Row]) -> list[Row]:
     """
     seen: dict[tuple[str, ...], Row | None] = {}
     for row in rows:
-        key = tuple(text.casefold() for text in row.texts)
+        key = _key(row)
         known = seen.setdefault(key, row)
         if known is not None and (known.split, known.label) != (row.split, row.label):
             seen[key] = None
     return [row for row in seen.values() if row is not None]
+
+
+def without_repeats(train: Iterable[Row], test: Iterable[Row]) -> list[Row]:
+    """The train rows, each text once, without those with two labels and those whose text is in `test`."""
+    tested = {_key(row) for row in test}
+    return [row for row in unique(train) if _key(row) not in tested]
 
 
 def balanced(rows: Iterable[Row], cap: int | None) -> list[Row]:

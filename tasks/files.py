@@ -1,0 +1,152 @@
+"""Tables in files: CSV, TSV, JSON Lines and Parquet, read into columns, with errors that name the row."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.api import UserError
+
+SUFFIXES = (".jsonl", ".parquet", ".csv", ".tsv")
+
+
+@dataclass(frozen=True)
+class Table:
+    """`columns`: name -> one value per row (text, number or None). `lines`: where each row starts in the file."""
+
+    path: Path
+    columns: Mapping[str, Sequence[Any]]
+    lines: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def at(self, row: int) -> str:
+        """The place of a row, for an error: `reviews.csv, line 12`; Parquet has rows, counted from 1."""
+        return f"{self.path}, {'row' if self.path.suffix.lower() == '.parquet' else 'line'} {self.lines[row]}"
+
+    def column(self, name: str) -> Sequence[Any]:
+        """The values of a column. Raises UserError with the columns that there are."""
+        if name not in self.columns:
+            raise UserError(f"{self.path} has no column '{name}'; it has: {', '.join(map(repr, self.columns))}")
+        return self.columns[name]
+
+    def text(self, name: str) -> list[str]:
+        """A column of texts without white space at the ends; an empty one stays empty. UserError for a number."""
+        found = []
+        for row, value in enumerate(self.column(name)):
+            if value is not None and not isinstance(value, str):
+                raise UserError(f"{self.at(row)}: column '{name}' holds {value!r}, which is no text")
+            found.append((value or "").strip())
+        return found
+
+
+def read(path: Path) -> Table:
+    """Read a file by its extension. Raises UserError, one line, for a file that is missing or damaged."""
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
+        raise UserError(f"{path} has the extension '{suffix}'; tables are read from {', '.join(SUFFIXES)}")
+    if not path.is_file():
+        raise UserError(f"{path} is {'a folder, not a file' if path.is_dir() else 'missing'}")
+    try:
+        if suffix == ".parquet":
+            table = _parquet(path)
+        elif suffix == ".jsonl":
+            table = _json_lines(path)
+        else:
+            table = _delimited(path, "\t" if suffix == ".tsv" else ",")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text (byte {error.start}: {error.reason})") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}") from error
+    if not table.lines:
+        raise UserError(f"{path} holds no rows")
+    return table
+
+
+def _delimited(path: Path, delimiter: str) -> Table:
+    with open(path, encoding="utf-8-sig", newline="") as file:
+        reader = csv.reader(file, delimiter=delimiter, strict=True)
+        rows: list[list[str]] = []
+        lines: list[int] = []
+        line = 1
+        try:
+            for row in reader:
+                if row:  # a blank line is no row
+                    rows.append(row)
+                    lines.append(line)
+                line = reader.line_num + 1
+        except csv.Error as error:
+            raise UserError(f"{path}, line {line}: {error}; is the file cut off or a quote not closed?") from error
+    if not rows:
+        raise UserError(f"{path} is empty")
+    header = [name.strip() for name in rows.pop(0)]
+    lines.pop(0)
+    twice = [name for name in header if header.count(name) > 1]
+    if twice:
+        raise UserError(f"{path} has two columns named '{twice[0]}'")
+    for row, at in zip(rows, lines, strict=True):
+        if len(row) != len(header):
+            raise UserError(f"{path}, line {at}: {len(row)} values for {len(header)} columns")
+    columns = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(header, ())
+    return Table(path, {name: [value or None for value in values] for name, values in columns.items()}, lines)
+
+
+def _json_lines(path: Path) -> Table:
+    rows: list[dict[str, Any]] = []
+    lines: list[int] = []
+    with open(path, encoding="utf-8-sig") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise UserError(f"{path}, line {number}: no JSON ({error}); is the file cut off?") from error
+            if not isinstance(row, dict):
+                raise UserError(f"{path}, line {number}: an object with one value per column is needed")
+            rows.append(row)
+            lines.append(number)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return Table(path, {name: [row.get(name) for row in rows] for name in names}, lines)
+
+
+def _parquet(path: Path) -> Table:
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        table = parquet.read_table(path)
+        columns = table.to_pydict()
+    except (pa.ArrowException, ValueError) as error:
+        message = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
+        raise UserError(f"{path} is no readable Parquet file ({message})") from error
+    return Table(path, columns, range(1, table.num_rows + 1))
+
+
+def label_text(value: Any) -> str | None:
+    """A label as text, or None when it is missing, NaN or no label at all (a list, a fraction)."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float):
+        return str(int(value)) if math.isfinite(value) and value.is_integer() else None
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str):
+        text = value.strip()
+        return None if text.casefold() in {"", "nan"} else text
+    return None
+
+
+def label_order(names: Iterable[str]) -> list[str]:
+    """Label names sorted, as numbers when all are whole numbers."""
+    found = sorted(set(names))
+    try:
+        return sorted(found, key=int)
+    except ValueError:
+        return found

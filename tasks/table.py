@@ -1,0 +1,122 @@
+"""`table:PATH`: a file of the user's, with one or two text columns and a label column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.api import Context, Task, TaskData, TaskInfo, UserError
+from tasks.files import Table as File
+from tasks.files import label_order, label_text, read
+from tasks.params import TableParams
+from tasks.splits import Row, assemble, capped, rank, without_repeats
+
+PAIRS = (("premise", "hypothesis"), ("question1", "question2"), ("sentence1", "sentence2"), ("text1", "text2"))
+TEXTS = ("text", "sentence", "review", "content", "document", "comment")
+LABELS = ("label", "labels", "class", "category", "target", "sentiment", "topic")
+FLAGS = "name them with --text-columns and --label-column, or table:PATH[text=...,label=...]"
+
+
+class Table(Task):
+    """Splits are stratified by label; within a label the hash of the text decides."""
+
+    params: TableParams
+
+    def load(self, ctx: Context) -> TaskData:
+        """Read the file, and the test file if there is one. Every defect is a UserError that names its row.
+
+        Repeated texts are kept once and texts with two labels dropped; rows of a test file stay as they are, and
+        train texts that are among them are dropped.
+        """
+        file = read(ctx.asset(self.params.path))
+        texts, label = self._columns(file)
+        values = _labels(file, label)
+        test_file = read(ctx.asset(self.params.test)) if self.params.test else None
+        names = label_order(values)
+        if len(names) < 2:
+            raise UserError(f"{file.path}: column '{label}' has the one class '{names[0]}'; two are needed")
+        if len(names) > len(values) / 2:
+            raise UserError(f"{file.path}: column '{label}' has {len(names)} classes in {len(values)} rows: {FLAGS}")
+        rows = _rows(file, texts, values, names, "train")
+        test: list[Row] = []
+        if test_file is not None:
+            test_values = _labels(test_file, label)
+            for row, value in enumerate(test_values):
+                if value not in names:
+                    raise UserError(f"{test_file.at(row)}: class '{value}' does not occur in {file.path}")
+            test = _rows(test_file, texts, test_values, names, "test")
+        rows = self._split(without_repeats(rows, test), names, file.path)
+        kept = [
+            row
+            for split in ("train", "validation", "test")
+            for row in capped([row for row in [*rows, *test] if row.split == split], self.params.cap(split))
+        ]
+        info = TaskInfo(f"table:{file.path.name}", texts, tuple(names))
+        return assemble(info, kept, str(file.path))
+
+    def _columns(self, file: File) -> tuple[tuple[str, ...], str]:
+        """The text columns and the label column, as given or by their usual names."""
+        lower = {name.casefold(): name for name in file.columns}
+        listed = ", ".join(map(repr, file.columns))
+        label = self.params.label
+        if not label:
+            found = [lower[name] for name in LABELS if name in lower and lower[name] not in self.params.text]
+            if len(found) != 1:
+                what = f"several may be the label ({', '.join(found)})" if found else "none is a usual label"
+                raise UserError(f"{file.path}: of the columns {listed} {what}; {FLAGS}")
+            label = found[0]
+        texts = self.params.text
+        if not texts:
+            pairs = [pair for pair in PAIRS if all(name in lower for name in pair)]
+            singles = [(name,) for name in TEXTS if name in lower]
+            candidates: Sequence[tuple[str, ...]] = pairs or singles
+            if len(candidates) != 1:
+                several = " or ".join("+".join(names) for names in candidates)
+                what = f"several may be the text ({several})" if candidates else "none is a usual text"
+                raise UserError(f"{file.path}: of the columns {listed} {what}; {FLAGS}")
+            texts = tuple(lower[name] for name in candidates[0])
+        for name in (*texts, label):
+            file.column(name)
+        if len({*texts, label}) != len(texts) + 1:
+            raise UserError(f"{file.path}: text and label must be different columns, not {', '.join((*texts, label))}")
+        return texts, label
+
+    def _split(self, rows: Sequence[Row], names: Sequence[str], path: Path) -> list[Row]:
+        """Give each class its share of every split, at least one row each. Rows keep their order."""
+        fractions = [("validation", self.params.validation_fraction)]
+        if not self.params.test:
+            fractions.insert(0, ("test", self.params.test_fraction))
+        split = {}
+        for label, name in enumerate(names):
+            own = sorted((row for row in rows if row.label == label), key=lambda row: rank("split", *row.texts))
+            start = 0
+            for part, fraction in fractions:
+                size = max(1, round(fraction * len(own)))
+                split.update(dict.fromkeys(own[start : start + size], part))
+                start += size
+            if start >= len(own):
+                raise UserError(
+                    f"{path}: class '{name}' has {len(own)} different texts, too few for a row in each split; "
+                    "add rows, give --test-table, or lower test_fraction and validation_fraction"
+                )
+        return [Row(row.texts, row.label, split.get(row, "train")) for row in rows]
+
+
+def _labels(file: File, column: str) -> list[str]:
+    found = []
+    for row, value in enumerate(file.column(column)):
+        text = label_text(value)
+        if text is None:
+            said = "missing" if value is None else f"{value!r}, which is no class"
+            raise UserError(f"{file.at(row)}: the label (column '{column}') is {said}")
+        found.append(text)
+    return found
+
+
+def _rows(file: File, columns: Sequence[str], labels: Sequence[str], names: Sequence[str], split: str) -> list[Row]:
+    index = {name: i for i, name in enumerate(names)}
+    texts = [file.text(column) for column in columns]
+    for column, values in zip(columns, texts, strict=True):
+        if "" in values:
+            raise UserError(f"{file.at(values.index(''))}: the text (column '{column}') is empty")
+    return [Row(row, index[label], split) for row, label in zip(zip(*texts, strict=True), labels, strict=True)]
