@@ -1,0 +1,187 @@
+"""`bench doctor`: what a run depends on, one line each with a mend."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+
+from bench import plugins
+from bench.cli.columns import columns
+from bench.cli.options import collect, settings_options
+from bench.data.assets import Assets
+from bench.discovery import DISTRIBUTION
+from bench.errors import UserError
+from bench.plugins import Registry
+from bench.settings import Settings
+from bench.store.files import read_json
+from bench.store.identity import SCHEMA
+from bench.suite import DEFAULT, load_suite
+
+PYTHON = (3, 11)
+REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)\s*(?:\[[^\]]*\])?\s*(?:>=\s*(?P<least>[0-9][0-9.]*))?[^;]*$")
+SPACE_NEEDED, SPACE_WANTED = 1e9, 5e9  # bytes free: below the first a pocket run may fail, the second is for GLUE
+
+
+@dataclass(frozen=True)
+class Check:
+    """One line. "note" says what will cost time later; only "fail" changes the exit code."""
+
+    state: Literal["ok", "note", "fail"]
+    subject: str
+    found: str
+    mend: str = ""
+
+
+@click.command("doctor", short_help="Check what a run depends on.")
+@settings_options
+def command(**options: Any) -> int:
+    """Check versions, device, caches, assets of the default suite and plugins.
+
+    Exit code 0: all is well; 3: a plugin is broken; 1: something else is wrong.
+    """
+    settings = collect(options)
+    registry = plugins.load(settings)
+    found = [python(), *dependencies(), device(), cores(), *cache(settings)]
+    found += [*suite_assets(registry, settings), *plugin_states(registry)]
+    rows = [(each.state, each.subject, f"{each.found} -> {each.mend}" if each.mend else each.found) for each in found]
+    click.echo("\n".join(columns(rows, indent=0)))
+    if registry.warnings():
+        return 3
+    return int(any(each.state == "fail" for each in found))
+
+
+def python() -> Check:
+    """The interpreter's version."""
+    version = platform.python_version()
+    if tuple(map(int, platform.python_version_tuple()[:2])) < PYTHON:
+        return Check("fail", "python", version, f"use Python {PYTHON[0]}.{PYTHON[1]} or newer")
+    return Check("ok", "python", version)
+
+
+def dependencies() -> Iterator[Check]:
+    """Installed against smallest version of each declared dependency; nothing is imported."""
+    try:
+        required = importlib.metadata.requires(DISTRIBUTION) or []
+    except importlib.metadata.PackageNotFoundError:
+        yield Check("fail", DISTRIBUTION, "not installed", "python -m pip install .")
+        return
+    for line in required:
+        match = REQUIREMENT.match(line)
+        if match is None or "extra ==" in line:
+            continue
+        name, least = match["name"], match["least"] or "0"
+        mend = f"python -m pip install '{name}>={least}'"
+        try:
+            version = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            yield Check("fail", name, f"missing, {least} or newer is needed", mend)
+            continue
+        if release(version) < release(least):
+            yield Check("fail", name, f"{version}, but {least} or newer is needed", mend)
+        else:
+            yield Check("ok", name, version)
+
+
+def release(version: str) -> tuple[int, ...]:
+    """The numbers of a version, without pre-release and local parts, trailing zeros dropped."""
+    match = re.match(r"\d+(?:\.\d+)*", version)
+    numbers = [int(part) for part in match[0].split(".")] if match else []
+    while numbers and numbers[-1] == 0:
+        numbers.pop()
+    return tuple(numbers)
+
+
+def device() -> Check:
+    """What torch computes on; torch is imported, because only that shows whether it works."""
+    try:
+        import torch
+
+        if torch.cuda.is_available():
+            names = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+            return Check("ok", "device", f"cuda: {', '.join(names)}")
+    except Exception as error:
+        line = " ".join(str(error).split())[:200]
+        return Check("fail", "device", f"torch: {type(error).__name__}: {line}", "install torch again")
+    if Path("/dev/nvidiactl").exists():
+        return Check("note", "device", "cpu; there is a GPU, but torch cannot use it", "install torch built for CUDA")
+    return Check("ok", "device", "cpu")
+
+
+def cores() -> Check:
+    """How many worker processes a run starts."""
+    usable = len(os.sched_getaffinity(0))
+    return Check(
+        "ok", "cores", f"{usable} usable of {os.cpu_count()}: a run on the CPU starts {usable} one-thread workers"
+    )
+
+
+def cache(settings: Settings) -> Iterator[Check]:
+    """The cache folder: can it be written, is there space, was it made by this schema."""
+    folder = settings.cache
+    existing = next(path for path in (folder, *folder.parents) if path.exists())
+    another = "choose another with --cache DIR or BENCH_CACHE"
+    try:
+        with tempfile.TemporaryFile(dir=existing):
+            pass
+    except OSError as error:
+        yield Check("fail", "cache", f"{folder}: cannot be written ({error.strerror})", another)
+        return
+    yield Check("ok", "cache", str(folder) if folder.exists() else f"{folder}, to be made")
+    free = shutil.disk_usage(existing).free
+    said = f"{free / 1e9:.1f} GB free"
+    if free < SPACE_WANTED:
+        yield Check("fail" if free < SPACE_NEEDED else "note", "disk", said, f"free some, or {another}")
+    else:
+        yield Check("ok", "disk", said)
+    mark = folder / "artifacts" / "schema.json"
+    if mark.exists():
+        try:
+            schema = read_json(mark).get("schema")
+        except (UserError, OSError, AttributeError):
+            schema = "unreadable"
+        if schema != SCHEMA:
+            said = f"{folder} has schema {schema}, this version writes {SCHEMA}"
+            yield Check("fail", "schema", said, f"delete {mark.parent}, or {another}")
+        else:
+            yield Check("ok", "schema", f"cache schema {SCHEMA}")
+
+
+def suite_assets(registry: Registry, settings: Settings) -> Iterator[Check]:
+    """Whether the default suite's data and weights are there."""
+    assets = Assets(registry.assets, settings)
+    try:
+        suite = load_suite(DEFAULT, registry)
+        choices = (*suite.tasks, *suite.methods, *suite.students)
+        refs = dict.fromkeys(ref for choice in choices for ref in choice.spec.assets(choice.params))
+        for ref in refs:
+            place = assets.locate(ref)
+            if place:
+                yield Check("ok", "asset", f"{ref}: {place}")
+            elif settings.offline:
+                yield Check(
+                    "fail", "asset", f"{ref}: not cached, and this is offline", f"with a network: bench fetch {ref}"
+                )
+            else:
+                yield Check("note", "asset", f"{ref}: not cached, a run will fetch it", f"bench fetch {ref}")
+    except UserError as error:
+        yield Check("fail", "suite", f"{DEFAULT}: {error}", "mend the plugin, or install the project again")
+
+
+def plugin_states(registry: Registry) -> Iterator[Check]:
+    """One line a plugin."""
+    for record in registry.plugins:
+        if record.state in ("broken", "clash"):
+            mend = "mend or uninstall it; BENCH_PLUGINS='' leaves out all that are installed"
+            yield Check("fail", "plugin", f"{record.name} is {record.state}: {record.error}", mend)
+        else:
+            yield Check("ok", "plugin", f"{record.title}: {record.state}")
