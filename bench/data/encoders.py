@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 TOKENIZE_ROWS = 8192  # texts tokenised at once: Python lists of ids take ten times the memory of an array
 MEMO_SIZE = 2  # encoders kept loaded in a process; BERT-large alone is 1.3 GB
+VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model")  # without any, transformers makes an empty tokenizer
 
 _memo: OrderedDict[tuple[str, str], Encoder] = OrderedDict()
 
@@ -74,7 +75,9 @@ class Tokens:
         """The model inputs of some rows, right-padded to the longest of them, int64 [B, L], with "attention_mask"."""
         import torch
 
-        lengths = self.lengths()[rows]
+        rows = np.asarray(rows, dtype=np.int64)
+        offsets = self.columns["input_ids"].offsets
+        lengths = offsets[rows + 1] - offsets[rows]
         longest = int(lengths.max(initial=0))
         inputs = {name: np.full((len(rows), longest), self.padding[name]) for name in self.columns}
         for place, (row, length) in enumerate(zip(rows, lengths, strict=True)):
@@ -110,6 +113,8 @@ def load_tokenizer(folder: Path) -> Any:
     """The tokenizer of a local folder. Raises UserError when there is none or it is damaged."""
     from transformers import AutoTokenizer
 
+    if not any(next(folder.glob(pattern), None) for pattern in VOCABULARIES):
+        raise UserError(f"no usable tokenizer in {folder}: it has none of {', '.join(VOCABULARIES)}")
     try:
         with quiet():
             return AutoTokenizer.from_pretrained(folder, trust_remote_code=False, local_files_only=True)
