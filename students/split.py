@@ -25,6 +25,7 @@ from torch import Tensor, nn
 from bench.api import Context, DistilledSet, Queries
 from bench.data.encoders import Tokens
 from bench.data.features import batches
+from students.linear import linear
 from students.pretrained import Reset, Texts, initializer_range, load_classifier, precision
 from students.recipe import Recipe, train
 from students.whole import check_depth
@@ -92,7 +93,10 @@ class Batch:
 
 
 class Dropout:
-    """Dropout whose masks come from a generator of its own; does nothing without one."""
+    """Dropout whose masks come from a generator of its own; does nothing without one.
+
+    An element takes 16 random bits, a third of the time of drawing a float: rates are multiples of 2^-16.
+    """
 
     def __init__(self, generator: torch.Generator | None = None) -> None:
         self.generator = generator
@@ -100,8 +104,10 @@ class Dropout:
     def __call__(self, x: Tensor, rate: float) -> Tensor:
         if self.generator is None or rate == 0.0:
             return x
-        keep = torch.empty_like(x).bernoulli_(1.0 - rate, generator=self.generator)
-        return x * keep.div_(1.0 - rate)
+        n, kept = x.numel(), max(1, round((1.0 - rate) * 65536))  # of 65536 equally likely values
+        words = torch.empty(-(-n // 4), dtype=torch.int64, device=x.device)
+        bits = words.random_(-(2**63), None, generator=self.generator).view(torch.int16)[:n].view(x.shape)
+        return x * (bits < kept - 32768).to(x.dtype).mul_(65536 / kept)
 
 
 class Top(nn.Module):
@@ -109,18 +115,15 @@ class Top(nn.Module):
 
     def __init__(self, classifier: Any, trainable_layers: int) -> None:
         super().__init__()
-        encoder = classifier.base_model.encoder
-        check_depth(trainable_layers, len(encoder.layer))
-        first = len(encoder.layer) - trainable_layers
-        self.layers = encoder.layer[first:]
-        encoder.layer = encoder.layer[:first]  # what is left of the base model is the frozen part
-        if classifier.base_model.pooler is not None:  # BERT: the pooler is pretrained
-            self.dense, self.out = classifier.base_model.pooler.dense, classifier.classifier
+        base, head = classifier.base_model, classifier.classifier
+        check_depth(trainable_layers, len(base.encoder.layer))
+        self.layers = base.encoder.layer[len(base.encoder.layer) - trainable_layers :]
+        if base.pooler is not None:  # BERT: the pooler is pretrained
+            self.dense, self.out = base.pooler.dense, head
             self.rates = (0.0, classifier.dropout.p)
-            classifier.base_model.pooler = None
         else:  # RoBERTa: its head has the dense layer, untrained and behind a dropout of its own
-            self.dense, self.out = classifier.classifier.dense, classifier.classifier.out_proj
-            self.rates = (classifier.classifier.dropout.p, classifier.classifier.dropout.p)
+            self.dense, self.out = head.dense, head.out_proj
+            self.rates = (head.dropout.p, head.dropout.p)
 
     def forward(self, batch: Batch, drop: Dropout) -> Tensor:
         """Logits [B, C]."""
@@ -128,20 +131,41 @@ class Top(nn.Module):
         for layer in self.layers[:-1]:
             x = feed_forward(layer, attention(layer, x, batch, drop), drop)
         x = feed_forward(self.layers[-1], first_attention(self.layers[-1], x, batch, drop), drop)
-        x = torch.tanh(self.dense(drop(x, self.rates[0])))
-        logits: Tensor = self.out(drop(x, self.rates[1]))
-        return logits
+        x = torch.tanh(linear(drop(x, self.rates[0]), self.dense))
+        return linear(drop(x, self.rates[1]), self.out)
+
+
+class Lower:
+    """The frozen embeddings and layers of a BERT-like classifier."""
+
+    def __init__(self, classifier: Any, trainable_layers: int, device: str) -> None:
+        base = classifier.base_model
+        self.device, self.width = device, int(classifier.config.hidden_size)
+        self.embeddings = base.embeddings.to(device).eval()
+        self.layers = base.encoder.layer[: len(base.encoder.layer) - trainable_layers].to(device)
+
+    @torch.no_grad()
+    def states(self, tokens: Tokens, rows: np.ndarray) -> np.ndarray:
+        """Packed output for some texts, float32 [their tokens, d]."""
+        inputs = tokens.batch(rows, self.device)
+        present = inputs.pop("attention_mask").flatten().nonzero().squeeze(1).cpu().numpy()
+        embedded = self.embeddings(**inputs).flatten(0, 1).cpu().numpy()
+        batch = Batch(Packed(embedded[present], tokens.lengths()[rows]), self.device)
+        x = batch.states
+        for layer in self.layers:
+            x = feed_forward(layer, attention(layer, x, batch, Dropout()), Dropout())
+        return x.cpu().numpy()
 
 
 def attention(layer: Any, x: Tensor, batch: Batch, drop: Dropout) -> Tensor:
     """Self-attention of all tokens with its residual and LayerNorm: packed [tokens, d] -> the same shape."""
     own, out = layer.attention.self, layer.attention.output
     heads = (batch.size, batch.longest, own.num_attention_heads, own.attention_head_size)
-    q, k, v = (batch.pad(part(x)).view(heads).transpose(1, 2) for part in (own.query, own.key, own.value))
+    q, k, v = (batch.pad(linear(x, part)).view(heads).transpose(1, 2) for part in (own.query, own.key, own.value))
     scores = batch.masked(q @ k.transpose(-1, -2) / math.sqrt(own.attention_head_size))
     context = drop(torch.softmax(scores, -1), own.dropout.p) @ v
     merged = batch.unpad(context.transpose(1, 2).flatten(2))
-    normed: Tensor = out.LayerNorm(drop(out.dense(merged), out.dropout.p) + x)
+    normed: Tensor = out.LayerNorm(drop(linear(merged, out.dense), out.dropout.p) + x)
     return normed
 
 
@@ -150,20 +174,20 @@ def first_attention(layer: Any, x: Tensor, batch: Batch, drop: Dropout) -> Tenso
     own, out = layer.attention.self, layer.attention.output
     h, e = own.num_attention_heads, own.attention_head_size
     first, padded = x.index_select(0, batch.first), batch.pad(x)
-    q = own.query(first).view(-1, h, e)
+    q = linear(first, own.query).view(-1, h, e)
     back = torch.einsum("bhe,hed->bhd", q, own.key.weight.view(h, e, -1))
     scores = batch.masked((back @ padded.transpose(1, 2) / math.sqrt(e))[:, :, None, :])
     weights = drop(torch.softmax(scores, -1), own.dropout.p)[:, :, 0, :]
     context = torch.einsum("bhd,hed->bhe", weights @ padded, own.value.weight.view(h, e, -1))
     context = context + own.value.bias.view(h, e) * weights.sum(-1, keepdim=True)
-    normed: Tensor = out.LayerNorm(drop(out.dense(context.flatten(1)), out.dropout.p) + first)
+    normed: Tensor = out.LayerNorm(drop(linear(context.flatten(1), out.dense), out.dropout.p) + first)
     return normed
 
 
 def feed_forward(layer: Any, x: Tensor, drop: Dropout) -> Tensor:
     """The position-wise part of a layer with its residual and LayerNorm, any [n, d]."""
-    inner, out = layer.intermediate, layer.output
-    normed: Tensor = out.LayerNorm(drop(out.dense(inner(x)), out.dropout.p) + x)
+    inner = layer.intermediate.intermediate_act_fn(linear(x, layer.intermediate.dense))
+    normed: Tensor = layer.output.LayerNorm(drop(linear(inner, layer.output.dense), layer.output.dropout.p) + x)
     return normed
 
 
@@ -185,11 +209,10 @@ class SplitModel:
         classifier, head = load_classifier(folder, n_classes, dropout)
         self.texts = Texts(folder, classifier.base_model, max_length)
         named = {id(p): name for name, p in classifier.named_parameters()}
-        self.config: Any = classifier.config
         self.top = Top(classifier, trainable_layers).to(device)
-        self.lower: Any = classifier.base_model.to(device).requires_grad_(False).eval()
+        self.lower = Lower(classifier, trainable_layers, device)
         own_head = frozenset(name for name, p in self.top.named_parameters() if named[id(p)] in head)
-        self.reset = Reset(self.top, own_head, initializer_range(self.config))
+        self.reset = Reset(self.top, own_head, initializer_range(classifier.config))
         self._recent: tuple[str, Packed] | None = None
 
     def fit(self, distilled: DistilledSet, queries: Queries, targets: Tensor, recipe: Recipe, ctx: Context) -> None:
@@ -237,7 +260,7 @@ class SplitModel:
         identity = {
             "encoder": self.identity,
             "texts": key,
-            "frozen_layers": len(self.lower.encoder.layer),
+            "frozen_layers": len(self.lower.layers),
             "max_length": self.texts.limit,
             "version": STATES_VERSION,
         }
@@ -250,7 +273,6 @@ class SplitModel:
         packed.states.flush()  # type: ignore[attr-defined]
         np.save(folder / "lengths.npy", packed.lengths, allow_pickle=False)
 
-    @torch.no_grad()
     def _compute(
         self, texts: Mapping[str, Sequence[str]], fields: Sequence[str], file: Path | None, ctx: Context
     ) -> Packed:
@@ -258,7 +280,7 @@ class SplitModel:
         tokens: Tokens = self.texts.encode(texts, fields)
         lengths = tokens.lengths()
         starts = np.cumsum(lengths) - lengths
-        shape = (int(lengths.sum()), int(self.config.hidden_size))
+        shape = (int(lengths.sum()), self.lower.width)
         states: np.ndarray = (
             np.empty(shape, np.float32)
             if file is None
@@ -266,12 +288,9 @@ class SplitModel:
         )
         done = 0
         for rows in batches(lengths, LOWER_TOKENS):
-            inputs = tokens.batch(rows, self.device)
-            if bool(inputs["attention_mask"].all()):
-                del inputs["attention_mask"]  # without a mask, attention takes its faster path
-            hidden = self.lower(**inputs).last_hidden_state.float().cpu().numpy()
-            for place, row in enumerate(rows):
-                states[starts[row] : starts[row] + lengths[row]] = hidden[place, : lengths[row]]
+            ends = np.cumsum(lengths[rows])
+            for row, part in zip(rows, np.split(self.lower.states(tokens, rows), ends[:-1]), strict=True):
+                states[starts[row] : starts[row] + lengths[row]] = part
             done += len(rows)
             ctx.progress(done, len(tokens), "frozen layers")
         return Packed(states, lengths)
