@@ -4,12 +4,19 @@ from __future__ import annotations
 
 import os
 import string
+import subprocess
+import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # read when torch and BLAS load; two threads each on two cores crawl
 os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("repeatable", derandomize=True, deadline=None)
+settings.load_profile("repeatable")
 
 WORDS = (  # the vocabulary beside single letters
     "the a of in and to is was it this that film movie plot actor great dull good bad funny slow bright dark warm cold "
@@ -66,3 +73,48 @@ def build_tiny_encoder(folder: Path, seed: int = 0) -> Path:
 def tiny_encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of a tiny random BERT encoder with its tokenizer; read it, do not write to it."""
     return build_tiny_encoder(tmp_path_factory.mktemp("tiny-encoder"))
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The `bench` command in a process of its own, from an empty folder, with its own cache."""
+
+    folder: Path
+    environment: dict[str, str]
+
+    def command(self, *words: str) -> list[str]:
+        """Words for subprocess: what the console script does, whatever is installed on the PATH."""
+        return [sys.executable, "-P", "-c", "from bench.cli.main import main; main()", *words]
+
+    def __call__(self, *words: str, code: int | None = 0, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run to the end; `code` is the exit code that is expected, `more` changes the environment."""
+        done = subprocess.run(
+            self.command(*words),
+            cwd=self.folder,
+            env=self.environment | more,
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert code is None or done.returncode == code, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"
+        return done
+
+    def start(self, *words: str) -> subprocess.Popen[str]:
+        """Start it and go on."""
+        return subprocess.Popen(
+            self.command(*words),
+            cwd=self.folder,
+            env=self.environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    """The command with a fresh cache; BENCH_CACHE of the caller is not used."""
+    folder = tmp_path / "work"
+    folder.mkdir()
+    environment = {name: value for name, value in os.environ.items() if name not in {"BENCH_PLUGINS", "HF_HUB_OFFLINE"}}
+    return Bench(folder, environment | {"BENCH_CACHE": str(tmp_path / "cache")})

@@ -1,0 +1,61 @@
+"""The specs of the built-in methods: cheap to list, complete, and their targets exist."""
+
+from __future__ import annotations
+
+import importlib
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from bench.api import Method, MethodSpec
+from methods.plugin import bench_methods
+
+SPECS = {spec.name: spec for spec in bench_methods()}
+
+
+def test_names_and_what_the_runner_needs_to_know() -> None:
+    assert set(SPECS) == {"random", "kcenters", "kcenter-greedy", "herding", "full"}
+    assert {name for name, spec in SPECS.items() if spec.deterministic} == {"herding", "full"}
+    assert {name for name, spec in SPECS.items() if not spec.uses_dpc} == {"full"}
+
+
+@pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
+def test_target_is_a_method_and_parameters_are_described(spec: MethodSpec) -> None:
+    module, _, name = spec.target.partition(":")
+    assert issubclass(getattr(importlib.import_module(module), name), Method)
+    assert all(field.description for field in spec.params.model_fields.values())
+    assert spec.summary.endswith(".")
+
+
+@pytest.mark.parametrize("name", ["kcenters", "kcenter-greedy", "herding"])
+def test_the_encoder_is_the_asset_and_the_paper_is_the_default(name: str) -> None:
+    spec = SPECS[name]
+    assert spec.params().model_dump().items() >= {"encoder": "bert-base", "pooling": "cls", "max_length": 512}.items()
+    assert list(spec.assets(spec.params(encoder="minilm"))) == ["minilm"]
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("kcenters", {"pooling": "max"}),
+        ("kcenters", {"encodr": "minilm"}),
+        ("kcenters", {"encoder": ""}),
+        ("kcenters", {"max_length": 0}),
+        ("herding", {"variant": "other"}),
+        ("kcenter-greedy", {"start": "first"}),
+        ("random", {"encoder": "minilm"}),
+    ],
+)
+def test_bad_parameters_are_refused(name: str, params: dict[str, object]) -> None:
+    with pytest.raises(ValidationError):
+        SPECS[name].params(**params)
+
+
+def test_listing_imports_nothing_heavy() -> None:
+    code = (
+        "import sys; from methods.plugin import bench_methods; bench_methods();"
+        "print({'torch', 'numpy', 'sklearn', 'transformers', 'scipy'} & set(sys.modules))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
