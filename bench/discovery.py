@@ -38,7 +38,7 @@ class Source:
     def title(self) -> str:
         """How an error names it."""
         if self.file:
-            return f"the plugin file {self.file}"
+            return f"file {self.file}"
         return f"'{self.name}' of {self.distribution} {self.version}"
 
 

@@ -87,12 +87,17 @@ def identity(choice: Choice) -> str:
 
 
 def split(text: str, where: str) -> list[str]:
-    """Split at the commas that stand outside brackets and quotes. Raises UserError for an unclosed one."""
-    parts, start, depth, quote = [], 0, 0, ""
+    """Split at the commas that stand outside brackets and quotes. Raises UserError for an unclosed one.
+
+    A quote opens where a value begins; elsewhere it is a letter (`it's.csv`).
+    """
+    parts, start, depth, quote, escaped = [], 0, 0, "", False
     for position, letter in enumerate(text):
         if quote:
-            quote = "" if letter == quote and text[position - 1] != "\\" else quote
-        elif letter in "\"'" and depth:  # outside brackets a quote is part of a path
+            if letter == quote and not escaped:
+                quote = ""
+            escaped = letter == "\\" and quote == '"' and not escaped
+        elif letter in "\"'" and (text[:position].strip() or ",")[-1] in "=[,{":
             quote = letter
         elif letter in "[{":
             depth += 1
