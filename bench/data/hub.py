@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -23,7 +26,7 @@ def fetch_model(repo: str, revision: str, folder: Path, offline: bool) -> None:
     """
     from huggingface_hub import snapshot_download
 
-    try:
+    with _hub_errors():
         snapshot = snapshot_download(
             repo,
             revision=revision or None,
@@ -31,8 +34,6 @@ def fetch_model(repo: str, revision: str, folder: Path, offline: bool) -> None:
             ignore_patterns=["*/*"],
             local_files_only=offline,
         )
-    except (OSError, ValueError) as error:  # the hub's own errors, httpx's through them, and "no such repository"
-        raise Unreachable(_short(error)) from error
     for file in sorted(Path(snapshot).iterdir()):
         if file.is_file() and any(fnmatch(file.name, pattern) for pattern in WANTED):
             _link(file.resolve(), folder / file.name)
@@ -69,15 +70,26 @@ def fetch_dataset(repo: str, config: str, revision: str, folder: Path) -> None:
     """
     import datasets
 
-    try:
+    with _hub_errors():
         splits = datasets.load_dataset(repo, config or None, revision=revision or None)
-    except (OSError, ValueError, RuntimeError) as error:
-        raise Unreachable(_short(error)) from error
     for name, split in splits.items():
         split.to_parquet(folder / f"{name}.parquet")
 
 
-def _short(error: BaseException) -> str:
-    """Type and first line of an error, at most 160 characters."""
-    lines = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {lines[0]}"[:160] if lines else type(error).__name__
+@contextmanager
+def _hub_errors() -> Iterator[None]:
+    """Turn what the hub's libraries raise into Unreachable; their retries are not shown."""
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    log = logging.getLogger("huggingface_hub")
+    level = log.level
+    log.setLevel(logging.ERROR)
+    try:
+        yield
+    except Exception as error:  # the HTTP library under the hub's client differs between its versions
+        answered = isinstance(error, HfHubHTTPError) and error.response is not None
+        down = not answered and isinstance(error, (ConnectionError, LocalEntryNotFoundError))
+        lines = str(error).strip().splitlines() or [""]
+        raise Unreachable(f"{type(error).__name__}: {lines[0]}"[:160], down) from error
+    finally:
+        log.setLevel(level)

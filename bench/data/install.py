@@ -17,7 +17,14 @@ MANIFEST = ".manifest.json"  # relative name -> bytes; written last, inside the 
 
 
 class Unreachable(Exception):
-    """A source did not deliver; the message is the cause in a few words."""
+    """A source did not deliver; the message is the cause in a few words.
+
+    `down`: the source as a whole did not answer, so asking it for more is in vain.
+    """
+
+    def __init__(self, cause: str, down: bool = False) -> None:
+        super().__init__(cause)
+        self.down = down
 
 
 def is_complete(folder: Path) -> bool:

