@@ -36,7 +36,6 @@ class Worker:
         self.on_progress = on_progress
         self._tasks: dict[str, TaskData] = {}
         self._student: tuple[Any, Student] | None = None
-        _one_thread()
 
     def run(self, job: Job) -> Outcome:
         """Do a job; every way in which it can end is an outcome."""
@@ -154,12 +153,6 @@ class Worker:
             self._student = None  # frees the old weights before the new ones load
             self._student = (wanted, self.registry.build(job.student.spec, job.student.params))
         return self._student[1]
-
-
-def _one_thread() -> None:
-    import torch
-
-    torch.set_num_threads(1)
 
 
 def _one_line(error: BaseException) -> str:

@@ -1,0 +1,175 @@
+"""A one-file plugin for engine tests: a task on generated sentences, methods that end in every way, a small student.
+
+The student is a real classifier (nearest class centroid of word counts, with a seeded random tie-break), so that
+predictions depend on the set and on the run's seed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from bench.api import (
+    Context,
+    DistilledSet,
+    Embeddings,
+    Field,
+    Method,
+    MethodSpec,
+    NotApplicable,
+    Params,
+    Queries,
+    Split,
+    Student,
+    StudentSpec,
+    Task,
+    TaskData,
+    TaskInfo,
+    TaskSpec,
+    TrainData,
+    UserError,
+    hookimpl,
+)
+
+TOPICS = {
+    "sport": ["team", "goal", "match", "coach", "league"],
+    "money": ["bank", "profit", "shares", "market", "prices"],
+}
+FILLER = ["the", "a", "of", "in", "and", "to", "was", "this", "that", "said"]
+
+
+class WordsParams(Params):
+    rows: int = Field(60, ge=8, description="Train rows.")
+    broken: str = Field("", description="What is wrong with it: empty, label, crash.")
+
+
+class Words(Task):
+    def load(self, ctx: Context) -> TaskData:
+        if self.params.broken == "crash":
+            raise RuntimeError("the task fell over")
+        info = TaskInfo("words", ("text",), tuple(TOPICS))
+        splits = [self._split(info, name, n) for name, n in (("train", self.params.rows), ("val", 20), ("test", 40))]
+        return TaskData(info, *splits)
+
+    def _split(self, info: TaskInfo, name: str, n: int) -> Split:
+        rng = np.random.default_rng([ord(letter) for letter in name])
+        labels = np.arange(n, dtype=np.int64) % 2
+        texts = []
+        for label in labels:
+            words = [*rng.choice(TOPICS[info.label_names[label]], 2), *rng.choice(FILLER, 4), *rng.choice(FILLER, 1)]
+            words += list(rng.choice([word for topic in TOPICS.values() for word in topic], 2))
+            texts.append(" ".join(rng.permutation(words)))
+        if self.params.broken == "empty" and name == "train":
+            texts[3] = "  "
+        if self.params.broken == "label" and name == "test":
+            labels[5] = 7
+        return Split({"text": texts}, labels)
+
+
+class Pick(Method):
+    """Rows of each class by the job's generator; counts its calls in a folder when BENCH_TEST_CALLS names one."""
+
+    def distill(self, data: TrainData, dpc: int | None, ctx: Context) -> DistilledSet:
+        assert dpc is not None
+        note("distill")
+        rng = ctx.rng("pick")
+        rows = [rng.choice(data.class_rows(label), dpc, replace=False) for label in range(data.info.n_classes)]
+        return DistilledSet.from_rows(data, np.concatenate(rows))
+
+
+class Fixed(Method):
+    def distill(self, data: TrainData, dpc: int | None, ctx: Context) -> DistilledSet:
+        note("distill")
+        rows = [data.class_rows(label)[:dpc] for label in range(data.info.n_classes)]
+        return DistilledSet.from_rows(data, np.concatenate(rows), why="the first rows")
+
+
+class Vectors(Method):
+    def distill(self, data: TrainData, dpc: int | None, ctx: Context) -> DistilledSet:
+        n = 2 * (dpc or 1)
+        embeddings = Embeddings(
+            np.zeros((n, 3, 4), np.float32), np.ones((n, 3), np.int64), np.full((n, 2), 0.5, np.float32), "minilm"
+        )
+        return DistilledSet(labels=np.arange(n, dtype=np.int64) % 2, embeddings=embeddings)
+
+
+class FailParams(Params):
+    how: str = Field("raise", description="raise, usage, refuse, die, sleep, label, memory, peek")
+
+
+class Fail(Method):
+    def distill(self, data: TrainData, dpc: int | None, ctx: Context) -> DistilledSet:
+        match self.params.how:
+            case "raise":
+                raise ValueError("something\nunexpected")
+            case "usage":
+                raise UserError("this method needs another kind of task")
+            case "refuse":
+                raise NotApplicable("only for pairs")
+            case "die":
+                os.kill(os.getpid(), signal.SIGKILL)
+            case "sleep":
+                time.sleep(60)
+            case "memory":
+                raise MemoryError
+            case "peek":
+                ctx.features("test", "minilm")
+        return DistilledSet(labels=np.array([0, 9]), texts={"text": ["a", "b"]})
+
+
+class CentroidParams(Params):
+    seconds: float = Field(0.0, ge=0, description="Sleep this long per run, to be interrupted in.")
+
+
+class Centroid(Student):
+    def predict(self, distilled: DistilledSet, queries: Queries, ctx: Context) -> np.ndarray:
+        note("predict")
+        time.sleep(self.params.seconds)
+        assert distilled.texts is not None
+        vocabulary = {word: i for i, word in enumerate(sorted({w for t in distilled.texts["text"] for w in t.split()}))}
+
+        def count(texts: Sequence[str]) -> np.ndarray:
+            found = np.zeros((len(texts), len(vocabulary)))
+            for row, text in enumerate(texts):
+                for word in text.split():
+                    if word in vocabulary:
+                        found[row, vocabulary[word]] += 1
+            return found
+
+        features = count(distilled.texts["text"])
+        centroids = [features[distilled.labels == c].mean(0) for c in range(queries.info.n_classes)]
+        scores = count(queries.texts["text"]) @ np.stack(centroids).T
+        return (scores + ctx.rng("tie").normal(0, 0.3, scores.shape)).argmax(1)
+
+
+def note(what: str) -> None:
+    folder = os.environ.get("BENCH_TEST_CALLS")
+    if folder:
+        with open(os.path.join(folder, what), "a") as file:
+            file.write("x")
+
+
+@hookimpl
+def bench_tasks() -> Sequence[TaskSpec]:
+    return [TaskSpec(name="words", summary="Generated sentences.", target=f"{__name__}:Words", params=WordsParams)]
+
+
+@hookimpl
+def bench_methods() -> Sequence[MethodSpec]:
+    return [
+        MethodSpec(name="pick", summary="Random rows.", target=f"{__name__}:Pick", tags=("coreset",)),
+        MethodSpec(name="fixed", summary="The first rows.", target=f"{__name__}:Fixed", deterministic=True),
+        MethodSpec(name="vectors", summary="Embedding level.", target=f"{__name__}:Vectors", deterministic=True),
+        MethodSpec(name="fail", summary="Ends badly.", target=f"{__name__}:Fail", params=FailParams),
+    ]
+
+
+@hookimpl
+def bench_students() -> Sequence[StudentSpec]:
+    return [
+        StudentSpec(name="centroid", summary="Nearest centroid.", target=f"{__name__}:Centroid", params=CentroidParams)
+    ]

@@ -1,0 +1,79 @@
+"""Distilled sets survive a round trip, and what no student could use is refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.api import DistilledSet, Embeddings
+from bench.errors import UserError
+from bench.store.sets import check_set, load_set, save_set
+
+texts = st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda text: bool(text.strip()))
+
+
+@given(st.lists(st.tuples(texts, texts, st.integers(0, 2), st.integers(0, 10**6)), min_size=1, max_size=8))
+def test_text_sets_survive(tmp_path_factory: pytest.TempPathFactory, rows: list[tuple[str, str, int, int]]) -> None:
+    first, second, labels, sources = zip(*rows, strict=True)
+    made = DistilledSet(
+        labels=np.array(labels, dtype=np.int64),
+        texts={"premise": list(first), "hypothesis": list(second)},
+        rows=np.array(sources, dtype=np.int64),
+        diagnostics={"note": first[0]},
+    )
+    folder = tmp_path_factory.mktemp("set")
+    save_set(folder, made)
+    back = load_set(folder)
+    assert back.texts == made.texts
+    assert back.labels.tolist() == list(labels)
+    assert back.rows is not None
+    assert back.rows.tolist() == list(sources)
+    assert back.diagnostics == made.diagnostics
+    assert back.soft_labels is None
+    assert back.embeddings is None
+
+
+def test_arrays_survive_bit_by_bit(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    embeddings = Embeddings(
+        rng.standard_normal((4, 3, 5)).astype(np.float32),
+        np.ones((4, 3), np.int64),
+        rng.random((4, 2)).astype(np.float32),
+        "minilm",
+        np.array([0.1, 0.2], np.float32),
+    )
+    soft = rng.random((4, 2)).astype(np.float32)
+    save_set(tmp_path, DistilledSet(np.array([0, 1, 0, 1]), None, soft, embeddings))
+    back = load_set(tmp_path)
+    assert back.texts is None
+    assert back.embeddings is not None
+    assert back.embeddings.encoder == "minilm"
+    np.testing.assert_array_equal(back.soft_labels, soft)
+    for name in ("inputs_embeds", "attention_mask", "label_distribution", "step_sizes"):
+        np.testing.assert_array_equal(getattr(back.embeddings, name), getattr(embeddings, name))
+
+
+@pytest.mark.parametrize(
+    ("changes", "line"),
+    [
+        ({"labels": np.array([], dtype=np.int64)}, "no example"),
+        ({"labels": np.array([0.0, 1.0])}, "int64"),
+        ({"labels": np.array([0, 2])}, "label 2"),
+        ({"labels": np.array([0, -1])}, "label -1"),
+        ({"texts": None}, "neither texts nor embeddings"),
+        ({"texts": {"other": ["a", "b"]}}, "fields"),
+        ({"texts": {"text": ["a"]}}, "1 texts"),
+        ({"texts": {"text": ["a", " "]}}, "example 1"),
+        ({"soft_labels": np.ones((2, 3), np.float32)}, r"\(2, 3\)"),
+    ],
+)
+def test_useless_sets_are_refused(changes: dict[str, Any], line: str) -> None:
+    good: dict[str, Any] = {"labels": np.array([0, 1]), "texts": {"text": ["a", "b"]}}
+    check_set(DistilledSet(**good), ("text",), 2, "m")
+    with pytest.raises(UserError, match=line):
+        check_set(DistilledSet(**(good | changes)), ("text",), 2, "m")

@@ -1,0 +1,246 @@
+"""The runner from the outside: counts, caches, resume after SIGKILL, isolation of failures, bad input."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bench.conftest import records
+
+Sample = Any
+
+
+def calls(folder: Path, what: str) -> int:
+    path = folder / what
+    return len(path.read_text()) if path.exists() else 0
+
+
+def test_one_job_two_jobs_and_a_killed_run_agree(sample: Sample, tmp_path: Path) -> None:
+    bench = sample.bench
+    sample("run", "--jobs", "1", "--out", "one")
+    sample("run", "--jobs", "2", "--out", "two", BENCH_CACHE=str(tmp_path / "other-cache"))
+    expected = records(bench.folder / "one")
+    assert len(expected) == 2 * 2 * 3 * 2
+    assert all(record["status"] == "ok" for record in expected)
+    assert records(bench.folder / "two") == expected
+
+    slow = ["--students", "centroid[seconds=0.2]", "--jobs", "2"]
+    sample("run", *slow, "--out", "whole")
+    process = bench.start(*sample.words("run", *slow, "--out", "killed", "--cache", str(tmp_path / "third-cache")))
+    store = bench.folder / "killed" / "results" / "records.jsonl"
+    deadline = time.monotonic() + 60
+    while not (store.exists() and store.read_bytes().count(b"\n") >= 5):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    done = store.read_bytes().count(b"\n")
+    assert 5 <= done < 24
+    with open(store, "ab") as file:
+        file.write(b'{"key": "torn')
+    sample("run", *slow, "--out", "killed", "--cache", str(tmp_path / "third-cache"))
+    assert store.read_bytes().count(b"\n") == 24
+    assert records(bench.folder / "killed") == records(bench.folder / "whole")
+
+
+def test_the_learner_seed_is_shared_by_methods_and_sets_differ(sample: Sample) -> None:
+    sample("run", "--out", "out")
+    found = records(sample.bench.folder / "out")
+    seeds: dict[tuple[Any, ...], set[int]] = {}
+    for record in found:
+        seeds.setdefault((record["dpc"], record["set"], record["run"]), set()).add(record["seed"]["run"])
+    assert all(len(each) == 1 for each in seeds.values())
+    assert len({seed for each in seeds.values() for seed in each}) == len(seeds)
+    picked = {record["set_key"] for record in found if record["method"]["name"] == "pick" and record["dpc"] == 2}
+    fixed = {record["set_key"] for record in found if record["method"]["name"] == "fixed" and record["dpc"] == 2}
+    assert (len(picked), len(fixed)) == (3, 1)
+
+
+def test_stages_are_cached_apart(sample: Sample, tmp_path: Path) -> None:
+    counted = {"BENCH_TEST_CALLS": str(tmp_path)}
+    sample("run", "--methods", "pick", "--dpc", "2", **counted)
+    assert (calls(tmp_path, "distill"), calls(tmp_path, "predict")) == (3, 6)
+    again = sample("run", "--methods", "pick", "--dpc", "2", **counted)
+    assert (calls(tmp_path, "distill"), calls(tmp_path, "predict")) == (3, 6)
+    assert "6/6 replicates already there" in again.stderr or "pick" in again.stdout
+    sample("run", "--methods", "pick", "--dpc", "2", "--students", "centroid,centroid[seconds=0.01]", **counted)
+    assert (calls(tmp_path, "distill"), calls(tmp_path, "predict")) == (3, 12)
+    sample("run", "--methods", "fixed,pick", "--dpc", "2", **counted)
+    assert (calls(tmp_path, "distill"), calls(tmp_path, "predict")) == (4, 18)
+    sample("run", "--methods", "pick", "--dpc", "2", "--out", "elsewhere", **counted)
+    assert (calls(tmp_path, "distill"), calls(tmp_path, "predict")) == (4, 24)
+    assert len(list((sample.bench.folder / "elsewhere" / "sets").glob("*.json"))) == 3
+
+
+def test_a_failing_cell_is_a_row_and_the_rest_goes_on(sample: Sample) -> None:
+    methods = ["raise", "refuse", "die", "sleep", "memory", "label", "peek"]
+    selection = ",".join(["pick", "vectors", *(f"fail[how={how}]" for how in methods)])
+    done = sample(
+        "run", "--methods", selection, "--dpc", "2", "--sets", "1", "--runs", "1", "--timeout", "3", code=None
+    )
+    found = {record["method"]["label"]: record for record in records(sample.bench.folder / "bench-out")}
+    status = {label: record["status"] for label, record in found.items()}
+    assert status == {
+        "pick": "ok",
+        "vectors": "not_applicable",
+        "fail": "failed",
+        "fail[how=refuse]": "not_applicable",
+        "fail[how=die]": "oom",
+        "fail[how=sleep]": "timeout",
+        "fail[how=memory]": "oom",
+        "fail[how=label]": "failed",
+        "fail[how=peek]": "failed",
+    }
+    assert found["fail"]["reason"] == "distilling: ValueError: something unexpected"
+    assert "no access to the split 'test'" in found["fail[how=peek]"]["reason"]
+    assert "label 9" in found["fail[how=label]"]["reason"]
+    assert all(record["score"] is None for label, record in found.items() if label != "pick")
+    assert "Traceback" in done.stderr
+    assert "ValueError: something" in done.stderr
+    assert done.returncode == 1  # a user's mistake was among the failures
+
+
+def test_exit_codes(sample: Sample) -> None:
+    small = ["--dpc", "2", "--sets", "1", "--runs", "1"]
+    sample("run", *small, "--methods", "pick,vectors", code=0)
+    sample("run", *small, "--methods", "pick,fail", code=2)
+    sample("run", *small, "--methods", "pick,fail[how=usage]", code=1)
+
+
+def test_failed_replicates_are_retried_and_finished_ones_kept(sample: Sample) -> None:
+    path = sample.bench.folder / "bench-out" / "results" / "records.jsonl"
+    small = ["--dpc", "2", "--sets", "1", "--runs", "1", "--methods", "pick,vectors,fail"]
+    sample("run", *small, code=2)
+    first = path.read_text().splitlines()
+    sample("run", *small, code=2)
+    second = path.read_text().splitlines()
+    assert second[: len(first)] == first
+    assert [json.loads(line)["method"]["name"] for line in second[len(first) :]] == ["fail"]
+
+
+@pytest.mark.parametrize(
+    ("words", "line"),
+    [
+        (["--tasks", "wrds"], "did you mean 'words'"),
+        (["--methods", "pick[size=3]"], "no parameter"),
+        (["--students", "nobody"], "no student 'nobody'"),
+        (["--dpc", "31"], "dpc 31 is too large for task 'words': class 'sport' has 30 train rows"),
+        (["--tasks", "words[broken=empty]"], "empty text in 'text' of train, row 3"),
+        (["--tasks", "words[broken=label]"], "label 7 in test"),
+        (["--dpc", "two"], "'two' is not a list"),
+        (["--sets", "0"], "--sets"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_1(sample: Sample, words: list[str], line: str) -> None:
+    done = sample("run", *words, code=1)
+    assert line in done.stderr
+    errors = [each for each in done.stderr.splitlines() if each.startswith("bench: error")]
+    assert len(errors) == 1
+    assert "Traceback" not in done.stderr
+    assert not (sample.bench.folder / "bench-out" / "results" / "records.jsonl").exists()
+
+
+def test_a_task_that_falls_over_fails_its_cells_only(sample: Sample) -> None:
+    done = sample("run", "--tasks", "words,words[broken=crash]", "--methods", "pick", code=2)
+    status = [(record["task"]["label"], record["status"]) for record in records(sample.bench.folder / "bench-out")]
+    assert status.count(("words", "ok")) == 12
+    assert status.count(("words[broken=crash]", "failed")) == 12
+    assert "loading the task: RuntimeError: the task fell over" in done.stderr
+
+
+def test_ctrl_c_ends_cleanly_with_what_is_done_kept(sample: Sample) -> None:
+    process = sample.bench.start(*sample.words("run", "--students", "centroid[seconds=0.3]"))
+    store = sample.bench.folder / "bench-out" / "results" / "records.jsonl"
+    deadline = time.monotonic() + 60
+    while not (store.exists() and store.read_bytes().count(b"\n") >= 2):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert "interrupted; what was finished is kept" in errors
+    assert "Traceback" not in errors
+    assert 2 <= len(records(sample.bench.folder / "bench-out")) < 24
+
+
+def test_workers_end_when_the_parent_is_killed(sample: Sample) -> None:
+    process = sample.bench.start(*sample.words("run", "--students", "centroid[seconds=30]", "--jobs", "1"))
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    deadline = time.monotonic() + 60
+    while not (found := re.findall(r"\d+", children.read_text())):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    while any(Path(f"/proc/{pid}").exists() for pid in found):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def test_a_second_run_in_one_folder_is_refused(sample: Sample) -> None:
+    process = sample.bench.start(*sample.words("run", "--students", "centroid[seconds=30]", "--jobs", "1"))
+    lock = sample.bench.folder / "bench-out" / "results" / "schema.json"
+    deadline = time.monotonic() + 60
+    while not lock.exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    try:
+        done = sample("run", code=1)
+        assert "another bench is writing" in done.stderr
+    finally:
+        os.kill(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def test_folders_named_like_our_packages_do_not_matter(sample: Sample) -> None:
+    folder = sample.bench.folder
+    for name in ("bench", "methods", "tasks", "students", "leaderboard"):
+        (folder / name).mkdir()
+        (folder / name / "__init__.py").write_text("raise SystemExit('the user\\'s own')")
+    (folder / "tasks.py").write_text("raise SystemExit('the user\\'s own')")
+    sample("run", "--methods", "pick", "--dpc", "2")
+    assert len(records(folder / "bench-out")) == 6
+
+
+def test_score_puts_sets_made_elsewhere_on_the_board(sample: Sample) -> None:
+    folder = sample.bench.folder
+    sample("run", "--methods", "fixed", "--dpc", "2")
+    sample.bench("export", "--method", "fixed", "--to", "sets")
+    sample("score", "sets", "--name", "mine")
+    found = records(folder / "bench-out")
+    fixed = {(r["set"], r["run"]): r for r in found if r["method"]["name"] == "fixed"}
+    mine = {(r["set"], r["run"]): r for r in found if r["method"]["name"] == "mine"}
+    assert set(mine) == {(0, 0), (0, 1)}
+    for place, record in mine.items():  # the same set and the same learner seeds: the same predictions
+        assert record["predictions"] == fixed[place]["predictions"]
+        assert record["dpc"] == 2
+    card = (folder / "sets" / "words-fixed-dpc2-set0.md").read_text()
+    assert "centroid, accuracy" in card
+
+
+@pytest.mark.parametrize(
+    ("content", "line"),
+    [
+        ('{"text": "a", "label": 0}\n{"text": "b"}', "line 2 has no 'label'"),
+        ('{"text": "a", "label": 0}\n{"txt": "b", "label": 1}', "line 2 has no 'text'; did you mean 'txt'"),
+        ('{"text": "a", "label": 2}', "label 2 is not an integer in 0..1"),
+        ('{"text": "a", "label": NaN}', "label nan"),
+        ('{"text": " ", "label": 1}', "'text' is empty"),
+        ('{"text": "a", "lab', "line 1 is not JSON"),
+        ("", "no example"),
+    ],
+)
+def test_bad_sets_are_one_line(sample: Sample, content: str, line: str) -> None:
+    folder = sample.bench.folder / "sets"
+    folder.mkdir()
+    (folder / "a.jsonl").write_text(content)
+    done = sample("score", "sets", "--name", "mine", code=1)
+    assert line in done.stderr
+    assert "Traceback" not in done.stderr
