@@ -134,7 +134,8 @@ def counted(n: int, what: str) -> str:
     return f"{n} {what}" if n == 1 else f"{n} {what}s"
 
 
-def _finished(record: Record) -> str:
+def finished_at(record: Record) -> str:
+    """When the replicate ended, ISO, or "" when that is not known."""
     return str((record.get("time") or {}).get("finished") or "")
 
 
@@ -151,16 +152,16 @@ def _cell(record: Record) -> tuple[Any, ...]:
     return (_league(record), *labels, record["dpc"])
 
 
-def _current(records: Iterable[Record]) -> tuple[list[Record], list[str]]:
+def current(records: Iterable[Record]) -> tuple[list[Record], list[str]]:
     """Records of each task's newest revision, the newest of each replicate; and notes on what was left out."""
-    ordered = sorted(records, key=lambda record: (_finished(record), record["key"]))
-    newest = {record["task"]["label"]: record["task"]["revision"] for record in ordered}
+    ordered = sorted(records, key=lambda record: (finished_at(record), record["key"]))
+    revisions = {record["task"]["label"]: record["task"]["revision"] for record in ordered}
     chosen: dict[Any, Record] = {}
     old_revision: Counter[str] = Counter()
     superseded: Counter[str] = Counter()
     for record in ordered:
         label = record["task"]["label"]
-        if record["task"]["revision"] != newest[label]:
+        if record["task"]["revision"] != revisions[label]:
             old_revision[label] += 1
             continue
         place = (*_cell(record), _replicate(record))
@@ -303,9 +304,9 @@ def build(
                 raise UserError(f"no {kind} '{name}' in these results{did_you_mean(name, known)}")
         if wanted:
             kept = [record for record in kept if {record[kind]["label"], record[kind]["name"]} & set(wanted)]
-    current, notes = _current(kept)
+    newest, notes = current(kept)
     cells: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
-    for record in current:
+    for record in newest:
         cells[_cell(record)].append(record)
     planned = _planned(cells)
     rows = [_row(cell, cells[cell], planned[cell]) for cell in sorted(cells, key=repr)]
@@ -325,17 +326,17 @@ def build(
         for name, n in left_out.items()
         if n
     ]
-    environments = {environment_text(record.get("environment") or {}) for record in current}
+    environments = {environment_text(record.get("environment") or {}) for record in newest}
     return Board(
         rows=tuple(rows),
         baseline=chosen,
         holes=tuple(hole for hole in map(_hole, rows) if hole),
         not_applicable=tuple(f"{row.name}: not applicable: {row.reason}" for row in rows if not row.applicable),
         notes=tuple(notes),
-        suites=tuple(sorted({str(record["suite"]) for record in current})),
-        base_seeds=tuple(sorted({int(record["seed"]["base"]) for record in current})),
+        suites=tuple(sorted({str(record["suite"]) for record in newest})),
+        base_seeds=tuple(sorted({int(record["seed"]["base"]) for record in newest})),
         environments=tuple(sorted(environments - {""})),
-        finished=max(map(_finished, current), default=""),
+        finished=max(map(finished_at, newest), default=""),
     )
 
 

@@ -1,0 +1,25 @@
+"""`bench track`: send results to MLflow."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("out", default="bench-out", metavar="[OUT]", type=click.Path(path_type=Path))
+@click.option("--resend", is_flag=True, help="Ask MLflow what it has, and send all that is missing or changed.")
+@click.option("--mlflow-uri", metavar="URI", help="Tracking server or database  [sqlite:///OUT/mlflow.db]")
+def command(out: Path, resend: bool, mlflow_uri: str | None) -> None:
+    """Send the results in OUT (default: bench-out) to MLflow; nothing is sent twice."""
+    from bench.errors import UserError
+    from bench.store.results import ResultStore
+    from bench.tracking import Tracker, shown_uri
+
+    if not (out / "results" / "records.jsonl").is_file():
+        raise UserError(f"no results in {out}: make some with `bench run --out {out}`, or name another folder")
+    tracker = Tracker(ResultStore(out), mlflow_uri)
+    counts = tracker.sync(resend)
+    sent = ", ".join(f"{n} {what}" for what, n in sorted(counts.items()) if n) or "nothing new"
+    click.echo(f"{shown_uri(tracker.uri)}: {sent}")
