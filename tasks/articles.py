@@ -20,11 +20,16 @@ _ABBREVIATION = re.compile(r"(?:\b(?:[A-Z]|Mr|Mrs|Ms|Dr|St|No|vs|Jr|Sr|Co|Inc|Lt
 
 @dataclass(frozen=True)
 class Article:
-    """An article without its headline. `name` is its file, e.g. "tech/001"; `topic` an index into TOPICS."""
+    """One article. `name` is its file, e.g. "tech/001"; `topic` an index into TOPICS.
+
+    `lead`: its first sentence, or "" when that is not whole; `sentences`: its whole ones, without the headline.
+    """
 
     name: str
     topic: int
     split: str
+    headline: str
+    lead: str
     sentences: tuple[str, ...]
 
 
@@ -55,19 +60,20 @@ def articles(folder: Path, min_words: int, max_words: int) -> Iterator[Article]:
     The wheel repeats 137 articles, some under two topics: a text is kept where it occurs first. Articles that
     share a sentence (two versions of one story) are in one split.
     """
-    texts: dict[str, tuple[str, int, list[str]]] = {}  # body -> name, topic, sentences
+    texts: dict[str, tuple[str, int, str, list[str]]] = {}  # body -> name, topic, headline, sentences
     for topic, topic_name in enumerate(TOPICS):
         files = sorted((folder / topic_name).glob("*.txt"))
         if not files:
             raise UserError(f"no article under {folder / topic_name}: remove {folder} and run `bench fetch {ASSET}`")
         for file in files:
-            paragraphs = [clean(line) for line in _read(file).splitlines() if line.strip()][1:]  # without the headline
+            headline, *paragraphs = [clean(line) for line in _read(file).splitlines() if line.strip()] or [""]
             own = [sentence for paragraph in paragraphs for sentence in sentences(paragraph)]
-            texts.setdefault(" ".join(own).casefold(), (f"{topic_name}/{file.stem}", topic, own))
-    groups = _stories({body: own for body, (_, _, own) in texts.items()})
-    for body, (name, topic, own) in texts.items():
+            texts.setdefault(" ".join(own).casefold(), (f"{topic_name}/{file.stem}", topic, headline, own))
+    groups = _stories({body: own for body, (*_, own) in texts.items()})
+    for body, (name, topic, headline, own) in texts.items():
         chosen = tuple(sentence for sentence in own if whole(sentence, min_words, max_words))
-        yield Article(name, topic, part(groups[body], VALIDATION, TEST), chosen)
+        lead = chosen[0] if chosen and chosen[0] == own[0] else ""
+        yield Article(name, topic, part(groups[body], VALIDATION, TEST), headline, lead, chosen)
 
 
 def _read(file: Path) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import TypeVar
 
@@ -18,51 +18,77 @@ LABELS = ("same article", "same topic", "other topic")
 T = TypeVar("T")
 
 
-class BbcPairs(Task):
-    """Three balanced classes; no article has sentences in two splits.
+@dataclass(frozen=True)
+class Pool:
+    """What one article gives: texts that stand first in a pair, and texts that stand second."""
 
-    Each first sentence meets one partner of each class, so that no sentence alone tells the class.
+    name: str
+    topic: int
+    split: str
+    firsts: tuple[str, ...]
+    seconds: tuple[str, ...]
+
+
+class BbcPairs(Task):
+    """Three balanced classes; no article has texts in two splits.
+
+    Each first text meets one partner of each class, so that no text alone tells the class.
     """
 
     params: PairParams
 
     def load(self, ctx: Context) -> TaskData:
-        """Pair sentences by hashes of the seed and the text; a smaller cap is a prefix of a larger one."""
+        """Pair texts by hashes of the seed and the text; a smaller cap is a prefix of a larger one."""
         found = list(articles(ctx.asset(ASSET), self.params.min_words, self.params.max_words))
-        copies = Counter(text.casefold() for article in found for text in article.sentences)
-        pools = [
-            replace(article, sentences=tuple(text for text in article.sentences if copies[text.casefold()] == 1))
-            for article in found
-        ]
+        pools = _headline_leads(found) if self.params.pair == "headline-lead" else _sentences(found)
         rows: list[Row] = []
         for split in SPLITS:
-            usable = [pool for pool in pools if pool.split == split and len(pool.sentences) > 1]
+            usable = [pool for pool in pools if pool.split == split]
             rows += islice(pairs(usable, split, self.params.seed), self.params.cap(split))
         return assemble(TaskInfo("bbc-pairs", ("sentence1", "sentence2"), LABELS), rows, "bbc-pairs")
 
 
-def pairs(pools: Sequence[Article], split: str, seed: int) -> Iterator[Row]:
-    """Three rows a first sentence, in the order of LABELS; all articles give one before one gives a second.
+def _headline_leads(found: Sequence[Article]) -> list[Pool]:
+    """Headlines first, leads second; a text that two articles share is left out."""
+    copies = Counter(text.casefold() for article in found for text in (article.headline, article.lead))
+    return [
+        Pool(article.name, article.topic, article.split, (article.headline,), (article.lead,))
+        for article in found
+        if article.lead and copies[article.headline.casefold()] == copies[article.lead.casefold()] == 1
+    ]
 
-    A first sentence is left out when one of its pairs occurred the other way round.
+
+def _sentences(found: Sequence[Article]) -> list[Pool]:
+    """Any sentence in both places; a sentence that occurs twice is left out."""
+    copies = Counter(text.casefold() for article in found for text in article.sentences)
+    pools = []
+    for article in found:
+        own = tuple(text for text in article.sentences if copies[text.casefold()] == 1)
+        if len(own) > 1:
+            pools.append(Pool(article.name, article.topic, article.split, own, own))
+    return pools
+
+
+def pairs(pools: Sequence[Pool], split: str, seed: int) -> Iterator[Row]:
+    """Three rows a first text, in the order of LABELS; all articles give one before one gives a second.
+
+    A first text is left out when one of its pairs occurred the other way round.
     """
-    topics: dict[int, list[Article]] = {}
+    topics: dict[int, list[Pool]] = {}
     for pool in pools:
         topics.setdefault(pool.topic, []).append(pool)
     seen: set[frozenset[str]] = set()
-    for article, first in _firsts(pools, seed):
-
-        def pick(purpose: str, options: Sequence[T], first: str = first) -> T:
-            return options[rank(f"{purpose} {seed}", first) % len(options)]
-
-        neighbours = [pool for pool in topics[article.topic] if pool.name != article.name]
-        others = [topic for topic in topics if topic != article.topic]
+    for pool, first in _firsts(pools, seed):
+        neighbours = [other for other in topics[pool.topic] if other.name != pool.name]
+        others = [topic for topic in topics if topic != pool.topic]
         if not neighbours or not others:
             continue
+        neighbour = _pick(neighbours, "neighbour", seed, first)
+        stranger = _pick(topics[_pick(others, "topic", seed, first)], "stranger", seed, first)
         partners = (
-            pick("own", [text for text in article.sentences if text != first]),
-            pick("sentence", pick("article", neighbours).sentences),
-            pick("other sentence", pick("other article", topics[pick("other topic", others)]).sentences),
+            _pick([text for text in pool.seconds if text != first], "own text", seed, first),
+            _pick(neighbour.seconds, "neighbour's text", seed, first),
+            _pick(stranger.seconds, "stranger's text", seed, first),
         )
         found = {frozenset((first, partner)) for partner in partners}
         if not found & seen:
@@ -71,11 +97,15 @@ def pairs(pools: Sequence[Article], split: str, seed: int) -> Iterator[Row]:
                 yield Row((first, partner), label, split)
 
 
-def _firsts(pools: Sequence[Article], seed: int) -> list[tuple[Article, str]]:
-    """Every sentence with its article: first one of each article, then a second of each, by hash."""
+def _firsts(pools: Sequence[Pool], seed: int) -> list[tuple[Pool, str]]:
+    """Every first text with its article: one of each article, then a second of each, by hash."""
     turns = []
     for pool in pools:
-        ordered = sorted((rank(f"first {seed}", text), text) for text in pool.sentences)
+        ordered = sorted((rank(f"first {seed}", text), text) for text in pool.firsts)
         turns += [(turn, at, text, pool) for turn, (at, text) in enumerate(ordered)]
     turns.sort(key=lambda entry: entry[:3])
     return [(pool, text) for _, _, text, pool in turns]
+
+
+def _pick(options: Sequence[T], purpose: str, seed: int, text: str) -> T:
+    return options[rank(f"{purpose} {seed}", text) % len(options)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -38,6 +38,9 @@ class PocketParams(RowCaps):
 class PairParams(PocketParams):
     """As PocketParams, for the pairs made of BBC sentences."""
 
+    pair: Literal["headline-lead", "sentences"] = Field(
+        "headline-lead", description="a headline with a lead, or any two sentences (harder)"
+    )
     seed: int = Field(0, ge=0, description="which sentences are paired")
 
 

@@ -46,13 +46,13 @@ def bench_tasks() -> Sequence[TaskSpec]:
         ),
         TaskSpec(
             name="bbc-pairs",
-            summary="Two BBC sentences -> same article, same topic or other topic, split by article.",
+            summary="BBC headline and first sentence -> same article, same topic or other topic, split by article.",
             target="tasks.bbc_pairs:BbcPairs",
             params=PairParams,
-            preset=PAIR_ROWS,
+            preset=PAIR_ROWS | {"max_words": 24},
             tags=("pocket", "pair"),
             assets=lambda params: ("bbc-articles",),
-            notes="Made here of the articles of `bbc`. A first sentence meets one partner of each class.",
+            notes="Made here of the articles of `bbc`. A headline meets one first sentence of each class.",
         ),
         TaskSpec(
             name="sst2",

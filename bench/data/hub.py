@@ -89,7 +89,9 @@ def _hub_errors() -> Iterator[None]:
     except Exception as error:  # the HTTP library under the hub's client differs between its versions
         answered = isinstance(error, HfHubHTTPError) and error.response is not None
         down = not answered and isinstance(error, (ConnectionError, LocalEntryNotFoundError))
+        if down:
+            raise Unreachable("the Hugging Face hub could not be reached", down=True) from error
         lines = str(error).strip().splitlines() or [""]
-        raise Unreachable(f"{type(error).__name__}: {lines[0]}"[:160], down) from error
+        raise Unreachable(f"{type(error).__name__}: {lines[0]}"[:160]) from error
     finally:
         log.setLevel(level)
