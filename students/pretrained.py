@@ -41,7 +41,7 @@ def load_classifier(folder: Path, n_classes: int, dropout: float | None) -> tupl
     rate of every dropout module. Raises UserError when the folder holds no encoder in safetensors format.
     """
     if not any(folder.glob("*.safetensors")):
-        raise UserError(f"{folder}: no weights in safetensors format (pickled weights are not read); convert them")
+        raise UserError(f"no weights in safetensors format in {folder} (pickled weights are not read): convert them")
     try:
         with own_rng(0, "cpu"), quiet():
             config = transformers.AutoConfig.from_pretrained(folder, num_labels=n_classes, local_files_only=True)
@@ -55,9 +55,7 @@ def load_classifier(folder: Path, n_classes: int, dropout: float | None) -> tupl
                 output_loading_info=True,
             )
     except Exception as error:  # damaged files raise OSError, ValueError, SafetensorError, KeyError, ...
-        raise UserError(
-            f"{folder}: not a sequence classifier that transformers can load ({first_line(error)})"
-        ) from error
+        raise UserError(f"no usable sequence classifier in {folder}: {first_line(error)}") from error
     for module in model.modules():
         if dropout is not None and isinstance(module, nn.Dropout):
             module.p = dropout
@@ -115,7 +113,10 @@ class Texts:
 
     def pad(self, tokens: Tokens, rows: Sequence[int] | np.ndarray, device: str) -> dict[str, torch.Tensor]:
         """One batch, padded to its longest row: int64 [B, L] each, with an attention mask."""
-        columns = {name: [list(column[row]) for row in rows] for name, column in tokens.columns.items()}
-        with quiet():
-            batch = self.tokenizer.pad(columns, return_tensors="pt", return_attention_mask=True)
-        return {name: tensor.to(device) for name, tensor in batch.items()}
+        batch = tokens.batch(rows, device)
+        if self.tokenizer.padding_side == "left":
+            mask = batch["attention_mask"]
+            gaps = (mask == 0).sum(1, keepdim=True)
+            places = (torch.arange(mask.shape[1], device=device) - gaps) % mask.shape[1]
+            batch = {name: tensor.gather(1, places) for name, tensor in batch.items()}
+        return batch

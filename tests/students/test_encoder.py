@@ -1,0 +1,303 @@
+"""The fine-tuned student: exact reset, seeds, soft labels, sanity, refusals."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from bench.api import DistilledSet, Embeddings, Queries, UserError
+from bench.context import JobContext
+from students import split, whole
+from students.encoder import EncoderStudent
+from students.plugin import EncoderParams
+from students.recipe import train
+from students.split import SplitModel
+from students.whole import WholeModel
+from tests.students.conftest import MakeContext, gold, make_set
+
+CASES = {
+    "bert split": ("tiny_encoder", 2),
+    "roberta split": ("tiny_roberta", 2),
+    "bert": ("tiny_encoder", None),
+    "roberta": ("tiny_roberta", None),
+    "xlnet": ("tiny_xlnet", None),
+    "xlnet frozen": ("tiny_xlnet", 1),
+}
+
+Make = Callable[..., EncoderStudent]
+
+
+@pytest.fixture(params=CASES)
+def make(request: pytest.FixtureRequest) -> Make:
+    """A function (parameters) -> student, for each architecture and way of training."""
+    fixture, layers = CASES[request.param]
+    folder = request.getfixturevalue(fixture)
+
+    def student(**params: Any) -> EncoderStudent:
+        defaults = {"model": str(folder), "trainable_layers": layers, "steps": 8, "learning_rate": 3e-3}
+        return EncoderStudent(EncoderParams(**{**defaults, **params}))
+
+    return student
+
+
+@pytest.fixture
+def split_student(tiny_encoder: Path) -> Make:
+    def student(**params: Any) -> EncoderStudent:
+        defaults = {"model": str(tiny_encoder), "trainable_layers": 2, "steps": 40, "learning_rate": 3e-3}
+        return EncoderStudent(EncoderParams(**{**defaults, **params}))
+
+    return student
+
+
+def scores(student: EncoderStudent, distilled: DistilledSet, queries: Queries, ctx: JobContext) -> np.ndarray:
+    """Train and give the logits of the queries, which differ wherever anything differs."""
+    labels = student.predict(distilled, queries, ctx)
+    assert labels.dtype == np.int64
+    assert labels.shape == (len(queries),)
+    assert student._model is not None
+    found = student._model.scores(queries, ctx)
+    np.testing.assert_array_equal(found.argmax(1), labels)
+    return found
+
+
+def test_runs_leave_no_trace(make: Make, context: MakeContext) -> None:
+    """A, B, A on one instance: the two A are equal bit for bit, and equal to A alone on a new instance."""
+    a, queries = make_set(6, 2, seed=0)
+    b, other = make_set(7, 3, seed=1, fields=2)
+    student = make()
+    first = scores(student, a, queries, context(1, queries))
+    scores(student, b, other, context(2, other))
+    np.testing.assert_array_equal(scores(student, a, queries, context(1, queries)), first)
+    np.testing.assert_array_equal(scores(make(), a, queries, context(1, queries)), first)
+    assert np.abs(scores(student, a, queries, context(3, queries)) - first).max() > 1e-4  # seeds do matter
+
+
+def published(student: EncoderStudent) -> dict[str, torch.Tensor]:
+    return load_file(Path(student.params.model) / "model.safetensors")
+
+
+def differing(model: WholeModel | SplitModel, weights: dict[str, torch.Tensor]) -> tuple[int, int]:
+    """How many pretrained parameters of a loaded model equal their published values, and how many do not."""
+    if isinstance(model, WholeModel):
+        prefix = model.model.base_model_prefix + "."
+        live = {n.removeprefix(prefix): p for n, p in model.model.named_parameters() if n.startswith(prefix)}
+    else:
+        live = {f"embeddings.{n}": p for n, p in model.lower.embeddings.named_parameters()}
+        for i, layer in enumerate([*model.lower.layers, *model.top.layers]):
+            live |= {f"encoder.layer.{i}.{n}": p for n, p in layer.named_parameters()}
+        if "pooler.dense.weight" in weights:
+            live |= {f"pooler.dense.{n}": p for n, p in model.top.dense.named_parameters()}
+    assert set(live) == set(weights)
+    equal = [torch.equal(weights[name], p) for name, p in live.items()]
+    return sum(equal), len(equal) - sum(equal)
+
+
+def test_every_run_starts_from_the_published_weights(
+    make: Make, context: MakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also after a run that trained, and after one that died in the middle of training."""
+    distilled, queries = make_set(6, 2, seed=0)
+    student = make(steps=60)
+    weights = published(student)
+    starts: list[tuple[int, int]] = []
+
+    def spy(*args: Any, **kwargs: Any) -> None:
+        assert student._model is not None
+        starts.append(differing(student._model, weights))
+        train(*args, **kwargs)
+
+    monkeypatch.setattr(split, "train", spy)
+    monkeypatch.setattr(whole, "train", spy)
+    student.predict(distilled, queries, context(0, queries))
+    assert student._model is not None
+    _, moved = differing(student._model, weights)
+    assert moved > 10
+
+    def die(done: int, total: int, what: str) -> None:
+        if what == "training":
+            raise RuntimeError("killed")
+
+    ctx = context(1, queries)
+    ctx._on_progress = die
+    with pytest.raises(RuntimeError, match="killed"):
+        student.predict(distilled, queries, ctx)
+    assert differing(student._model, weights)[1] == moved
+    student.predict(distilled, queries, context(2, queries))
+    assert len(starts) == 3
+    assert all(start == (len(weights), 0) for start in starts)
+
+
+def test_head_is_drawn_from_the_seed(make: Make, context: MakeContext) -> None:
+    _, queries = make_set(6, 2, seed=0)
+    student = make()
+    model = student._load(3, context(0, queries))
+    assert model.reset.std == pytest.approx(0.2)  # the tiny models' initializer_range
+    drawn = []
+    for seed in (1, 2, 1):
+        model.reset(torch.Generator().manual_seed(seed))
+        drawn.append({n: p.detach().clone() for n, p in model.reset.module.named_parameters() if n in model.reset.head})
+    matrices = [name for name, p in drawn[0].items() if p.ndim == 2]
+    assert 1 <= len(matrices) <= 2
+    assert len(drawn[0]) == 2 * len(matrices)
+    for name, tensor in drawn[0].items():
+        assert torch.equal(tensor, drawn[2][name])
+        if tensor.ndim == 2:
+            assert not torch.equal(tensor, drawn[1][name])
+            assert float(tensor.std()) == pytest.approx(0.2, rel=0.25)
+        else:
+            assert not tensor.any()
+
+
+def test_a_head_in_the_folder_is_drawn_anew(tiny_encoder: Path, tmp_path: Path, context: MakeContext) -> None:
+    """A folder with somebody's trained classifier must not start from that classifier."""
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    with torch.random.fork_rng(devices=[]):
+        model = AutoModelForSequenceClassification.from_pretrained(tiny_encoder, num_labels=2)
+    torch.nn.init.constant_(model.classifier.weight, 7.0)
+    model.save_pretrained(tmp_path / "tuned")
+    AutoTokenizer.from_pretrained(tiny_encoder).save_pretrained(tmp_path / "tuned")
+    distilled, queries = make_set(6, 2, seed=0)
+    results = []
+    for folder in (tiny_encoder, tmp_path / "tuned"):
+        for layers in (None, 2):
+            params = EncoderParams(model=str(folder), trainable_layers=layers, steps=5)
+            results.append(scores(EncoderStudent(params), distilled, queries, context(1, queries)))
+    np.testing.assert_array_equal(results[0], results[2])
+    np.testing.assert_array_equal(results[1], results[3])
+
+
+def test_order_of_runs_does_not_matter(make: Make, context: MakeContext) -> None:
+    sets = [make_set(5, 2, seed=seed) for seed in range(3)]
+    forward, backward = make(), make()
+    ahead = {i: scores(forward, *sets[i], context(i, sets[i][1])) for i in (0, 1, 2)}
+    back = {i: scores(backward, *sets[i], context(i, sets[i][1])) for i in (2, 1, 0)}
+    for i in ahead:
+        np.testing.assert_array_equal(ahead[i], back[i])
+
+
+def test_global_generators_are_left_alone(make: Make, context: MakeContext) -> None:
+    distilled, queries = make_set(70, 2, seed=0)
+    torch.manual_seed(4)
+    np.random.seed(4)
+    random.seed(4)
+    before = torch.get_rng_state(), np.random.get_state()[1].copy(), random.getstate()
+    first = scores(make(steps=3), distilled, queries, context(0, queries))
+    assert torch.equal(torch.get_rng_state(), before[0])
+    assert (np.random.get_state()[1] == before[1]).all()
+    assert random.getstate() == before[2]
+    torch.manual_seed(5)
+    np.random.seed(5)
+    np.testing.assert_array_equal(scores(make(steps=3), distilled, queries, context(0, queries)), first)
+
+
+def test_one_hot_soft_labels_equal_hard_labels(make: Make, context: MakeContext) -> None:
+    hard, queries = make_set(6, 3, seed=0)
+    soft = DistilledSet(hard.labels, hard.texts, soft_labels=np.eye(3, dtype=np.float32)[hard.labels])
+    expected = scores(make(), hard, queries, context(0, queries))
+    np.testing.assert_allclose(scores(make(), soft, queries, context(0, queries)), expected, atol=1e-3)
+    other = DistilledSet(hard.labels, hard.texts, soft_labels=np.full((6, 3), 1 / 3, dtype=np.float32))
+    assert np.abs(scores(make(), other, queries, context(0, queries)) - expected).max() > 1e-2
+
+
+def test_learns_topics_and_shuffled_labels_are_chance(split_student: Make, context: MakeContext) -> None:
+    distilled, queries = make_set(48, 3, seed=0)
+    wanted = gold(48, 3)
+    student = split_student(steps=80)
+    learnt = (student.predict(distilled, queries, context(0, queries)) == wanted).mean()
+    assert learnt > 0.6
+    shuffled = []
+    for seed in range(6):
+        labels = np.random.default_rng(seed).permutation(distilled.labels)
+        wrong = DistilledSet(labels, distilled.texts)
+        shuffled.append((student.predict(wrong, queries, context(seed, queries)) == wanted).mean())
+    assert abs(float(np.mean(shuffled)) - 1 / 3) < 0.15
+
+
+def test_permuted_labels_permute_the_scores(split_student: Make, context: MakeContext) -> None:
+    """With a head that starts at zero nothing but the labels tells classes apart."""
+    distilled, queries = make_set(9, 3, seed=0)
+    permutation = np.array([2, 0, 1])
+    renamed = DistilledSet(permutation[distilled.labels], distilled.texts)
+    student = split_student(steps=20)
+    student._load(3, context(0, queries)).reset.std = 0.0
+    plain = scores(student, distilled, queries, context(0, queries))
+    np.testing.assert_allclose(scores(student, renamed, queries, context(0, queries))[:, permutation], plain, atol=1e-3)
+    assert np.ptp(plain, axis=1).max() > 1e-2
+
+
+def test_prediction_does_not_depend_on_batch_mates(make: Make, context: MakeContext) -> None:
+    distilled, queries = make_set(12, 2, seed=0)
+    student = make()
+    together = scores(student, distilled, queries, context(0, queries))
+    model = student._model
+    assert model is not None
+    for i in (0, 7, 20):
+        alone = Queries(queries.info, {"first": [queries.texts["first"][i]]})
+        np.testing.assert_allclose(model.scores(alone, context(0, alone))[0], together[i], atol=1e-4)
+
+
+def test_frozen_layers_of_another_architecture_stay(tiny_xlnet: Path, context: MakeContext) -> None:
+    distilled, queries = make_set(6, 2, seed=0)
+    student = EncoderStudent(EncoderParams(model=str(tiny_xlnet), trainable_layers=1, steps=5, learning_rate=1e-2))
+    student.predict(distilled, queries, context(0, queries))
+    model = student._model
+    assert isinstance(model, WholeModel)
+    weights = published(student)
+    for name, parameter in model.model.base_model.named_parameters():
+        frozen = not name.startswith("layer.2.")
+        assert parameter.requires_grad is not frozen
+        if frozen:
+            assert torch.equal(parameter, weights[name]), name
+    assert differing(model, weights)[1] > 5
+    model.train_mode()
+    base = model.model.base_model
+    assert not any(m.training for layer in base.layer[:2] for m in layer.modules())
+    assert all(m.training for m in base.layer[2].modules())
+
+
+def test_dropout_is_on_in_training_and_off_in_scoring(make: Make, context: MakeContext) -> None:
+    distilled, queries = make_set(6, 2, seed=0)
+    with_dropout = scores(make(dropout=0.3), distilled, queries, context(0, queries))
+    without = scores(make(dropout=0.0), distilled, queries, context(0, queries))
+    default = scores(make(), distilled, queries, context(0, queries))
+    assert np.abs(with_dropout - without).max() > 1e-3
+    assert np.abs(default - without).max() > 1e-3  # the models' configurations say 0.1
+    student = make(dropout=0.3)
+    first = scores(student, distilled, queries, context(0, queries))
+    assert student._model is not None
+    np.testing.assert_array_equal(student._model.scores(queries, context(9, queries)), first)
+
+
+def test_refuses_what_has_no_text(split_student: Make) -> None:
+    student = split_student()
+    embeddings = Embeddings(np.zeros((2, 3, 4)), np.ones((2, 3)), np.eye(2), "minilm")
+    assert student.refuses(DistilledSet(np.array([0, 1]), embeddings=embeddings)) == "the set has no text level"
+    assert student.refuses(DistilledSet(np.array([], dtype=np.int64), texts={"first": []})) == "the set is empty"
+    assert student.refuses(make_set(2, 2, seed=0)[0]) is None
+
+
+def test_pickled_weights_are_not_read(tmp_path: Path, context: MakeContext) -> None:
+    (tmp_path / "config.json").write_text('{"model_type": "bert"}')
+    (tmp_path / "pytorch_model.bin").write_bytes(b"")
+    distilled, queries = make_set(2, 2, seed=0)
+    student = EncoderStudent(EncoderParams(model=str(tmp_path)))
+    with pytest.raises(UserError, match="no weights in safetensors format"):
+        student.predict(distilled, queries, context(0, queries))
+
+
+def test_damaged_weights_are_one_line(tiny_encoder: Path, tmp_path: Path, context: MakeContext) -> None:
+    for file in tiny_encoder.iterdir():
+        content = file.read_bytes()
+        (tmp_path / file.name).write_bytes(content[: len(content) // 2] if file.suffix == ".safetensors" else content)
+    distilled, queries = make_set(2, 2, seed=0)
+    with pytest.raises(UserError, match="no usable sequence classifier") as error:
+        EncoderStudent(EncoderParams(model=str(tmp_path))).predict(distilled, queries, context(0, queries))
+    assert "\n" not in str(error.value)
