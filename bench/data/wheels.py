@@ -46,6 +46,8 @@ def _unreachable(messages: str) -> Unreachable:
     network = ("NewConnectionError", "NameResolutionError", "ConnectTimeout", "ProxyError", "Connection refused")
     if any(word in messages for word in network):
         return Unreachable("pip could not reach the package index", down=True)
+    if "(from versions: none)" in messages:
+        return Unreachable("pip found no version of it: no network, or an index that lacks it")
     errors = [line.removeprefix("ERROR: ") for line in messages.splitlines() if line.startswith("ERROR: ")]
     return Unreachable(f"pip: {errors[-1][:160]}" if errors else messages.strip()[-160:])
 
