@@ -1,0 +1,235 @@
+"""The conformance kit: built-ins pass it, and each rule catches a plugin that breaks it."""
+
+from __future__ import annotations
+
+import sys
+import textwrap
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from bench import plugins
+from bench.api import MethodSpec, Spec, StudentSpec, TaskSpec
+from bench.settings import Settings
+from bench.testing import ConformanceError, check_method, check_student, check_task, pair_task, topic_task
+
+IMPORTS = """
+import itertools
+import random
+
+import numpy as np
+import torch
+
+from bench.api import DistilledSet, Method, NotApplicable, Params, Split, Student, Task, TaskData, TaskInfo
+from bench.testing import topic_task
+
+
+def draw(data, dpc, rng):
+    return [int(r) for c in range(data.info.n_classes) for r in rng.permutation(data.class_rows(c))[:dpc]]
+
+
+def labels_of(queries, distilled, shift=0):
+    return (np.arange(len(queries)) + int(distilled.labels.sum()) + shift) % queries.info.n_classes
+
+
+COUNT = itertools.count()
+"""
+Module = Callable[[str], ModuleType]
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Module:
+    """Import a plugin's code from source."""
+
+    def make(source: str) -> ModuleType:
+        (tmp_path / "kit_subject.py").write_text(IMPORTS + textwrap.dedent(source), encoding="utf-8")
+        monkeypatch.syspath_prepend(str(tmp_path))
+        monkeypatch.delitem(sys.modules, "kit_subject", raising=False)
+        import kit_subject  # type: ignore[import-not-found]
+
+        monkeypatch.setitem(sys.modules, "kit_subject", kit_subject)
+        return kit_subject
+
+    return make
+
+
+def built_in(kind: str, name: str, tmp_path: Path) -> Any:
+    return plugins.load(Settings.make(cache=tmp_path)).spec(kind, name)
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("random", {}),
+        ("full", {}),
+        ("kcenters", {"pooling": "mean"}),
+        ("kcenter-greedy", {}),
+        ("kcenter-greedy", {"start": "mean"}),
+        ("herding", {}),
+        ("herding", {"variant": "welling"}),
+    ],
+)
+def test_built_in_methods_conform(name: str, params: dict[str, Any], tiny_encoder: Path, tmp_path: Path) -> None:
+    spec = built_in("method", name, tmp_path)
+    if "encoder" in spec.params.model_fields:
+        params = {**params, "encoder": str(tiny_encoder), "max_length": 64}
+    check_method(spec, params)
+
+
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [
+        ("encoder", {"steps": 3, "max_length": 64}),
+        ("minilm", {"steps": 3, "max_length": 64}),
+        ("probe", {"max_length": 64}),
+    ],
+)
+def test_built_in_students_conform(name: str, params: dict[str, Any], tiny_encoder: Path, tmp_path: Path) -> None:
+    spec = built_in("student", name, tmp_path)
+    where = "encoder" if "encoder" in spec.params.model_fields else "model"
+    check_student(spec, {**params, where: str(tiny_encoder)})
+
+
+def test_built_in_table_conforms(tmp_path: Path) -> None:
+    file = tmp_path / "notes.csv"
+    rows = [(text, label) for part in ("train", "validation", "test") for text, label in _rows(part)]
+    file.write_text("text,label\n" + "".join(f'"{text}",{label}\n' for text, label in rows), encoding="utf-8")
+    check_task(built_in("task", "table", tmp_path), {"path": str(file)})
+
+
+def _rows(part: str) -> list[tuple[str, str]]:
+    data = topic_task()
+    split = getattr(data, part)
+    names = data.info.label_names
+    return [(text, names[label]) for text, label in zip(split.texts["sentence"], split.labels, strict=True)]
+
+
+@pytest.mark.parametrize("data", [topic_task(), pair_task()], ids=lambda data: data.info.label)
+def test_kit_data_is_balanced_and_disjoint(data: Any) -> None:
+    rows = []
+    for split in (data.train, data.validation, data.test):
+        counts = {label: split.labels.tolist().count(label) for label in range(data.info.n_classes)}
+        assert len(set(counts.values())) == 1
+        rows += list(zip(*split.texts.values(), strict=True))
+    assert len(set(rows)) == len(rows)
+
+
+METHODS = {
+    "rng = ctx.rng('rows'); return DistilledSet.from_rows(data, draw(data, dpc, rng))": "",
+    "return DistilledSet.from_rows(data, draw(data, dpc, np.random.mtrand._rand))": "generator of numpy.random",
+    "random.random(); return DistilledSet.from_rows(data, draw(data, dpc, ctx.rng()))": "generator of random",
+    "torch.rand(1); return DistilledSet.from_rows(data, draw(data, dpc, ctx.rng()))": "generator of torch",
+    "torch.manual_seed(ctx.seed); return DistilledSet.from_rows(data, draw(data, dpc, ctx.rng()))": "of torch",
+    "return DistilledSet.from_rows(data, draw(data, dpc + 1, ctx.rng()))": "examples by class are",
+    "return DistilledSet.from_rows(data, draw(data, dpc, np.random.default_rng(next(COUNT))))": "the same seed gives",
+    "self.n = getattr(self, 'n', 0) + 1; return DistilledSet.from_rows(data, draw(data, dpc, ctx.rng(self.n)))": (
+        "after another call"
+    ),
+    "data.train.labels[:] = 0; return DistilledSet.from_rows(data, draw(data, dpc, ctx.rng()))": "changed the data",
+    "return [1, 2]": "returned list, not a DistilledSet",
+    "s = DistilledSet.from_rows(data, draw(data, dpc, ctx.rng())); s.labels.sort(); s.labels[:] = s.labels[::-1]; return s": (
+        "labels differ"
+    ),
+    "s = DistilledSet.from_rows(data, draw(data, dpc, ctx.rng())); s.rows[:] = s.rows[0]; return s": "row twice",
+    "s = DistilledSet.from_rows(data, draw(data, dpc, ctx.rng())); s.rows[-1] += 100; return s": "does not have",
+    "s = DistilledSet.from_rows(data, draw(data, dpc, ctx.rng())); s.texts[data.info.fields[0]][0] = 'x'; return s": (
+        "differ from those of the rows"
+    ),
+    "s = DistilledSet.from_rows(data, draw(data, dpc, ctx.rng())); s.texts[data.info.fields[0]][0] = ' '; return s": (
+        "empty text"
+    ),
+    "return DistilledSet.from_rows(data, draw(data, dpc, ctx.rng()), tensor=torch.ones(2))": "cannot be saved",
+    "raise NotApplicable('never')": "not applicable",
+}
+
+
+@pytest.mark.parametrize(("body", "said"), METHODS.items())
+def test_methods(module: Module, body: str, said: str) -> None:
+    module(f"class Subject(Method):\n    def distill(self, data, dpc, ctx):\n        {body}\n")
+    judge(check_method, MethodSpec(name="subject", summary="S.", target="kit_subject:Subject"), said)
+
+
+def judge(check: Callable[..., None], spec: Spec, said: str) -> None:
+    """The kit must accept when `said` is empty, else refuse in one line with these words."""
+    if not said:
+        check(spec)
+        return
+    with pytest.raises(ConformanceError) as caught:
+        check(spec)
+    assert said in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_deterministic_method_must_not_hang_on_the_seed(module: Module) -> None:
+    body = "return DistilledSet.from_rows(data, draw(data, dpc, ctx.rng()))"
+    module(f"class Subject(Method):\n    def distill(self, data, dpc, ctx):\n        {body}\n")
+    spec = MethodSpec(name="subject", summary="S.", target="kit_subject:Subject", deterministic=True)
+    judge(check_method, spec, "but the spec says deterministic=True")
+
+
+STUDENTS = {
+    "return labels_of(queries, distilled, ctx.seed)": "",
+    "self.n = getattr(self, 'n', 0) + 1; return labels_of(queries, distilled, self.n)": "a run leaves a trace",
+    "np.random.rand(); return labels_of(queries, distilled)": "generator of numpy.random",
+    "return labels_of(queries, distilled)[:-1]": "is needed",
+    "return labels_of(queries, distilled) + 1": "outside 0..",
+    "return labels_of(queries, distilled).astype(float)": "is needed",
+    "distilled.labels[:] = 0; return labels_of(queries, distilled)": "changed labels of the set",
+    "raise NotApplicable('never')": "refuses every text-level set",
+}
+
+
+@pytest.mark.parametrize(("body", "said"), STUDENTS.items())
+def test_students(module: Module, body: str, said: str) -> None:
+    module(f"class Subject(Student):\n    def predict(self, distilled, queries, ctx):\n        {body}\n")
+    judge(check_student, StudentSpec(name="subject", summary="S.", target="kit_subject:Subject"), said)
+
+
+TASKS = {
+    "return topic_task()": "",
+    "random.random(); return topic_task()": "generator of random",
+    "d = topic_task(); return TaskData(d.info, d.train, d.validation, d.validation)": "of the test rows also stand in",
+    "d = topic_task(); d.train.labels[0] = 7; return d": "label 7 in train",
+    "d = topic_task(); d.train.texts['sentence'][next(COUNT)] = 'x'; return d": "loaded twice",
+    "d = topic_task(); d.train.texts['sentence'][ctx.seed % 7] = 'x'; return d": "loaded twice",
+    "d = topic_task(); d.train.texts['sentence'][0] = ''; return d": "empty text",
+    "d = topic_task(); i = TaskInfo('t', ('sentence',), ('a', 'b', 'b')); "
+    "return TaskData(i, d.train, d.validation, d.test)": "two classes have one name",
+    "d = topic_task(); i = TaskInfo('t', ('sentence',), ('a', 'b', 'c'), 'accuracy_f1'); "
+    "return TaskData(i, d.train, d.validation, d.test)": "accuracy_f1 is for two classes",
+    "return None": "loaded NoneType, not a TaskData",
+}
+
+
+@pytest.mark.parametrize(("body", "said"), TASKS.items())
+def test_tasks(module: Module, body: str, said: str) -> None:
+    module(f"class Subject(Task):\n    def load(self, ctx):\n        {body}\n")
+    judge(check_task, TaskSpec(name="subject", summary="S.", target="kit_subject:Subject"), said)
+
+
+@pytest.mark.parametrize(
+    ("spec", "said"),
+    [
+        (MethodSpec(name="Bad", summary="S.", target="a.b:C"), "a name has lower-case letters"),
+        (MethodSpec(name="bad", summary="S.", target="no_such_module:C"), "cannot import no_such_module"),
+        (MethodSpec(name="bad", summary="S.", target="bench.api:Task"), "is no subclass of bench.api.Method"),
+        (MethodSpec(name="bad", summary="S.", target="a.b:C", assets=lambda params: "one"), "a list of references"),
+    ],
+)
+def test_specs(spec: MethodSpec, said: str) -> None:
+    judge(check_method, spec, said)
+
+
+def test_missing_parameters_are_named(tmp_path: Path) -> None:
+    judge(check_task, built_in("task", "table", tmp_path), "table needs the parameter 'path'")
+
+
+def test_shared_rows_may_be_allowed(module: Module) -> None:
+    module(
+        "class Subject(Task):\n    def load(self, ctx):\n"
+        "        d = topic_task(); return TaskData(d.info, d.train, d.validation, d.validation)\n"
+    )
+    check_task(TaskSpec(name="subject", summary="S.", target="kit_subject:Subject"), shared_rows=1.0)
