@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from bench.api import Context, DistilledSet, Method, TrainData
-from methods.common import class_features, class_pools, coverage
+from methods.common import class_features, class_pools, rounded
 from methods.params import HerdingParams
-from methods.selection import herding_mean, herding_welling
+from methods.selection import distance_to_nearest, herding_mean, herding_welling
 
 
 class Herding(Method):
@@ -28,7 +28,7 @@ class Herding(Method):
                 picked = herding_welling(X, pool.dpc, repeats=False)
             error = X[picked].mean(axis=0, dtype=np.float64) - X.mean(axis=0, dtype=np.float64)
             rows.append(pool.rows[picked])
-            distances.append(coverage(X, picked))
-            errors.append(round(float(np.linalg.norm(error)), 6))
+            distances.append(rounded(distance_to_nearest(X, picked).mean()))
+            errors.append(rounded(np.linalg.norm(error)))
             ctx.progress(done + 1, len(pools), "herding")
         return DistilledSet.from_rows(data, np.concatenate(rows), mean_distance=distances, mean_error=errors)

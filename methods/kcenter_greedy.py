@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.api import Context, DistilledSet, Method, TrainData
-from methods.common import class_features, class_pools, coverage
+from methods.common import class_features, class_pools, rounded
 from methods.params import KCenterGreedyParams
 from methods.selection import distance_to_nearest, k_center_greedy, nearest
 
@@ -28,7 +28,8 @@ class KCenterGreedy(Method):
                 start = int(ctx.rng("start", pool.name).integers(len(X)))
             picked = k_center_greedy(X, pool.dpc, start)
             rows.append(pool.rows[picked])
-            distances.append(coverage(X, picked))
-            radii.append(round(float(distance_to_nearest(X, picked).max()), 6))
+            distance = distance_to_nearest(X, picked)
+            distances.append(rounded(distance.mean()))
+            radii.append(rounded(distance.max()))
             ctx.progress(done + 1, len(pools), "k-center")
         return DistilledSet.from_rows(data, np.concatenate(rows), mean_distance=distances, radius=radii)

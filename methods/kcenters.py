@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from bench.api import Context, DistilledSet, Method, TrainData
-from methods.common import class_features, class_pools, coverage
+from methods.common import class_features, class_pools, rounded
 from methods.params import FeatureParams
-from methods.selection import kmeans_medoids
+from methods.selection import distance_to_nearest, kmeans_medoids
 
 
 class KCenters(Method):
@@ -24,7 +24,7 @@ class KCenters(Method):
             X = class_features(features, pool)
             picked = kmeans_medoids(X, pool.dpc, ctx.derive("kmeans", pool.name))
             rows.append(pool.rows[picked.indices])
-            distances.append(coverage(X, picked.indices))
+            distances.append(rounded(distance_to_nearest(X, picked.indices).mean()))
             filled += picked.filled
             ctx.progress(done + 1, len(pools), "k-means")
         return DistilledSet.from_rows(data, np.concatenate(rows), mean_distance=distances, filled=filled)

@@ -130,10 +130,13 @@ def nearest(X: np.ndarray, point: np.ndarray) -> int:
 def distance_to_nearest(X: np.ndarray, selected: np.ndarray) -> np.ndarray:
     """L2 distance of every row to the nearest selected row, float64 [n]."""
     squared = _squared_norms(X)
-    distance = np.full(len(X), np.inf)
-    for row in selected:
-        np.minimum(distance, _squared_distances(X, squared, int(row)), out=distance)
-    return np.sqrt(distance)
+    chosen = X[selected].astype(np.float64)
+    out = np.empty(len(X))
+    for rows in _chunks(X):
+        products = X[rows].astype(np.float64, copy=False) @ chosen.T
+        out[rows] = squared[rows] + (squared[selected] - 2.0 * products).min(axis=1)
+    out[selected] = 0.0
+    return np.sqrt(np.maximum(out, 0.0))
 
 
 def _check(X: np.ndarray, k: int) -> None:
