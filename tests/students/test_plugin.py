@@ -1,0 +1,73 @@
+"""What the students' plugin registers, and that registering it loads nothing heavy."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from students.plugin import EncoderParams, ProbeParams, bench_assets, bench_students
+
+SPECS = {spec.name: spec for spec in bench_students()}
+ASSETS = {asset.name: asset for asset in bench_assets()}
+
+
+def test_registering_imports_nothing_heavy() -> None:
+    code = (
+        "import sys, students.plugin as p; p.bench_students(); p.bench_assets(); "
+        "print([m for m in ('torch', 'transformers', 'sklearn', 'numpy', 'pandas') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_students_and_their_assets() -> None:
+    assert set(SPECS) == {"encoder", "bert-base", "roberta-base", "bert-large", "xlnet-base", "minilm", "probe"}
+    for spec in SPECS.values():
+        params = spec.params(**spec.preset)
+        assert [ref for ref in spec.assets(params) if ref not in ASSETS] == []
+        assert spec.assets(params)
+    assert SPECS["encoder"].params().model == "bert-base"
+    assert SPECS["minilm"].preset == {"model": "minilm", "trainable_layers": 2}
+    for name in ("bert-base", "roberta-base", "bert-large", "xlnet-base"):
+        assert SPECS[name].params(**SPECS[name].preset).model == name
+    assert SPECS["encoder"].assets(EncoderParams(model="hub:org/name")) == ("hub:org/name",)
+
+
+def test_defaults_are_the_papers_recipe() -> None:
+    params = EncoderParams()
+    assert (params.learning_rate, params.weight_decay, params.warmup, params.steps) == (1e-4, 0.01, 0.5, 200)
+    assert (params.batch, params.clip, params.max_length) == (64, 1.0, 512)
+    assert (params.dropout, params.trainable_layers) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("model", "values"),
+    [
+        (EncoderParams, {"steps": 0}),
+        (EncoderParams, {"trainable_layers": 0}),
+        (EncoderParams, {"dropout": 1.0}),
+        (EncoderParams, {"learning_rate": float("nan")}),
+        (EncoderParams, {"lr": 1e-4}),
+        (ProbeParams, {"pooling": "max"}),
+        (ProbeParams, {"C": 0}),
+    ],
+)
+def test_wrong_parameters_are_refused(model: type, values: dict) -> None:
+    with pytest.raises(ValidationError):
+        model(**values)
+
+
+def test_assets_are_pinned() -> None:
+    for asset in ASSETS.values():
+        assert asset.content == "model"
+        assert asset.licence
+        assert asset.size_mb > 0
+        if asset.wheel:
+            assert len(asset.sha256) == 64
+            assert all(member.startswith(asset.root + "/") for member in asset.members)
+        else:
+            assert len(asset.revision) == 40
+    assert "NLI and Quora" in ASSETS["minilm"].notes
+    assert "NLI and Quora" in SPECS["minilm"].notes
