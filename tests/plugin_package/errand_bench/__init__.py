@@ -1,0 +1,1 @@
+"""An example plugin: the method `longest` and the task `errands`."""
