@@ -25,8 +25,8 @@ class RowCaps(Params):
 class PocketParams(RowCaps):
     """Row caps, classes in balance, and the length of a text."""
 
-    min_words: int = Field(6, ge=1, description="fewest words of a text")
-    max_words: int = Field(18, ge=1, description="most words of a text")
+    min_words: int = Field(1, ge=1, description="fewest words of a text; of a pair's second text")
+    max_words: int = Field(100, ge=1, description="most words of a text; of a pair's second text")
 
     @model_validator(mode="after")
     def _ordered(self) -> Self:

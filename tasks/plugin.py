@@ -28,7 +28,7 @@ def bench_tasks() -> Sequence[TaskSpec]:
             summary="Sentence of a BBC article -> topic, 5 classes, split by article.",
             target="tasks.bbc:Bbc",
             params=PocketParams,
-            preset=POCKET_ROWS,
+            preset=POCKET_ROWS | {"min_words": 6, "max_words": 16},
             tags=("pocket", "topic"),
             assets=lambda params: ("bbc-articles",),
             notes="Greene & Cunningham 2006. Whole sentences without the headline; an article that occurs twice is "
@@ -49,7 +49,7 @@ def bench_tasks() -> Sequence[TaskSpec]:
             summary="BBC headline and first sentence -> same article, same topic or other topic, split by article.",
             target="tasks.bbc_pairs:BbcPairs",
             params=PairParams,
-            preset=PAIR_ROWS | {"max_words": 24},
+            preset=PAIR_ROWS | {"min_words": 6, "max_words": 24},
             tags=("pocket", "pair"),
             assets=lambda params: ("bbc-articles",),
             notes="Made here of the articles of `bbc`. A headline meets one first sentence of each class.",

