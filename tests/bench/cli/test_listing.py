@@ -14,9 +14,11 @@ from click.testing import CliRunner, Result
 
 from bench import plugins
 from bench.cli import doctor
+from bench.cli.info import suite_lines
 from bench.cli.main import cli
 from bench.errors import PluginError, UserError
 from bench.settings import Settings
+from bench.suite import load_suite
 
 HEAVY = ("torch", "transformers", "datasets", "mlflow", "pandas", "sklearn")
 ADDED = """
@@ -128,10 +130,17 @@ def test_info_of_built_ins(name: str) -> None:
     assert name in bench("info", name).stdout.splitlines()[0]
 
 
-def test_info_of_a_suite_shows_what_it_sets() -> None:
-    text = bench("info", "pocket").stdout
-    assert "dpc of rt" in text
-    assert "encoder=minilm, pooling=mean" in text
+def test_info_of_a_suite_shows_what_it_sets(added: str, tmp_path: Path) -> None:
+    file = tmp_path / "suite.toml"
+    file.write_text(
+        'tasks = ["bbc", "rt"]\nmethods = ["random", "mine"]\nstudents = ["probe"]\ndpc = [5, 10]\n'
+        "[task.rt]\ndpc = [20]\n[params.mine]\nrate = 0.75\n"
+    )
+    suite = load_suite(file, plugins.load(Settings.make(plugin_files=(added,))))
+    lines = [" ".join(line.split()) for line in suite_lines(suite)]
+    assert lines[0] == "suite suite"
+    assert {"tasks bbc, rt", "methods random, mine", "dpc 5, 10", "dpc of rt 20", "sets 1"} <= set(lines)
+    assert lines[-2:] == ["parameters set by the suite", "mine rate=0.75"]
 
 
 def test_info_says_when_local_files_replace_the_hub(tmp_path: Path) -> None:
@@ -223,7 +232,8 @@ def test_release_numbers(version: str, numbers: tuple[int, ...]) -> None:
 def test_nothing_heavy_is_imported(arguments: list[str], tmp_path: Path) -> None:
     code = textwrap.dedent(f"""
         import sys
-        from bench.cli.main import cli
+        from bench.cli.info import suite_lines
+from bench.cli.main import cli
         cli.main({arguments!r}, prog_name="bench", standalone_mode=False)
         print("imported:", *[name for name in {HEAVY!r} if name in sys.modules])
     """)
