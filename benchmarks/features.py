@@ -12,6 +12,7 @@ import argparse
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ from bench.api import Split
 from bench.context import JobContext
 from bench.data import features
 from bench.data.assets import Assets
-from bench.data.encoders import Encoder, load_encoder, tokenize
+from bench.data.encoders import Encoder, load_encoder, load_model, tokenize
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 
@@ -79,6 +80,7 @@ def main() -> None:
     registry = plugins.load(settings)
     assets = Assets(registry.assets, settings)
     encoder = load_encoder(assets.fetch(arguments.encoder))
+    untouched = replace(encoder, model=load_model(encoder.folder))
     spec = registry.spec("task", arguments.task)
     task = registry.build(spec, spec.params(**spec.preset))
     data = task.load(JobContext(assets, Artifacts(settings.cache)))  # type: ignore[attr-defined]
@@ -87,8 +89,8 @@ def main() -> None:
     texts = {field: [split.texts[field][row] for row in rows] for field in data.info.fields}
     limit = min(arguments.max_length, encoder.max_length or arguments.max_length)
 
-    def ours() -> Features:
-        return features.encode_tokens(encoder, tokenize(encoder.tokenizer, texts, data.info.fields, limit))
+    def ours(by: Encoder = encoder) -> Features:
+        return features.encode_tokens(by, tokenize(by.tokenizer, texts, data.info.fields, limit))
 
     def with_budget(budget: int) -> Callable[[], Features]:
         def run() -> Features:
@@ -116,8 +118,9 @@ def main() -> None:
             torch.set_flush_denormal(False)
 
     ways: dict[str, Callable[[], Features]] = {
-        "plain loop": lambda: plain(encoder, list(texts.values()), limit),
+        "plain loop": lambda: plain(untouched, list(texts.values()), limit),
         "bench.data.features": ours,
+        "  without oneDNN": lambda: ours(untouched),
         "  without sorting": without_sorting,
         **{f"  budget {budget} tokens": with_budget(budget) for budget in (256, 512, 2048, 4096, 8192)},
         "  eager attention": eager,
