@@ -232,8 +232,7 @@ def test_release_numbers(version: str, numbers: tuple[int, ...]) -> None:
 def test_nothing_heavy_is_imported(arguments: list[str], tmp_path: Path) -> None:
     code = textwrap.dedent(f"""
         import sys
-        from bench.cli.info import suite_lines
-from bench.cli.main import cli
+        from bench.cli.main import cli
         cli.main({arguments!r}, prog_name="bench", standalone_mode=False)
         print("imported:", *[name for name in {HEAVY!r} if name in sys.modules])
     """)
