@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
 
+from bench.testing import check_student
 from students.plugin import EncoderParams, ProbeParams, bench_assets, bench_students
 
 SPECS = {spec.name: spec for spec in bench_students()}
@@ -71,3 +73,13 @@ def test_assets_are_pinned() -> None:
             assert len(asset.revision) == 40
     assert "NLI and Quora" in ASSETS["minilm"].notes
     assert "NLI and Quora" in SPECS["minilm"].notes
+
+
+@pytest.mark.parametrize("name", ["encoder", "minilm", "probe"])
+def test_conformance(name: str, tiny_encoder: Path) -> None:
+    folder = {"encoder": str(tiny_encoder)} if name == "probe" else {"model": str(tiny_encoder), "steps": 5}
+    check_student(SPECS[name], folder)
+
+
+def test_conformance_of_xlnet(tiny_xlnet: Path) -> None:
+    check_student(SPECS["xlnet-base"], {"model": str(tiny_xlnet), "steps": 3})
