@@ -16,7 +16,7 @@ from tasks.articles import TOPICS, articles, sentences, whole
 from tasks.rt import snippets
 from tests.tasks.conftest import Load, check_sound, rows, splits
 
-CAPS = {"bbc": (2000, 400, 400), "rt": (2000, 400, 400), "bbc-pairs": (1500, 402, 402)}
+CAPS = {"bbc": (2000, 400, 400), "rt": (2000, 400, 400), "bbc-pairs": (1200, 402, 402)}
 
 
 @pytest.mark.parametrize("name", CAPS)
