@@ -81,14 +81,7 @@ def _plugin_params(record: Record) -> dict[str, str]:
         params[kind] = record[kind]["label"]
         params |= {f"{kind}.{name}": _text(value) for name, value in record[kind]["params"].items()}
     params["dpc"] = "all" if record["dpc"] is None else str(record["dpc"])
-    params["metric"] = record["metric"]
-    return params
-
-
-def _cell_key(record: Record) -> str:
-    """Identity of a parent run in its experiment."""
-    kinds = [[record[kind]["name"], record[kind]["label"], record[kind]["params"]] for kind in ("method", "student")]
-    return key_of(["cell", record["task"]["label"], record["task"]["revision"], kinds, record["dpc"]])
+    return params | ({"metric": record["metric"]} if record["metric"] else {})
 
 
 def _cell_name(record: Record) -> str:
@@ -199,9 +192,10 @@ class Tracker:
         """
         from filelock import FileLock
 
-        from leaderboard.board import current
+        from leaderboard.cells import gather
 
-        records, _ = current(self.store.records())
+        cells, _ = gather(self.store.records(), self.store.cells())
+        records = [record for cell in cells for record in cell.records]
         if not records:
             return Counter()
         marked = {"uri": hashlib.sha256(self.uri.encode()).hexdigest(), "records": self._digest(records)}
@@ -227,23 +221,22 @@ class Tracker:
 
     def _send(self, client: MlflowClient, records: list[Record]) -> Counts:
         from leaderboard.board import build
+        from leaderboard.cells import names_of
 
-        rows = {row.cell: row for row in build(records).rows}
+        rows = {row.names: row for row in build(records, self.store.cells()).rows}
         suites: dict[str, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
         for record in records:
-            suites[record["suite"]][_cell_key(record)].append(record)
+            suites[record["suite"]][record["cell"]].append(record)
         counts: Counts = Counter()
         for suite, cells in sorted(suites.items()):
             experiment = self._experiment(client, suite)
             known = _known_runs(client, experiment)
             for cell, members in sorted(cells.items()):
-                members.sort(key=lambda record: (record["seed"]["base"], record["set"], record["run"]))
-                first = members[0]
-                labels = (first["task"]["label"], first["student"]["label"], first["dpc"], first["method"]["label"])
-                parent = self._send_cell(client, experiment, known, cell, members, rows[labels], counts)
+                row = rows[names_of(members[0])]
+                parent = self._send_cell(client, experiment, known, cell, members, row, counts)
                 for record in members:
                     _send_replicate(client, experiment, known, cell, parent, record, counts)
-        return counts
+        return +counts
 
     def _experiment(self, client: MlflowClient, suite: str) -> str:
         found = client.get_experiment_by_name(suite)
@@ -281,8 +274,9 @@ class Tracker:
             tags = {NOTE: f"{score_text(row.summary) if row.summary else row_state(row)}, {row.ok}/{row.planned} ok"}
             tags[REASON] = row.reason or ""
             _log(client, run_id, metrics, {} if old else _plugin_params(members[0]), tags)
-            finished = row.complete or not row.applicable
-            client.set_terminated(run_id, "FINISHED" if finished else "FAILED", max(map(_end, members)))
+            failed = any(row.statuses[status] for status in ("failed", "timeout", "oom"))
+            if failed or row.complete or not row.applicable:  # a cell that still runs stays open
+                client.set_terminated(run_id, "FAILED" if failed else "FINISHED", max(map(_end, members)))
             counts["updated"] += old is not None
         for set_key in dict.fromkeys(record["set_key"] for record in members if record["set_key"]):
             path = self.store.out / "sets" / f"{set_key}.json"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.errors import UserError, did_you_mean
+from leaderboard.cells import CellRecords, Names, Record, counted, finished_at, gather, keep, replicate_of
 from leaderboard.statistics import (
     Components,
     Difference,
@@ -20,9 +21,6 @@ from leaderboard.statistics import (
     summarise,
     variance_components,
 )
-
-Record = dict[str, Any]
-ReplicateId = tuple[int, ...]  # base seed, set index, run index
 
 LEAGUES = {
     "A": "text, hard labels",
@@ -81,8 +79,7 @@ class Row:
         return (self.league, self.task, self.student, self.dpc)
 
     @property
-    def cell(self) -> tuple[str, str, int | None, str]:
-        """What identifies the cell to a reader: task, student, dpc, method."""
+    def names(self) -> Names:
         return (self.task, self.student, self.dpc, self.method)
 
     @property
@@ -130,83 +127,22 @@ def dpc_order(dpc: int | None) -> tuple[bool, int]:
     return (dpc is None, dpc or 0)
 
 
-def counted(n: int, what: str) -> str:
-    return f"{n} {what}" if n == 1 else f"{n} {what}s"
-
-
-def finished_at(record: Record) -> str:
-    """When the replicate ended, ISO, or "" when that is not known."""
-    return str((record.get("time") or {}).get("finished") or "")
-
-
-def _replicate(record: Record) -> ReplicateId:
-    return (int(record["seed"]["base"]), int(record["set"]), int(record["run"]))
-
-
-def _league(record: Record) -> str:
-    return str(record.get("league") or "A")
-
-
-def _cell(record: Record) -> tuple[Any, ...]:
-    labels = (record[kind]["label"] for kind in ("task", "student", "method"))
-    return (_league(record), *labels, record["dpc"])
-
-
-def current(records: Iterable[Record]) -> tuple[list[Record], list[str]]:
-    """Records of each task's newest revision, the newest of each replicate; and notes on what was left out."""
-    ordered = sorted(records, key=lambda record: (finished_at(record), record["key"]))
-    revisions = {record["task"]["label"]: record["task"]["revision"] for record in ordered}
-    chosen: dict[Any, Record] = {}
-    old_revision: Counter[str] = Counter()
-    superseded: Counter[str] = Counter()
-    for record in ordered:
-        label = record["task"]["label"]
-        if record["task"]["revision"] != revisions[label]:
-            old_revision[label] += 1
-            continue
-        place = (*_cell(record), _replicate(record))
-        superseded[label] += place in chosen
-        chosen[place] = record
-    notes = [
-        f"{label}: {counted(n, 'record')} of an older revision of the task left out."
-        for label, n in old_revision.items()
-        if n
-    ]
-    notes += [f"{label}: {counted(n, 'record')} superseded by newer ones." for label, n in superseded.items() if n]
-    return list(chosen.values()), sorted(notes)
-
-
-def _planned(cells: dict[tuple[Any, ...], list[Record]]) -> dict[tuple[Any, ...], int]:
-    """Replicates planned of a cell: all that any method of its block has, in the cell's own suites and base seeds."""
-    known: dict[tuple[Any, ...], set[ReplicateId]] = defaultdict(set)
-    for records in cells.values():
-        for record in records:
-            league, task, student, _, dpc = _cell(record)
-            known[league, task, student, dpc, record["suite"], record["seed"]["base"]].add(_replicate(record))
-    planned = {}
-    for cell, records in cells.items():
-        league, task, student, _, dpc = cell
-        sources = {(record["suite"], record["seed"]["base"]) for record in records}
-        planned[cell] = len(set().union(*(known[league, task, student, dpc, *source] for source in sources)))
-    return planned
-
-
-def _row(cell: tuple[Any, ...], records: list[Record], planned: int) -> Row:
-    league, task, student, method, dpc = cell
-    records = sorted(records, key=_replicate)
+def _row(cell: CellRecords, revision: str, metric: str) -> Row:
+    """The row of a cell, not yet compared; `revision` and `metric` are the task's."""
+    task, student, dpc, method = cell.names
+    records = cell.records
     ok = [record for record in records if record["status"] == "ok"]
     troubled = [record for record in records if record["status"] != "ok"]
-    first = records[0]
     row = Row(
-        league=league,
+        league=cell.league,
         task=task,
-        revision=first["task"]["revision"],
+        revision=revision,
         student=student,
         dpc=dpc,
         method=method,
-        method_name=first["method"]["name"],
-        metric=first["metric"],
-        planned=planned,
+        method_name=cell.plugin("method"),
+        metric=metric,
+        planned=cell.planned,
         statuses=Counter(record["status"] for record in records),
         reason="; ".join(dict.fromkeys(str(record.get("reason") or record["status"]) for record in troubled)) or None,
         set_keys=tuple(dict.fromkeys(record["set_key"] for record in records if record["set_key"])),
@@ -222,7 +158,7 @@ def _row(cell: tuple[Any, ...], records: list[Record], planned: int) -> Row:
         bootstrap=hierarchical_bootstrap(scores, sets),
         components=variance_components(scores, sets),
         n_train=ok[0].get("n_train"),
-        scores={_replicate(record): (score, key) for record, score, key in zip(ok, scores, sets, strict=True)},
+        scores={replicate_of(record): (score, key) for record, score, key in zip(ok, scores, sets, strict=True)},
     )
 
 
@@ -287,6 +223,7 @@ def environment_text(environment: dict[str, Any]) -> str:
 
 def build(
     records: Iterable[Record],
+    planned: Iterable[Mapping[str, Any]] = (),
     *,
     tasks: Sequence[str] | None = None,
     students: Sequence[str] | None = None,
@@ -294,22 +231,18 @@ def build(
 ) -> Board:
     """The board of some result records (format: bench.store.results), whatever their order.
 
-    `tasks`, `students`: keep only these labels (or plugin names). Raises UserError for a name that no record has.
+    `planned`: the planned cells (`ResultStore.cells`), so that what never ran is named. `tasks`, `students`: keep
+    only these labels (or plugin names). Raises UserError for a name that no record has.
     """
-    kept = list(records)
-    for kind, wanted in (("task", tasks), ("student", students)):
-        known = {word for record in kept for word in (record[kind]["label"], record[kind]["name"])}
-        for name in wanted or ():
-            if name not in known:
-                raise UserError(f"no {kind} '{name}' in these results{did_you_mean(name, known)}")
-        if wanted:
-            kept = [record for record in kept if {record[kind]["label"], record[kind]["name"]} & set(wanted)]
-    newest, notes = current(kept)
-    cells: dict[tuple[Any, ...], list[Record]] = defaultdict(list)
-    for record in newest:
-        cells[_cell(record)].append(record)
-    planned = _planned(cells)
-    rows = [_row(cell, cells[cell], planned[cell]) for cell in sorted(cells, key=repr)]
+    cells, left_out = gather(records, planned)
+    cells = keep(keep(cells, "task", tasks), "student", students)
+    kept = [record for cell in cells for record in cell.records]
+    metrics = {record["task"]["label"]: record["metric"] for record in kept if record["metric"]}
+    revisions = {record["task"]["label"]: record["task"]["revision"] for record in kept}
+    rows = [
+        _row(cell, revisions.get(cell.names[0], ""), metrics.get(cell.names[0], "accuracy"))
+        for cell in sorted(cells, key=lambda cell: repr(cell.names))
+    ]
     chosen = _pick_baseline(rows, baseline) if rows else None
     rows = _compare(rows, chosen)
     rows.sort(
@@ -318,25 +251,31 @@ def build(
             *(row.summary is None, -(row.summary.mean if row.summary else 0.0), row.method),
         )
     )
+    shown = {row.task for row in rows}
+    notes = [
+        f"{task}: {counted(n, 'record')} left out: newer ones with another version, base seed or parameters stand."
+        for task, n in sorted(left_out.items())
+        if task in shown
+    ]
     if rows and chosen is None:
         notes.append("No row of the baseline `random`, so no differences to it are shown.")
-    left_out = Counter({row.name: row.difference.n_left_out for row in rows if row.difference})
+    alone = Counter({row.name: row.difference.n_left_out for row in rows if row.difference})
     notes += [
         f"{name}: {counted(n, 'replicate')} without a partner left out of the difference to {chosen}."
-        for name, n in left_out.items()
+        for name, n in alone.items()
         if n
     ]
-    environments = {environment_text(record.get("environment") or {}) for record in newest}
+    environments = {environment_text(record.get("environment") or {}) for record in kept}
     return Board(
         rows=tuple(rows),
         baseline=chosen,
         holes=tuple(hole for hole in map(_hole, rows) if hole),
         not_applicable=tuple(f"{row.name}: not applicable: {row.reason}" for row in rows if not row.applicable),
         notes=tuple(notes),
-        suites=tuple(sorted({str(record["suite"]) for record in newest})),
-        base_seeds=tuple(sorted({int(record["seed"]["base"]) for record in newest})),
+        suites=tuple(sorted({str(record["suite"]) for record in kept})),
+        base_seeds=tuple(sorted({int(record["seed"]["base"]) for record in kept})),
         environments=tuple(sorted(environments - {""})),
-        finished=max(map(finished_at, newest), default=""),
+        finished=max(map(finished_at, kept), default=""),
     )
 
 

@@ -10,7 +10,8 @@ from importlib.resources import files
 from string import Template
 from typing import TYPE_CHECKING
 
-from leaderboard.board import LEAGUES, METRICS, Board, Overview, Row, counted, overviews
+from leaderboard.board import LEAGUES, METRICS, Board, Overview, Row, overviews
+from leaderboard.cells import counted
 from leaderboard.plot import legend, plot
 from leaderboard.render import (
     NOTHING,

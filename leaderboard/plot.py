@@ -10,7 +10,7 @@ from leaderboard.board import Row
 from leaderboard.render import percent, score_text
 
 WIDTH, HEIGHT = 480, 320
-LEFT, RIGHT, TOP, BOTTOM = 46, 12, 14, 46
+LEFT, RIGHT, TOP, BOTTOM = 46, 12, 20, 46
 COLOURS = 8  # classes m0 .. m7 in board.css
 MARKERS = (
     "M-4.5,0a4.5,4.5 0 1,0 9,0a4.5,4.5 0 1,0 -9,0",
@@ -62,7 +62,7 @@ def _axes(dpcs: Sequence[int], marks: Sequence[float], x: Mapping[int, float], s
     parts.append(
         f'<text class="axis" x="{middle:.1f}" y="{HEIGHT - 6}" text-anchor="middle">examples a class (dpc)</text>'
     )
-    parts.append(f'<text class="axis" x="{LEFT}" y="{TOP - 3}">{escape(metric)}, %</text>')
+    parts.append(f'<text class="axis" x="{LEFT}" y="{TOP - 6}">{escape(metric)}, %</text>')
     return parts
 
 

@@ -244,7 +244,7 @@ def write_boards(
     """Write leaderboard.md, .csv and .html (those of `formats`) into `folder`; return the markdown text."""
     from bench.store.files import write_atomic
 
-    board = build(store.records(), tasks=tasks, students=students, baseline=baseline)
+    board = build(store.records(), store.cells(), tasks=tasks, students=students, baseline=baseline)
     text = markdown(board)
     contents = {"md": lambda: text, "csv": lambda: csv_text(board), "html": lambda: _html(board, store)}
     for name in formats:

@@ -1,0 +1,108 @@
+"""Which records make which cell of the board, and how many replicates were planned there."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bench.errors import UserError, did_you_mean
+
+Record = dict[str, Any]
+ReplicateId = tuple[int, ...]  # base seed, set index, run index
+Names = tuple[str, str, int | None, str]  # task, student, dpc, method: what identifies a cell to a reader
+
+
+@dataclass(frozen=True)
+class CellRecords:
+    """The records of one cell in order of replicate; empty when it is planned and nothing of it ran yet."""
+
+    names: Names
+    records: tuple[Record, ...]
+    planned: int
+
+    @property
+    def league(self) -> str:
+        return str(self.records[0].get("league") or "A") if self.records else "A"
+
+    def plugin(self, kind: str) -> str:
+        """Name of the cell's task, method or student, without its parameters."""
+        if self.records:
+            return str(self.records[0][kind]["name"])
+        label = dict(zip(("task", "student", "dpc", "method"), self.names, strict=True))[kind]
+        return str(label).partition("[")[0]
+
+
+def names_of(record: Record) -> Names:
+    """What the reader calls the record's cell."""
+    return (record["task"]["label"], record["student"]["label"], record["dpc"], record["method"]["label"])
+
+
+def replicate_of(record: Record) -> ReplicateId:
+    """What pairs a record with other methods' records."""
+    return (int(record["seed"]["base"]), int(record["set"]), int(record["run"]))
+
+
+def finished_at(record: Record) -> str:
+    """When the replicate ended, ISO, or "" when that is not known."""
+    return str((record.get("time") or {}).get("finished") or "")
+
+
+def counted(n: int, what: str) -> str:
+    """`1 record`, `2 records`."""
+    return f"{n} {what}" if n == 1 else f"{n} {what}s"
+
+
+def _newest(records: Iterable[Record]) -> tuple[str, str]:
+    return max(((finished_at(record), record["key"]) for record in records), default=("", ""))
+
+
+def gather(
+    records: Iterable[Record], planned: Iterable[Mapping[str, Any]] = ()
+) -> tuple[list[CellRecords], dict[str, int]]:
+    """The cells of some records, and per task how many records were left out because newer ones stand for them.
+
+    `planned`: the planned cells (`ResultStore.cells`). Records of one name but different cell keys (another
+    version, base seed or parameter default) are never pooled: the planned key counts, or else the newest one.
+    Records of another revision of a task than its newest are left out too.
+    """
+    groups: dict[Names, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
+    for record in records:
+        groups[names_of(record)][record["cell"]].append(record)
+    plans: dict[Names, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
+    for cell in planned:
+        plans[cell["task"], cell["student"], cell["dpc"], cell["method"]][cell["key"]].update(cell["replicates"])
+    left_out: Counter[str] = Counter()
+    chosen: dict[Names, tuple[list[Record], int]] = {}
+    for names in {**groups, **plans}:
+        found, wanted = groups.get(names, {}), plans.get(names, {})
+        key = max(wanted or found, key=lambda key: (_newest(found.get(key, [])), key))
+        mine = {replicate_of(r): r for r in sorted(found.get(key, []), key=lambda r: (finished_at(r), r["key"]))}
+        keys = {record["key"] for record in mine.values()}
+        chosen[names] = ([mine[place] for place in sorted(mine)], len(keys | wanted.get(key, set())))
+        left_out[names[0]] += sum(map(len, found.values())) - len(mine)
+    revisions: dict[str, tuple[tuple[str, str], str]] = {}
+    for names, (mine_now, _) in chosen.items():
+        for record in mine_now:
+            stamp = ((finished_at(record), record["key"]), record["task"]["revision"])
+            revisions[names[0]] = max(revisions.get(names[0], stamp), stamp)
+    cells = []
+    for names, (mine_now, count) in chosen.items():
+        if mine_now and mine_now[0]["task"]["revision"] != revisions[names[0]][1]:
+            left_out[names[0]] += len(mine_now)
+        else:
+            cells.append(CellRecords(names, tuple(mine_now), count))
+    return cells, {task: n for task, n in left_out.items() if n}
+
+
+def keep(cells: Sequence[CellRecords], kind: str, wanted: Sequence[str] | None) -> list[CellRecords]:
+    """The cells whose task or student (`kind`) has one of these labels or names; UserError for an unknown one."""
+    if not wanted:
+        return list(cells)
+    place = 0 if kind == "task" else 1
+    known = {str(word) for cell in cells for word in (cell.names[place], cell.plugin(kind))}
+    for name in wanted:
+        if name not in known:
+            raise UserError(f"no {kind} '{name}' in these results{did_you_mean(name, known)}")
+    return [cell for cell in cells if {cell.names[place], cell.plugin(kind)} & set(wanted)]

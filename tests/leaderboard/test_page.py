@@ -1,0 +1,195 @@
+"""The HTML page: opened in a real browser without a network, sorted by clicks, safe against its texts."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+
+from bench.store.results import ResultStore
+from leaderboard.board import build
+from leaderboard.page import page
+from leaderboard.plot import ticks
+from leaderboard.samples import ROWS_SHOWN, _spread
+from tests.leaderboard.chromium import Browser, chromium
+from tests.leaderboard.conftest import EVIL, write_results
+from tests.leaderboard.records import Record, pocket, record
+
+DETAILS = "document.querySelectorAll('.cellblock')[0]"
+
+
+def board_records() -> list[Record]:
+    records = pocket()
+    records[0] = {**records[0], "status": "failed", "score": None, "metrics": {}, "reason": f"broke: {EVIL}"}
+    return [*records, record(None, method="tdd", status="not_applicable", reason="the set has no text level")]
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("page") / "out"
+    store = write_results(out, board_records())
+    path = out / "leaderboard.html"
+    path.write_text(page(build(store.records()), store), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def browser(written: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with chromium(tmp_path_factory.mktemp("profile")) as found:
+        found.open(written.as_uri())
+        yield found
+
+
+def column(browser: Browser, number: int) -> list[str]:
+    """Texts of one column of the first task's table, top to bottom."""
+    script = f"[...{DETAILS}.querySelectorAll('tbody tr')].map(row => row.cells[{number}].textContent)"
+    found: list[str] = browser.evaluate(script)
+    return found
+
+
+def click(browser: Browser, number: int) -> str:
+    """Click a column's head as a mouse does; the sort order that the head then announces."""
+    button = f"{DETAILS}.querySelectorAll('thead button')[{number}]"
+    browser.evaluate(f"{button}.scrollIntoView({{block: 'center', inline: 'center'}})")
+    place = browser.evaluate(f"(box => [box.x + 8, box.y + 8])({button}.getBoundingClientRect())")
+    for kind in ("mousePressed", "mouseReleased"):
+        browser.call("Input.dispatchMouseEvent", type=kind, x=place[0], y=place[1], button="left", clickCount=1)
+    found: str = browser.evaluate(f"{DETAILS}.querySelectorAll('thead th')[{number}].getAttribute('aria-sort')")
+    return found
+
+
+def test_numbers_sort_as_numbers(browser: Browser) -> None:
+    assert click(browser, 2) == "descending"
+    means = [float(text.split("±")[0]) for text in column(browser, 2) if "±" in text]
+    assert len(means) == 7
+    assert means == sorted(means, reverse=True)
+    assert column(browser, 2)[-1].startswith("not applicable"), "a row without a score stays last"
+    assert click(browser, 2) == "ascending"
+    assert [float(text.split("±")[0]) for text in column(browser, 2) if "±" in text] == sorted(means)
+    assert column(browser, 2)[-1].startswith("not applicable")
+
+
+def test_dpc_sorts_by_size_and_all_data_above(browser: Browser) -> None:
+    assert click(browser, 0) == "descending"
+    assert column(browser, 0) == ["all", *["20"] * 3, *["5"] * 4]
+
+
+def test_words_sort_and_other_heads_are_cleared(browser: Browser) -> None:
+    assert click(browser, 1) == "ascending"
+    names = column(browser, 1)
+    assert names == sorted(names)
+    assert len(set(names)) == 5
+    assert browser.evaluate(f"{DETAILS}.querySelectorAll('[aria-sort]').length") == 1
+
+
+def test_nothing_leaves_the_page_and_nothing_fails(browser: Browser, written: Path) -> None:
+    asked = {event["request"]["url"] for event in browser.named("Network.requestWillBeSent")}
+    assert asked == {written.as_uri()}
+    assert browser.named("Runtime.exceptionThrown") == []
+    assert [event["entry"]["text"] for event in browser.named("Log.entryAdded")] == []
+
+
+def test_texts_stay_texts_in_the_browser(browser: Browser) -> None:
+    assert browser.evaluate("document.title") == "Leaderboard: pocket"
+    assert browser.evaluate("document.querySelectorAll('script').length") == 1
+    assert browser.evaluate("document.querySelectorAll('img').length") == 0
+    assert EVIL in browser.evaluate("document.querySelector('.examples').textContent")
+    assert EVIL in browser.evaluate("document.querySelector('.holes').textContent")
+    assert browser.evaluate("document.querySelector('.label').textContent") == "busi<b>ness"
+
+
+def test_a_script_that_is_not_ours_does_not_run(browser: Browser) -> None:
+    browser.evaluate(
+        "document.body.append(Object.assign(document.createElement('script'), {textContent: 'window.foreign = 1'}))"
+    )
+    assert browser.evaluate("window.foreign === undefined")
+
+
+def test_plot_has_a_point_with_whisker_for_each_scored_cell(browser: Browser) -> None:
+    svg = f"{DETAILS}.querySelector('svg.plot')"
+    assert browser.evaluate(f"{svg}.querySelectorAll('.point').length") == 6
+    assert browser.evaluate(f"{svg}.querySelectorAll('.whisker').length") == 6
+    assert browser.evaluate(f"{svg}.querySelectorAll('polyline').length") == 3
+    levels = browser.evaluate(f"[...{svg}.querySelectorAll('text.level')].map(text => text.textContent)")
+    assert [text.rpartition(" ")[0] for text in levels] == ["full", "largest class"]
+    assert levels[1].endswith("75.0")
+    inside = f"[...{svg}.querySelectorAll('.point, .whisker, text')].every(part => {{ \
+        const a = part.getBoundingClientRect(), b = {svg}.getBoundingClientRect(); \
+        return a.left >= b.left - 1 && a.right <= b.right + 1 && a.top >= b.top - 1 && a.bottom <= b.bottom + 1; }})"
+    assert browser.evaluate(inside)
+
+
+def test_fits_a_phone_and_both_colour_schemes(browser: Browser) -> None:
+    grounds = {}
+    browser.call("Emulation.setDeviceMetricsOverride", width=360, height=780, deviceScaleFactor=2, mobile=True)
+    try:
+        for scheme in ("light", "dark"):
+            browser.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+            grounds[scheme] = browser.evaluate("getComputedStyle(document.body).backgroundColor")
+            assert browser.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    finally:
+        browser.call("Emulation.clearDeviceMetricsOverride")
+    light, dark = (sum(map(int, re.findall(r"\d+", grounds[scheme])[:3])) for scheme in ("light", "dark"))
+    assert light > 600
+    assert dark < 150
+
+
+class Links(HTMLParser):
+    """Everything in a page that could make a browser ask for something."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[tuple[str, str]] = []
+        self.open: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found += [(tag, name) for name, _ in attrs if name in {"src", "href", "srcset", "action", "data"}]
+        if tag != "meta":
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_the_file_refers_to_nothing_and_its_tags_match(written: Path) -> None:
+    text = written.read_text(encoding="utf-8")
+    links = Links()
+    links.feed(text)
+    assert links.found == []
+    assert links.open == []
+    assert "@import" not in text
+    assert "url(" not in text
+
+
+def test_size_is_bounded_by_what_is_shown(results: Callable[[Iterable[Record]], ResultStore]) -> None:
+    store = results(pocket())
+    text = page(build(store.records()), store)
+    assert text.count("<h4>") == 2 * 2 * (3 + 3 + 1), "three sets of a cell at most, one of a deterministic method"
+    assert text.count('class="label"') == 28 * 10
+    assert len(text) < 300_000
+
+
+def test_shown_rows_take_turns_between_classes() -> None:
+    rows = [{"label": label, "text": f"{label}{i}"} for label in range(3) for i in range(20)]
+    shown = [row["text"] for row in _spread(rows, ROWS_SHOWN)]
+    assert shown == ["00", "01", "02", "03", "10", "11", "12", "20", "21", "22"]
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "expected"),
+    [
+        (0.213, 0.861, [0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9]),
+        (0.5, 0.6, [0.5, 0.52, 0.54, 0.56, 0.58, 0.6]),
+        (0.0, 1.0, [0.0, 0.2, 0.4, 0.6, 0.8, 1.0]),
+    ],
+)
+def test_ticks_are_round_and_enclose(low: float, high: float, expected: list[float]) -> None:
+    assert ticks(low, high) == pytest.approx(expected)
+
+
+def test_one_value_still_makes_an_axis() -> None:
+    marks = ticks(0.4, 0.4)
+    assert marks[0] <= 0.4 <= marks[-1]

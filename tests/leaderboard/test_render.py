@@ -1,0 +1,116 @@
+"""Markdown, CSV and the command that writes them."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from bench.cli.leaderboard import command
+from bench.errors import UserError
+from bench.store.results import ResultStore
+from leaderboard.board import build
+from leaderboard.render import csv_text, difference_text, markdown, percent, score_text, write_boards
+from leaderboard.statistics import Difference, Interval, Summary
+from tests.leaderboard.records import Record, pocket, record
+
+
+def cells(line: str) -> list[str]:
+    return [part.strip() for part in line.strip("|").split(" | ")]
+
+
+def test_figures_look_like_the_papers() -> None:
+    assert score_text(Summary(0.581, 0.0519, 100, 20, Interval(0.55, 0.612, "sets"))) == "58.1±5.2 [55.0, 61.2]"
+    assert score_text(Summary(0.5, 0.0, 5, 1, Interval(0.49, 0.51, "runs"))) == "50.0±0.0 [49.0, 51.0]†"
+    assert score_text(Summary(1.0, 0.0, 1, 1, None)) == "100.0±0.0"
+    assert difference_text(Difference(0.075, Interval(0.02, 0.13, "sets"), 10, 0)) == "+7.5 [+2.0, +13.0] above"
+    assert difference_text(Difference(-0.075, None, 1, 0)) == "-7.5 undecided"
+    assert percent(-0.0001) == "0.0"
+    assert percent(-0.0001, signed=True) == "+0.0"
+
+
+def test_markdown_tables_are_rectangular_and_hold_the_board() -> None:
+    board = build(pocket())
+    text = markdown(board)
+    blocks = [block.splitlines() for block in text.split("\n\n") if block.startswith("|")]
+    assert len(blocks) == 3, "an overview and two tasks"
+    for block in blocks:
+        assert len({line.count("|") for line in block}) == 1
+    bbc = [cells(line) for line in blocks[1]]
+    assert bbc[0] == ["dpc", "method", "accuracy, % [95 %]", "vs random", "rank", "gap closed", "sets", "ok"]
+    for line, row in zip(bbc[2:], board.rows, strict=False):
+        assert row.summary is not None
+        assert line[:3] == ["all" if row.dpc is None else str(row.dpc), row.method, score_text(row.summary)]
+    assert bbc[2][-2:] == ["5", "10/10"]
+    assert "## Holes" not in text
+
+
+def test_foreign_text_cannot_break_a_table() -> None:
+    no = record(None, method="tdd", status="not_applicable", reason="a | b\n<script>alert(1)</script>")
+    text = markdown(build([*pocket(), no]))
+    assert "<script>" not in text
+    block = next(block for block in text.split("\n\n") if "not applicable: a" in block and block.startswith("|"))
+    assert len({line.replace("\\|", "").count("|") for line in block.splitlines()}) == 1
+
+
+def test_csv_holds_every_cell_in_full_precision() -> None:
+    no = record(None, method="tdd", status="not_applicable", reason='no, "text"\nlevel')
+    board = build([*pocket(), no])
+    lines = list(csv.DictReader(io.StringIO(csv_text(board))))
+    assert len(lines) == len(board.rows)
+    for line, row in zip(lines, board.rows, strict=True):
+        assert (line["task"], line["student"], line["method"]) == (row.task, row.student, row.method)
+        assert line["dpc"] == ("" if row.dpc is None else str(row.dpc))
+        if row.summary is None:
+            assert (line["mean"], line["state"], line["reason"]) == ("", "not_applicable", 'no, "text"\nlevel')
+            continue
+        assert float(line["mean"]) == row.summary.mean
+        assert row.summary.interval is not None
+        assert float(line["ci_low"]) == row.summary.interval.low
+        assert line["ci_over"] == row.summary.interval.over
+        assert (line["ok"], line["planned"], line["state"]) == ("10", "10", "ok")
+        if row.difference is not None:
+            assert float(line["difference"]) == row.difference.mean
+            assert line["verdict"] == row.difference.verdict
+
+
+def test_all_formats_are_written_and_the_markdown_returned(
+    results: Callable[[Iterable[Record]], ResultStore], tmp_path: Path
+) -> None:
+    store = results(pocket())
+    text = write_boards(store, tmp_path / "boards")
+    names = {"leaderboard.md", "leaderboard.csv", "leaderboard.html"}
+    assert {path.name for path in (tmp_path / "boards").iterdir()} == names
+    assert (tmp_path / "boards" / "leaderboard.md").read_text(encoding="utf-8") == text
+    first = {name: (tmp_path / "boards" / name).read_bytes() for name in names}
+    write_boards(store, tmp_path / "boards")
+    assert {name: (tmp_path / "boards" / name).read_bytes() for name in names} == first, "the same bytes again"
+
+
+def test_command(results: Callable[[Iterable[Record]], ResultStore], tmp_path: Path) -> None:
+    out = results(pocket()).out
+    done = CliRunner().invoke(command, [str(out), "--task", "rt", "--format", "csv", "--output", str(tmp_path / "b")])
+    assert done.exception is None
+    assert done.output.startswith("# Leaderboard")
+    assert "bbc" not in done.output
+    assert [path.name for path in (tmp_path / "b").iterdir()] == ["leaderboard.csv"]
+    done = CliRunner().invoke(command, [str(out), "--baseline", "herding"])
+    assert "vs herding" in done.output
+    assert (out / "leaderboard.html").exists()
+
+
+@pytest.mark.parametrize("prepare", ["missing", "empty"])
+def test_no_results_are_one_line(prepare: str, tmp_path: Path) -> None:
+    out = tmp_path / "nothing"
+    if prepare == "empty":
+        out.mkdir()
+    done = CliRunner().invoke(command, [str(out)])
+    assert isinstance(done.exception, UserError)
+    assert "no results in" in str(done.exception)
+    assert "bench run" in str(done.exception)
+    assert "\n" not in str(done.exception)
+    assert list(tmp_path.rglob("leaderboard.*")) == []
