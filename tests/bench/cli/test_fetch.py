@@ -15,7 +15,7 @@ from bench.api import Asset, TaskSpec, hookimpl
 @hookimpl
 def bench_tasks():
     return [
-        TaskSpec(name=name, summary="A sample.", target="nowhere:None", assets=lambda params, name=name: (f"{name}-data",))
+        TaskSpec(name=name, summary="A sample.", target="a:B", assets=lambda params, name=name: (f"{name}-data",))
         for name in ("one", "two")
     ]
 
