@@ -92,13 +92,16 @@ def _by_set(scores: Sequence[float], sets: Sequence[Hashable]) -> list[np.ndarra
 
 
 def clustered_interval(scores: Sequence[float], sets: Sequence[Hashable]) -> Interval | None:
-    """t interval over the means of the sets; over the runs when all belong to one set; None for one value."""
+    """t interval over the means of the sets; over the runs when all belong to one set; None for one value.
+
+    None also when the runs of the one set are all equal (a learner without chance): nothing was replicated.
+    """
     groups = _by_set(scores, sets)
     if len(groups) > 1:
         ends = t_interval([float(group.mean()) for group in groups])
         return Interval(*ends, over="sets") if ends else None
     ends = t_interval(scores)
-    return Interval(*ends, over="runs") if ends else None
+    return Interval(*ends, over="runs") if ends and ends[1] - ends[0] > 1e-12 else None
 
 
 def summarise(scores: Sequence[float], sets: Sequence[Hashable]) -> Summary:
@@ -159,8 +162,7 @@ def paired_difference(a: Scores, b: Scores) -> Difference | None:
     """a - b over the replicates that both have; None when they share none.
 
     Run seeds do not depend on the method, so a replicate's two students began alike. Differences are averaged
-    per pair of sets, then a t interval; with one pair of sets (two deterministic methods) it is over runs, and
-    none is given there when the runs do not differ, because nothing was replicated.
+    per pair of sets, then a t interval; with one pair of sets (two deterministic methods) it is over runs.
     """
     shared = sorted(a.keys() & b.keys())
     if not shared:
@@ -168,8 +170,6 @@ def paired_difference(a: Scores, b: Scores) -> Difference | None:
     differences = [a[replicate][0] - b[replicate][0] for replicate in shared]
     pairs = [(a[replicate][1], b[replicate][1]) for replicate in shared]
     interval = clustered_interval(differences, pairs)
-    if interval is not None and interval.over == "runs" and interval.high - interval.low < 1e-12:
-        interval = None
     return Difference(
         mean=float(np.mean([group.mean() for group in _by_set(differences, pairs)])),
         interval=interval,

@@ -63,6 +63,11 @@ def test_one_set_gives_an_interval_over_runs_and_says_so() -> None:
     assert (summary.interval.low, summary.interval.high) == pytest.approx(expected)
 
 
+def test_a_learner_without_chance_on_one_set_has_no_interval() -> None:
+    assert summarise([0.71] * 4, ["a"] * 4).interval is None
+    assert summarise([0.71] * 4, list("abcd")).interval == Interval(0.71, 0.71, "sets")
+
+
 def test_one_run_has_no_interval() -> None:
     assert summarise([0.5], ["a"]) == Summary(0.5, 0.0, 1, 1, None)
     assert t_interval([0.5]) is None
