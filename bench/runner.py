@@ -10,11 +10,12 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
-from bench.errors import UserError
+from bench.errors import PluginError, UserError
 from bench.executors.base import Executor, Finished, Outcome, Progressed
 from bench.plan import Cell, Plan, RunJob, SetJob, TaskPart
 from bench.store.results import Record, ResultStore
 
+EXIT_CODES = {"plugin": 3, "usage": 1}  # outcomes that are recorded as failed
 RECORDED_VERSIONS = ("distillation-bench", "torch", "transformers", "scikit-learn", "numpy")
 
 
@@ -34,7 +35,7 @@ class Summary:
     statuses: Counter[str] = field(default_factory=Counter)
     failures: dict[str, str] = field(default_factory=dict)
     tracebacks: dict[str, str] = field(default_factory=dict)
-    usage: bool = False  # a failure was a user's mistake
+    exit_code: int = 0  # of the worst failure: 3 a broken plugin, 1 a user's mistake, 2 anything else
 
 
 @dataclass
@@ -99,8 +100,8 @@ class Runner:
                     continue
                 part, outcome = self._take(event)
                 assert isinstance(part, TaskPart)
-                if outcome.status == "usage":
-                    raise UserError(str(outcome.reason))
+                if outcome.status in EXIT_CODES:
+                    raise (PluginError if outcome.status == "plugin" else UserError)(str(outcome.reason))
                 if outcome.status != "ok":
                     broken[part.revision] = outcome
                     continue
@@ -203,7 +204,7 @@ class Runner:
         result = f"{100 * record['score']:.1f}" if status == "ok" else f"{status}: {record['reason']}"
         if status not in {"ok", "not_applicable"} and name not in self.summary.failures:
             self.summary.failures[name] = f"{status}: {record['reason']}"
-            self.summary.usage |= outcome.status == "usage"
+            self.summary.exit_code = worse(self.summary.exit_code, EXIT_CODES.get(outcome.status, 2))
             if outcome.traceback:
                 self.summary.tracebacks[name] = outcome.traceback
         self.report.step(f"{name} set {run.index} run {run.run}: {result} ({outcome.seconds:.1f} s)")
@@ -217,7 +218,7 @@ class Runner:
         return {
             "schema": 1,
             "key": run.key,
-            "status": "failed" if outcome.status == "usage" else outcome.status,
+            "status": "failed" if outcome.status in EXIT_CODES else outcome.status,
             "reason": f"{stage}{outcome.reason}" if outcome.status != "ok" else None,
             "cell": cell.key,
             "suite": self.plan.suite,
@@ -270,6 +271,11 @@ class Runner:
 
     def _inside(self, event: Progressed) -> None:
         self.report.inside(event.slot, f"{event.what} {event.done}/{event.total}")
+
+
+def worse(one: int, other: int) -> int:
+    """The exit code that says more about what is to be mended."""
+    return min(one, other, key=(3, 1, 2, 0).index)
 
 
 def cell_name(cell: Cell) -> str:

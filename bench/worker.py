@@ -51,8 +51,8 @@ class Worker:
                 value = self._score(job)
         except NotApplicable as error:
             status, reason = "not_applicable", str(error)
-        except (UserError, PluginError) as error:
-            status, reason = "usage", str(error)
+        except UserError as error:
+            status, reason = "plugin" if isinstance(error, PluginError) else "usage", str(error)
         except Exception as error:
             status = "oom" if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" else "failed"
             reason, trace = _one_line(error), traceback.format_exc()

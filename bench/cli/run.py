@@ -133,12 +133,11 @@ class Tracking:
 
 
 def conclude(summary: Summary, out: Path) -> int:
-    """Name every failing cell in one line; exit code 0, 1 for mistakes in the input, 2 for failures."""
+    """Name every failing cell in one line; the exit code."""
     for name, reason in summary.failures.items():
         click.echo(f"bench: {name}: {reason}", err=True)
     for name, trace in summary.tracebacks.items():
         click.echo(f"\n{name}\n{trace}", err=True)
     if summary.failures:
         click.echo(f"bench: {len(summary.failures)} cell(s) failed; results so far are in {out}", err=True)
-        return 1 if summary.usage else 2
-    return 0
+    return summary.exit_code

@@ -8,7 +8,7 @@ from typing import Any, Literal, Protocol
 
 from bench.plan import RunJob, SetJob, TaskPart
 
-Status = Literal["ok", "failed", "timeout", "oom", "not_applicable", "usage"]
+Status = Literal["ok", "failed", "timeout", "oom", "not_applicable", "usage", "plugin"]
 Job = TaskPart | SetJob | RunJob
 
 

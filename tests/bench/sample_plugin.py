@@ -164,6 +164,7 @@ def bench_methods() -> Sequence[MethodSpec]:
         MethodSpec(name="pick", summary="Random rows.", target=f"{__name__}:Pick", tags=("coreset",)),
         MethodSpec(name="fixed", summary="The first rows.", target=f"{__name__}:Fixed", deterministic=True),
         MethodSpec(name="vectors", summary="Embedding level.", target=f"{__name__}:Vectors", deterministic=True),
+        MethodSpec(name="broken", summary="Cannot be imported.", target="no_such_module:Method"),
         MethodSpec(name="fail", summary="Ends badly.", target=f"{__name__}:Fail", params=FailParams),
     ]
 

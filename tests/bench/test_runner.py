@@ -111,7 +111,9 @@ def test_exit_codes(sample: Sample) -> None:
     small = ["--dpc", "2", "--sets", "1", "--runs", "1"]
     sample("run", *small, "--methods", "pick,vectors", code=0)
     sample("run", *small, "--methods", "pick,fail", code=2)
-    sample("run", *small, "--methods", "pick,fail[how=usage]", code=1)
+    sample("run", *small, "--methods", "pick,fail[how=usage],fail", code=1)
+    done = sample("run", *small, "--methods", "pick,broken,fail[how=usage]", code=3)
+    assert "cannot import no_such_module" in done.stderr
 
 
 def test_failed_replicates_are_retried_and_finished_ones_kept(sample: Sample) -> None:
