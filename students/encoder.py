@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from bench.api import Context, DistilledSet, Queries, Student
-from students.plugin import EncoderParams
+from students.params import EncoderParams
 from students.recipe import Recipe
 from students.split import SplitModel, can_split
 from students.whole import WholeModel

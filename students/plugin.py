@@ -3,43 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field
-
-from bench.api import Asset, Params, StudentSpec, hookimpl
-
-
-class EncoderParams(Params):
-    """Parameters of a fine-tuned encoder; the defaults are the paper's recipe."""
-
-    model: str = Field("bert-base", description="Encoder: a registered asset, `hub:org/name[@revision]` or a folder.")
-    trainable_layers: int | None = Field(
-        None, ge=1, description="Train only the top layers and the head; None trains everything."
-    )
-    learning_rate: float = Field(1e-4, gt=0, description="Peak step size of AdamW (betas 0.9 and 0.999).")
-    weight_decay: float = Field(0.01, ge=0, description="Decoupled decay; biases and LayerNorm are left out.")
-    warmup: float = Field(0.5, ge=0, le=1, description="Part of the steps with linear warm-up; cosine to 0 after it.")
-    steps: int = Field(200, ge=1, description="Optimiser steps; the weights after the last one are scored.")
-    min_epochs: int = Field(
-        3, ge=0, description="Raises `steps` until the set was seen this often; only sets above 4,000 rows notice."
-    )
-    batch: int = Field(64, ge=1, description="Rows a step: min(batch, N), shuffled each epoch, the last part dropped.")
-    clip: float = Field(1.0, gt=0, description="Largest gradient norm.")
-    dropout: float | None = Field(
-        None, ge=0, lt=1, description="Dropout of hidden states, attention and head; None takes the model's own."
-    )
-    max_length: int = Field(512, ge=8, description="Tokens after which a text or a pair is truncated.")
-
-
-class ProbeParams(Params):
-    """Parameters of the logistic regression on frozen features."""
-
-    encoder: str = Field("minilm", description="Encoder: a registered asset, `hub:org/name[@revision]` or a folder.")
-    pooling: Literal["cls", "mean"] = Field("mean", description="Position 0 of the last layer, or the masked mean.")
-    C: float = Field(1.0, gt=0, description="Inverse strength of the L2 penalty of scikit-learn.")
-    max_length: int = Field(512, ge=8, description="Tokens after which a text or a pair is truncated.")
-
+from bench.api import Asset, StudentSpec, hookimpl
+from students.params import EncoderParams, ProbeParams
 
 _RECIPE = (
     "AdamW 1e-4, weight decay 0.01, 200 steps, linear warm-up over half of them, then cosine, batch min(64, N), "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from bench.api import Context, DistilledSet, Queries, Student
-from students.plugin import ProbeParams
+from students.params import ProbeParams
 
 
 def unit(features: np.ndarray) -> np.ndarray:

@@ -24,12 +24,16 @@ class Glue(Task):
     def load(self, ctx: Context) -> TaskData:
         """Read the rows in their order.
 
-        The test split is kept as it is. A train text that is in the test split, or occurs with two labels, is
-        dropped; one that is repeated is kept once. Unlabelled rows (-1) and rows with an empty text go.
+        As in the paper, all labelled rows are kept: GLUE repeats texts within train and between train and test.
+        With repeats="drop", a train text that is in the test split or occurs with two labels goes, and a repeated
+        one is kept once. Copies of one text are never parted between train and validation. Unlabelled rows (-1)
+        and rows with an empty text always go.
         """
         folder = ctx.asset(self.asset)
         test = self._rows(folder, self.test_file, "test")
-        train = without_repeats(self._rows(folder, "train", "train"), test)
+        train = self._rows(folder, "train", "train")
+        if self.params.repeats == "drop":
+            train = without_repeats(train, test)
         size = self.params.validation_rows
         if size >= len(train) / 2:
             raise UserError(f"{self.info.label}: validation_rows={size} takes half of the {len(train)} train rows")

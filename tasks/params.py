@@ -48,6 +48,9 @@ class GlueParams(RowCaps):
     """Row caps and the size of the validation split, which is carved out of train."""
 
     validation_rows: int = Field(1000, ge=1, description="rows of train that become the validation split, by hash")
+    repeats: Literal["keep", "drop"] = Field(
+        "keep", description="train rows that are repeated, contradictory or in the test split; the paper keeps them"
+    )
 
 
 class TableParams(RowCaps):

@@ -68,7 +68,7 @@ def _imports(source: str, module: str, is_package: bool) -> set[str]:
 
 @cache
 def code_digest(module: str) -> str:
-    """Hex SHA-256 over the source of `module` and of what it imports from its own top-level package.
+    """Hex SHA-256 over the source of `module` and of what it imports from its own top-level package and `bench.data`.
 
     Imports are read from the syntax tree, so nothing heavy is loaded. Line ends are normalised.
     """
@@ -77,7 +77,7 @@ def code_digest(module: str) -> str:
     sources: dict[str, str] = {}
     while todo:
         name = todo.pop()
-        if name in sources or name.partition(".")[0] != top:
+        if name in sources or not (name.partition(".")[0] == top or name.startswith("bench.data.")):
             continue
         path = _find(name)
         if path is None:

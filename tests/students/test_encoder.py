@@ -16,7 +16,7 @@ from bench.api import DistilledSet, Embeddings, Queries, UserError
 from bench.context import JobContext
 from students import split, whole
 from students.encoder import EncoderStudent
-from students.plugin import EncoderParams
+from students.params import EncoderParams
 from students.recipe import train
 from students.split import SplitModel
 from students.whole import WholeModel

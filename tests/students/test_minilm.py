@@ -14,7 +14,8 @@ from bench.data.assets import Assets
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from students.encoder import EncoderStudent, targets
-from students.plugin import EncoderParams, ProbeParams, bench_assets
+from students.params import EncoderParams, ProbeParams
+from students.plugin import bench_assets
 from students.probe import ProbeStudent
 from students.recipe import Recipe
 from students.split import Batch, Dropout, SplitModel

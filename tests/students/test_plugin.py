@@ -10,7 +10,8 @@ import pytest
 from pydantic import ValidationError
 
 from bench.testing import check_student
-from students.plugin import EncoderParams, ProbeParams, bench_assets, bench_students
+from students.params import EncoderParams, ProbeParams
+from students.plugin import bench_assets, bench_students
 
 SPECS = {spec.name: spec for spec in bench_students()}
 ASSETS = {asset.name: asset for asset in bench_assets()}

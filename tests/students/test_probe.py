@@ -9,7 +9,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from bench.api import DistilledSet
-from students.plugin import ProbeParams
+from students.params import ProbeParams
 from students.probe import ProbeStudent, hard_rows, unit
 from tests.students.conftest import MakeContext, gold, make_set
 

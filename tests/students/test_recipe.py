@@ -16,7 +16,7 @@ from transformers import (
     get_cosine_schedule_with_warmup,
 )
 
-from students.plugin import EncoderParams
+from students.params import EncoderParams
 from students.recipe import Recipe, batches, learning_rate, parameter_groups, train
 
 

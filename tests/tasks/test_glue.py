@@ -94,11 +94,11 @@ def test_caps_nest_and_keep_the_order(sst2: Path, load: Load) -> None:
     assert rows(small.validation) == rows(whole.validation)
 
 
-def test_repeats_and_unlabelled_rows(sst2: Path, load: Load) -> None:
+def test_repeats_are_kept_as_in_the_paper_or_dropped(sst2: Path, load: Load) -> None:
     plain = load("sst2", validation_rows=15)
     odd = [
-        {"sentence": " Test sentence number 3", "label": 1},  # in the test split: dropped from train
-        {"sentence": "train sentence number 4", "label": 0},  # a repeat: kept once
+        {"sentence": " Test sentence number 3", "label": 1},  # in the test split
+        {"sentence": "train sentence number 4", "label": 0},  # a repeat
         {"sentence": "two labels", "label": 0},
         {"sentence": "two labels", "label": 1},
         {"sentence": "no label", "label": -1},
@@ -106,8 +106,13 @@ def test_repeats_and_unlabelled_rows(sst2: Path, load: Load) -> None:
     ]
     write(sst2 / "train.jsonl", sentences(60, "train", ("sentence",), 2) + odd)
     write(sst2 / "validation.jsonl", [*sentences(20, "test", ("sentence",), 2), {"sentence": "no label", "label": -1}])
-    data = load("sst2", validation_rows=15)
+    data = load("sst2", validation_rows=15, repeats="drop")
     assert [rows(split) for split in splits(data).values()] == [rows(split) for split in splits(plain).values()]
+    kept = load("sst2", validation_rows=15)
+    texts = {name: [row[0] for row in rows(split)] for name, split in splits(kept).items()}
+    assert len(texts["train"]) + len(texts["validation"]) == 60 + 4  # all but the unlabelled and the empty row
+    assert not set(texts["train"]) & set(texts["validation"])  # copies of one text are never parted
+    assert "no label" not in texts["train"] + texts["test"]
 
 
 @pytest.mark.parametrize(
