@@ -42,9 +42,9 @@ class Browser:
     def __init__(self, to: int, source: int) -> None:
         self._to, self._source, self._rest = to, source, b""
         self._number = 0
+        self._session: str | None = None
         self.events: list[dict[str, Any]] = []
         target = self.call("Target.createTarget", url="about:blank")["targetId"]
-        self._session: str | None = None
         self._session = self.call("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Network", "Runtime", "Log"):
             self.call(f"{domain}.enable")
@@ -53,7 +53,7 @@ class Browser:
         """One command of the DevTools protocol; its result."""
         self._number += 1
         message: dict[str, Any] = {"id": self._number, "method": method, "params": params}
-        if getattr(self, "_session", None):
+        if self._session:
             message["sessionId"] = self._session
         os.write(self._to, json.dumps(message).encode() + b"\0")
         while True:
@@ -91,6 +91,11 @@ class Browser:
         assert "exceptionDetails" not in found, found["exceptionDetails"]
         return found["result"].get("value")
 
+    def close(self) -> None:
+        """End the browser with all its processes."""
+        self._session = None
+        self.call("Browser.close")
+
     def named(self, method: str) -> list[dict[str, Any]]:
         """Parameters of the events of one name since the page was opened."""
         return [event["params"] for event in self.events if event.get("method") == method]
@@ -114,12 +119,13 @@ def chromium(profile: Path) -> Iterator[Browser]:
     os.close(from_us)
     os.close(from_it)
     try:
-        yield Browser(to, source)
+        browser = Browser(to, source)
+        yield browser
+        browser.close()
+        process.wait(PATIENCE)
     finally:
         os.close(to)
         os.close(source)
-        try:
-            process.wait(10)  # it ends when its pipe is closed
-        except subprocess.TimeoutExpired:
+        if process.poll() is None:
             process.kill()
             process.wait()
