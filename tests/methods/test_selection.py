@@ -187,12 +187,24 @@ class TestKMeansMedoids:
         assert found.indices.max() < len(X)
         assert found.filled == max(0, k - len({tuple(row) for row in X}))
 
-    def test_global_generator_and_threads_are_left_alone(self) -> None:
-        from threadpoolctl import threadpool_info
+    def test_it_runs_on_one_thread_and_leaves_the_rest_alone(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        from sklearn.cluster import KMeans
+        from threadpoolctl import threadpool_info, threadpool_limits
 
-        before = np.random.get_state()[1].tobytes(), [pool["num_threads"] for pool in threadpool_info()]
-        kmeans_medoids(self.X, 5, seed=0)
-        assert (np.random.get_state()[1].tobytes(), [pool["num_threads"] for pool in threadpool_info()]) == before
+        def threads() -> list[int]:
+            return [pool["num_threads"] for pool in threadpool_info()]
+
+        inside: list[int] = []
+        fit = KMeans.fit
+        monkeypatch.setattr(KMeans, "fit", lambda model, X: inside.extend(threads()) or fit(model, X))
+        generator = np.random.get_state()[1].tobytes()
+        with threadpool_limits(2):
+            before = threads()
+            kmeans_medoids(self.X, 5, seed=0)
+            assert threads() == before
+        assert set(inside) == {1}
+        assert max(before) == 2
+        assert np.random.get_state()[1].tobytes() == generator
 
 
 class TestChunks:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -129,16 +130,30 @@ def test_global_generators_and_grad_mode_are_left_alone(tiny_encoder: Path) -> N
     assert torch.is_grad_enabled()
 
 
-def test_loading_says_nothing_and_restores_settings(tiny_encoder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_loading_says_nothing_and_restores_settings(
+    tiny_encoder: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    from transformers import AutoConfig, BertForMaskedLM
     from transformers.utils import logging as hf_logging
 
-    before = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
-    load_encoder(tiny_encoder)
-    encode(tiny_encoder, {"text": ["great " * 500]}, ("text",))
+    model = BertForMaskedLM(AutoConfig.from_pretrained(tiny_encoder))  # its head is reported as unexpected weights
+    folder = save_with_tokenizer(model, tiny_encoder, tmp_path)
+    records: list[logging.LogRecord] = []
+    handler = logging.Handler()
+    handler.emit = records.append  # type: ignore[method-assign]
+    hf_logging.add_handler(handler)
+    capfd.readouterr()
+    hf_logging.enable_progress_bar()
+    before = hf_logging.get_verbosity()
+    load_encoder(folder)
+    encode(folder, {"text": ["great " * 500]}, ("text",))
     with pytest.raises(ZeroDivisionError), quiet():
         raise ZeroDivisionError
-    assert (hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()) == before
+    hf_logging.remove_handler(handler)
+    assert not records
     assert capfd.readouterr() == ("", "")
+    assert hf_logging.get_verbosity() == before
+    assert hf_logging.is_progress_bar_enabled()
 
 
 def test_loaded_encoders_are_shared_and_few(tiny_encoder: Path, tmp_path: Path) -> None:
@@ -181,6 +196,15 @@ class TestDamagedFolders:
         folder = self.damaged(tiny_encoder, tmp_path)
         (folder / "model.safetensors").rename(folder / "pytorch_model.bin")
         self.refused(folder, "no safetensors weights")
+
+    def test_pickled_weights_beside_another_safetensors_file(self, tiny_encoder: Path, tmp_path: Path) -> None:
+        import torch
+        from safetensors.torch import load_file
+
+        folder = self.damaged(tiny_encoder, tmp_path)
+        torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+        (folder / "model.safetensors").rename(folder / "adapter.safetensors")
+        self.refused(folder, "no usable encoder")
 
     def test_truncated_weights(self, tiny_encoder: Path, tmp_path: Path) -> None:
         folder = self.damaged(tiny_encoder, tmp_path)
