@@ -239,6 +239,7 @@ class Runner:
             "run": run.run,
             "seed": {"base": self.plan.seed, "set": set_job.seed, "run": run.seed},
             "set_key": run.set_key,
+            "league": value.get("league", "A"),
             "metric": value.get("metric"),
             "score": value.get("score"),
             "metrics": value.get("metrics", {}),
@@ -298,7 +299,7 @@ def describe_cell(cell: Cell) -> dict[str, Any]:
 
 def environment(device: str) -> dict[str, str]:
     """What may matter for a figure beyond its identity: versions and platform."""
-    found = {"python": platform.python_version(), "platform": platform.platform(), "device": device}
+    found = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}", "device": device}
     for name in RECORDED_VERSIONS:
         try:
             found[name] = version(name)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from bench import metrics, plugins
-from bench.api import NotApplicable, Queries, Student, TaskData, TrainData
+from bench.api import DistilledSet, NotApplicable, Queries, Student, TaskData, TrainData
 from bench.context import JobContext
 from bench.data.assets import Assets
 from bench.errors import PluginError, UserError
@@ -140,6 +140,7 @@ class Worker:
         check_predictions(labels, len(queries), data.info.n_classes, job.student.label)
         scores = metrics.score(data.info.metric, data.test.labels, labels)
         return {
+            "league": league(distilled),
             "metric": data.info.metric,
             "score": scores[data.info.metric],
             "metrics": scores,
@@ -158,6 +159,13 @@ class Worker:
 def _one_line(error: BaseException) -> str:
     text = " ".join(str(error).split())
     return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__
+
+
+def league(distilled: DistilledSet) -> str:
+    """A: text and hard labels; B: text and soft labels; C: embedding level. Ranked apart."""
+    if distilled.texts is None:
+        return "C"
+    return "A" if distilled.soft_labels is None else "B"
 
 
 def check_task(data: TaskData, label: str) -> None:

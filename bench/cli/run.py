@@ -118,17 +118,10 @@ class Tracking:
 
     def finish(self) -> None:
         """Send what is not there yet."""
-        from bench.tracking import Tracker
+        from bench.tracking import track
 
         if self._worked:
-            try:
-                Tracker(self._store, self._uri).sync()
-            except Exception as error:  # MLflow's failures are many; none may cost a result
-                self._worked = False
-                line = " ".join(str(error).split())[:200]
-                self._report.warn(
-                    f"MLflow: {type(error).__name__}: {line}; `bench track --resend` sends the rest later"
-                )
+            self._worked = track(self._store, self._uri, self._report.warn) is not None
         self._last = time.monotonic()
 
 
