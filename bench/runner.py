@@ -299,7 +299,8 @@ def describe_cell(cell: Cell) -> dict[str, Any]:
 
 def environment(device: str) -> dict[str, str]:
     """What may matter for a figure beyond its identity: versions and platform."""
-    found = {"python": platform.python_version(), "platform": f"{platform.system()} {platform.machine()}", "device": device}
+    machine = f"{platform.system()} {platform.machine()}"
+    found = {"python": platform.python_version(), "platform": machine, "device": device}
     for name in RECORDED_VERSIONS:
         try:
             found[name] = version(name)

@@ -1,0 +1,45 @@
+"""The records as a pandas table, for an analysis of one's own."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from bench.store.results import ResultStore
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+COLUMNS = (
+    "key",
+    "cell",
+    "suite",
+    "status",
+    "reason",
+    "league",
+    "dpc",
+    "set",
+    "run",
+    "set_key",
+    "metric",
+    "score",
+    "n_train",
+)
+
+
+def records_frame(store: ResultStore) -> pd.DataFrame:
+    """One row a replicate, in canonical order: labels, indices, seeds, status, scores as fractions, seconds.
+
+    Columns of `metrics` are named `metrics.<name>`, those of `time` `time.<name>`; predictions are left out
+    (`bench.store.results.decode_predictions` reads them from a record).
+    """
+    import pandas as pd
+
+    rows: list[dict[str, Any]] = []
+    for record in store.records():
+        row = {kind: record[kind]["label"] for kind in ("task", "method", "student")}
+        row |= {name: record.get(name) for name in COLUMNS}
+        row |= {f"seed.{name}": value for name, value in record["seed"].items()}
+        row |= {f"metrics.{name}": value for name, value in record["metrics"].items()}
+        row |= {f"time.{name}": value for name, value in record["time"].items()}
+        rows.append(row)
+    return pd.DataFrame(rows).astype({"dpc": "Int64", "n_train": "Int64"}) if rows else pd.DataFrame()
