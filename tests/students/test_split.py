@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bench.api import DistilledSet, Queries, UserError
-from students import linear as linear_module
+from bench.data import onednn
 from students import split
 from students.encoder import targets
 from students.linear import linear
@@ -203,8 +203,8 @@ def test_without_onednn_the_results_agree(
 ) -> None:
     distilled, queries = make_set(6, 3, seed=8)
     scores = []
-    for available in (linear_module.ONEDNN, False):
-        monkeypatch.setattr(linear_module, "ONEDNN", available)
+    for available in (onednn.available(), False):
+        monkeypatch.setattr(onednn, "available", lambda found=available: found)
         model = both(tiny_encoder, 2)[0]
         model.fit(distilled, queries, targets(distilled), Recipe(learning_rate=1e-3, steps=10), context(1))
         scores.append(model.scores(queries, context(1)))
