@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -46,25 +48,16 @@ class EncoderStudent(Student):
         if self._model is None or key != self._key:
             self._model = None  # two models at once are too much memory
             p = self.params
+            options: dict[str, Any] = {
+                "trainable_layers": p.trainable_layers,
+                "dropout": p.dropout,
+                "max_length": p.max_length,
+            }
             if p.trainable_layers is not None and can_split(folder):
-                self._model = SplitModel(
-                    folder,
-                    n_classes,
-                    ctx.device,
-                    trainable_layers=p.trainable_layers,
-                    dropout=p.dropout,
-                    max_length=p.max_length,
-                    identity=ctx.asset_identity(p.model),
-                )
+                identity = ctx.asset_identity(p.model)
+                self._model = SplitModel(folder, n_classes, ctx.device, **options, identity=identity)
             else:
-                self._model = WholeModel(
-                    folder,
-                    n_classes,
-                    ctx.device,
-                    trainable_layers=p.trainable_layers,
-                    dropout=p.dropout,
-                    max_length=p.max_length,
-                )
+                self._model = WholeModel(folder, n_classes, ctx.device, **options)
             self._key = key
         return self._model
 
