@@ -34,9 +34,8 @@ class Workspace:
         """Take the shared options out of a command's keyword arguments; `fixed` replaces some of them."""
         settings = collect(options, device)
         registry = plugins.load(settings)
-        for record in registry.plugins:
-            if record.state in {"broken", "clash"}:
-                click.echo(f"bench: warning: plugin {record.name} is {record.state}: {record.error}", err=True)
+        for line in registry.warnings():
+            click.echo(f"bench: warning: {line}", err=True)
         columns = options.pop("text_columns")
         table = {
             "text": columns.split(",") if columns else None,

@@ -62,7 +62,8 @@ def main() -> int:
     failed = _features(folder, texts)
     with tempfile.TemporaryDirectory() as cache:
         for layers in (2, None):
-            failed |= _student(assets, Artifacts(Path(cache)), arguments.model, layers, arguments.steps, texts["sentence"])
+            store = Artifacts(Path(cache))
+            failed |= _student(assets, store, arguments.model, layers, arguments.steps, texts["sentence"])
     return int(failed)
 
 
