@@ -22,8 +22,8 @@ RECORDED_VERSIONS = ("distillation-bench", "torch", "transformers", "scikit-lear
 class Report(Protocol):
     """Where progress goes."""
 
-    def start(self, total: int, finished: int) -> None: ...
-    def step(self, line: str) -> None: ...
+    def start(self, total: int, finished: int, workers: int) -> None: ...
+    def step(self, line: str, seconds: float) -> None: ...
     def inside(self, slot: int, line: str) -> None: ...
     def warn(self, line: str) -> None: ...
 
@@ -121,7 +121,8 @@ class Runner:
                 )
 
     def _compute(self, runs: list[RunJob], broken: Mapping[str, Outcome]) -> None:
-        self.report.start(sum(len(cell.runs) for cell in self.plan.cells), len(self.plan.done))
+        total = sum(len(cell.runs) for cell in self.plan.cells)
+        self.report.start(total, len(self.plan.done), len(self.executor.slots))
         state = _State({}, {}, [])
         needed = {job.key: job for job in self.plan.needed_sets(runs) if job.task.revision not in broken}
         for run in runs:
@@ -207,7 +208,7 @@ class Runner:
             self.summary.exit_code = worse(self.summary.exit_code, EXIT_CODES.get(outcome.status, 2))
             if outcome.traceback:
                 self.summary.tracebacks[name] = outcome.traceback
-        self.report.step(f"{name} set {run.index} run {run.run}: {result} ({outcome.seconds:.1f} s)")
+        self.report.step(f"{name} set {run.index} run {run.run}: {result} ({outcome.seconds:.1f} s)", outcome.seconds)
         if self.on_record is not None:
             self.on_record()
 

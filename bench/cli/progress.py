@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
+from collections import deque
 
 from tqdm import tqdm
 
@@ -23,27 +25,29 @@ class RunReport:
         self._terminal = sys.stderr.isatty()
         self._quiet = quiet_seconds
         self._spoken = 0.0
-        self._total = self._done = self._before = 0
-        self._started = time.monotonic()
+        self._total = self._done = 0
+        self._workers = 1
+        self._recent: deque[float] = deque(maxlen=30)  # seconds of the latest replicates
         self._slots: dict[int, str] = {}
 
-    def start(self, total: int, finished: int) -> None:
-        self._total, self._done, self._before = total, finished, finished
-        self._started = self._spoken = time.monotonic()
+    def start(self, total: int, finished: int, workers: int) -> None:
+        self._total, self._done, self._workers = total, finished, workers
+        self._spoken = time.monotonic()
         if self._terminal:
-            self._bar = tqdm(total=total, initial=finished, unit="run", dynamic_ncols=True, smoothing=0.1)
+            shape = "{desc} {n_fmt}/{total_fmt} |{bar}| {elapsed}{postfix}"
+            self._bar = tqdm(total=total, initial=finished, bar_format=shape, dynamic_ncols=True)
         else:
             print(f"{finished}/{total} replicates already there", file=sys.stderr, flush=True)
 
-    def step(self, line: str) -> None:
+    def step(self, line: str, seconds: float) -> None:
         self._done += 1
+        self._recent.append(seconds)
+        left = duration(statistics.median(self._recent) * (self._total - self._done) / self._workers)
         if self._bar is not None:
-            self._bar.set_postfix_str(line, refresh=False)
+            self._bar.set_postfix_str(f"{left} left, {line}", refresh=False)
             self._bar.update(1)
             return
-        elapsed = time.monotonic() - self._started
-        left = elapsed / (self._done - self._before) * (self._total - self._done)
-        print(f"[{self._done}/{self._total}, {duration(left)} left] {line}", file=sys.stderr, flush=True)
+        print(f"[{self._done}/{self._total}, {left} left] {line}", file=sys.stderr, flush=True)
         self._spoken = time.monotonic()
 
     def inside(self, slot: int, line: str) -> None:
