@@ -32,6 +32,9 @@ class Glue(Task):
         folder = ctx.asset(self.asset)
         test = self._rows(folder, self.test_file, "test")
         train = self._rows(folder, "train", "train")
+        most = self.params.max_words
+        if most is not None:
+            train = [row for row in train if sum(len(text.split()) for text in row.texts) <= most]
         if self.params.repeats == "drop":
             train = without_repeats(train, test)
         size = self.params.validation_rows

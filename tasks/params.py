@@ -48,6 +48,9 @@ class GlueParams(RowCaps):
     """Row caps and the size of the validation split, which is carved out of train."""
 
     validation_rows: int = Field(1000, ge=1, description="rows of train that become the validation split, by hash")
+    max_words: int | None = Field(
+        None, ge=1, description="most words of a train row; files with broken quotes run rows together; null: all"
+    )
     repeats: Literal["keep", "drop"] = Field(
         "keep", description="train rows that are repeated, contradictory or in the test split; the paper keeps them"
     )

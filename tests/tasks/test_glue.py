@@ -94,6 +94,14 @@ def test_caps_nest_and_keep_the_order(sst2: Path, load: Load) -> None:
     assert rows(small.validation) == rows(whole.validation)
 
 
+def test_rows_that_run_together_can_be_left_out(sst2: Path, load: Load) -> None:
+    plain = load("sst2", validation_rows=15)
+    long = {"sentence": "\n".join(f"row {i} of many" for i in range(100)), "label": 0}
+    write(sst2 / "train.jsonl", [*sentences(60, "train", ("sentence",), 2), long])
+    counts = [len(load("sst2", validation_rows=15, max_words=most).train) for most in (None, 400, 399)]
+    assert counts == [len(plain.train) + 1, len(plain.train) + 1, len(plain.train)]
+
+
 def test_repeats_are_kept_as_in_the_paper_or_dropped(sst2: Path, load: Load) -> None:
     plain = load("sst2", validation_rows=15)
     odd = [
