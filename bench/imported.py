@@ -46,7 +46,8 @@ def read_set(path: Path, info: TaskInfo) -> DistilledSet:
                 raise UserError(f"{where} has no '{name}'{did_you_mean(name, row)}")
         label = row["label"]
         if type(label) is not int or not 0 <= label < info.n_classes:
-            raise UserError(f"{where}: label {label!r} is not an integer in 0..{info.n_classes - 1}")
+            names = ", ".join(info.label_names)
+            raise UserError(f"{where}: label {label!r} is not an integer in 0..{info.n_classes - 1} ({names})")
         labels.append(label)
         for name in info.fields:
             text = row[name]
@@ -54,7 +55,7 @@ def read_set(path: Path, info: TaskInfo) -> DistilledSet:
                 raise UserError(f"{where}: '{name}' is empty or no text")
             texts[name].append(text.strip())
     distilled = DistilledSet(labels=np.array(labels, dtype=np.int64), texts=texts)
-    check_set(distilled, info.fields, info.n_classes, str(path))
+    check_set(distilled, info.fields, info.n_classes, str(path), UserError)
     return distilled
 
 
@@ -69,16 +70,24 @@ def read_sets(folder: Path, info: TaskInfo) -> list[tuple[Path, DistilledSet]]:
 
 
 def common_dpc(found: list[tuple[Path, DistilledSet]], info: TaskInfo, asked: int | None) -> int:
-    """The dpc of the cell: asked for, or what all sets agree on (examples / classes, rounded up)."""
-    if asked is not None:
-        return asked
-    sizes = {-(-len(distilled) // info.n_classes): path for path, distilled in found}
-    if len(sizes) > 1:
-        names = ", ".join(f"{path.name}: {dpc}" for dpc, path in sorted(sizes.items()))
+    """The dpc of the cell: what all classes of all sets agree on, or `asked`, the budget a class that all keep."""
+    import numpy as np
+
+    counts = {path: np.bincount(distilled.labels, minlength=info.n_classes) for path, distilled in found}
+    if asked is None:
+        sizes = {int(size) for each in counts.values() for size in each}
+        if len(sizes) == 1:
+            return sizes.pop()
+        path, odd = next((path, each) for path, each in counts.items() if len({*each, counts[found[0][0]][0]}) > 1)
+        shown = ", ".join(f"{name}: {count}" for name, count in zip(info.label_names, odd, strict=True))
         raise UserError(
-            f"the sets differ in examples a class ({names}): put each size into its own folder or give --dpc"
+            f"{path}: the classes or sets differ in size ({shown}): put sets of one size into a folder of their own, "
+            "or give --dpc, the largest number of examples a class"
         )
-    return next(iter(sizes))
+    for path, each in counts.items():
+        if int(each.sum()) > asked * info.n_classes:
+            raise UserError(f"{path} has {each.sum()} examples; --dpc {asked} allows {asked * info.n_classes}")
+    return asked
 
 
 def check_name(name: str, methods: Any) -> None:

@@ -77,11 +77,10 @@ class Runner:
     def run(self) -> Summary:
         """Compute what is missing. Ctrl-C leaves all finished records in the store."""
         runs = self.plan.missing_runs()
-        self.store.put_plan(self.plan.suite, [describe_cell(cell) for cell in self.plan.cells])
         try:
-            if runs:
-                broken = self._check_tasks({run.task.revision: run.task for run in runs})
-                self._compute(runs, broken)
+            broken = self._check_tasks({run.task.revision: run.task for run in runs})
+            self.store.put_plan(self.plan.suite, [describe_cell(cell) for cell in self.plan.cells])
+            self._compute(runs, broken)
         finally:
             self.executor.close()
         return self.summary
@@ -121,6 +120,8 @@ class Runner:
                 )
 
     def _compute(self, runs: list[RunJob], broken: Mapping[str, Outcome]) -> None:
+        if not runs:
+            return
         total = sum(len(cell.runs) for cell in self.plan.cells)
         self.report.start(total, len(self.plan.done), len(self.executor.slots))
         state = _State({}, {}, [])

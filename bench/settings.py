@@ -8,6 +8,8 @@ from pathlib import Path
 
 import platformdirs
 
+from bench.errors import UserError
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -29,6 +31,8 @@ class Settings:
         device: str = "cpu",
     ) -> Settings:
         """Fill in defaults: BENCH_CACHE or the user's cache folder; HF_HUB_OFFLINE means offline."""
+        if data_dir and not Path(data_dir).expanduser().is_dir():
+            raise UserError(f"--data-dir {data_dir}: no such folder")
         chosen = cache or os.environ.get("BENCH_CACHE") or platformdirs.user_cache_dir("distillation-bench", False)
         return cls(
             cache=Path(chosen).expanduser().absolute(),

@@ -17,7 +17,7 @@ from bench.plan import RunJob, SetJob, TaskPart
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from bench.store.results import SHOWN_ROWS, encode_predictions
-from bench.store.sets import check_set, example_rows, load_set, save_set
+from bench.store.sets import check_budget, check_set, example_rows, load_set, save_set
 
 if TYPE_CHECKING:
     from bench.plugins import Registry
@@ -108,7 +108,10 @@ class Worker:
             started = time.monotonic()
             distilled = method.distill(data, job.dpc, self._context(data, job.task, job.seed))
             seconds = time.monotonic() - started
-            check_set(distilled, data.info.fields, data.info.n_classes, f"the method '{job.method_label}'")
+            who = f"the method '{job.method_label}'"
+            check_set(distilled, data.info.fields, data.info.n_classes, who)
+            if job.dpc is not None:
+                check_budget(distilled, data.info.label_names, job.dpc, who)
             folder = self.artifacts.make("set", job.fields, lambda part: save_set(part, distilled), key=job.key)
         distilled = load_set(folder)
         return {
@@ -201,6 +204,6 @@ def check_predictions(labels: Any, n: int, n_classes: int, student: str) -> None
 
     found = np.asarray(labels)
     if found.shape != (n,) or found.dtype.kind not in "iu":
-        raise TypeError(f"student '{student}' returned {found.dtype} {found.shape}; int [{n}] is needed")
+        raise PluginError(f"student '{student}' returned {found.dtype} {found.shape}; int [{n}] is needed")
     if found.min() < 0 or found.max() >= n_classes:
-        raise ValueError(f"student '{student}' predicted a label outside 0..{n_classes - 1}")
+        raise PluginError(f"student '{student}' predicted a label outside 0..{n_classes - 1}")

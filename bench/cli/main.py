@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import sys
 
 import click
@@ -61,6 +63,9 @@ def main() -> None:
     except UserError as error:
         click.echo(f"bench: error: {error}", err=True)
         code = error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        code = 0
     except click.ClickException as error:
         click.echo(f"bench: error: {error.format_message()}", err=True)
         code = 1
@@ -70,4 +75,9 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe went away; nothing more can be said to it
         code = 0
+    except OSError as error:
+        if error.errno != errno.ENOSPC:
+            raise
+        click.echo("bench: error: no space left for the output: free some, then run the same command", err=True)
+        os._exit(1)  # what could not be written would be tried, and fail, once more at a normal exit
     sys.exit(code if isinstance(code, int) else 0)

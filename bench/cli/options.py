@@ -28,21 +28,53 @@ def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """--suite and the flags that override it; read by `Workspace.open`."""
-    for option in (
-        click.option("--seed", type=click.IntRange(0), help="Base of all derived seeds [the suite's, 0]."),
-        click.option("--runs", type=click.IntRange(1), help="Student runs per set."),
+    options: tuple[Decorator, ...] = (
+        *_size_options(),
         click.option("--sets", type=click.IntRange(1), help="Distilled sets per cell."),
         click.option("--dpc", metavar="N[,N]", callback=_numbers, help="Data per class, for every task."),
-        click.option("--test-table", metavar="PATH", help="The test rows of table:PATH; else a part of PATH."),
-        click.option("--label-column", metavar="NAME", help="Label column of table:PATH."),
-        click.option("--text-columns", metavar="A[,B]", help="Text column(s) of table:PATH."),
+        *_table_options(),
         click.option("--students", metavar="LIST", help="As --methods."),
         click.option("--methods", metavar="LIST", help="Such as: kcenters[pooling=cls],random   all   all,-herding"),
         click.option("--tasks", metavar="LIST", help="As --methods; also table:PATH for a file of your own."),
-        click.option("--suite", default="pocket", show_default=True, help="A suite's name or TOML file."),
-    ):
+        _suite_option(),
+    )
+    for option in options:
         function = option(function)
     return function
+
+
+def scoring_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Those of them that apply to sets made elsewhere."""
+    options: tuple[Decorator, ...] = (
+        *_size_options(),
+        click.option("--dpc", type=click.IntRange(1), help="Most examples a class [what all classes have]."),
+        *_table_options(),
+        click.option("--students", metavar="LIST", help="Such as: minilm,probe   [the suite's]"),
+        click.option("--tasks", metavar="NAME", help="The one task that the sets are for; also table:PATH."),
+        _suite_option(),
+    )
+    for option in options:
+        function = option(function)
+    return function
+
+
+def _size_options() -> tuple[Decorator, ...]:
+    return (
+        click.option("--seed", type=click.IntRange(0), help="Base of all derived seeds [the suite's, 0]."),
+        click.option("--runs", type=click.IntRange(1), help="Student runs per set."),
+    )
+
+
+def _table_options() -> tuple[Decorator, ...]:
+    return (
+        click.option("--test-table", metavar="PATH", help="The test rows of table:PATH; else a part of PATH."),
+        click.option("--label-column", metavar="NAME", help="Label column of table:PATH."),
+        click.option("--text-columns", metavar="A[,B]", help="Text column(s) of table:PATH."),
+    )
+
+
+def _suite_option() -> Decorator:
+    return click.option("--suite", default="pocket", show_default=True, help="A suite's name or TOML file.")
 
 
 def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:

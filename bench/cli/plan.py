@@ -20,7 +20,10 @@ from bench.store.results import ResultStore
 @click.option("--jobs", type=click.IntRange(1), help="Worker processes the estimate is for [one a core].")
 @settings_options
 def command(**options: Any) -> None:
-    """Show the cells of a run, how much of each is there, and an estimate from earlier runs; compute nothing."""
+    """Show the cells of a run, how much of each is there, and an estimate from earlier runs.
+
+    Computes nothing and opens no data: what is wrong inside a file is found by the run, before it computes.
+    """
     from tabulate import tabulate
 
     out, jobs = output_folder(options.pop("out")), options.pop("jobs") or cores()
@@ -38,7 +41,7 @@ def command(**options: Any) -> None:
     click.echo(tabulate(rows, headers=["task", "dpc", "method", "student", "sets cached", "runs done"]))
     runs = plan.missing_runs()
     total = sum(len(cell.runs) for cell in plan.cells)
-    click.echo(f"\n{len(plan.cells)} cells, {total} replicates: {total - len(runs)} done, {len(runs)} to compute")
+    click.echo(f"\ncells: {len(plan.cells)}, replicates: {total}, done: {total - len(runs)}, to compute: {len(runs)}")
     refs = dict.fromkeys(ref for choice in plan.choices() for ref in choice.spec.assets(choice.params))
     absent = [ref for ref in refs if work.assets.locate(ref) is None]
     if absent:

@@ -81,6 +81,10 @@ def execute(
     from bench.executors.local import LocalExecutor
 
     report = RunReport()
+    if not plan.missing_runs():
+        click.echo(
+            f"nothing to compute: all {sum(len(cell.runs) for cell in plan.cells)} replicates are there", err=True
+        )
     tracking = None if no_mlflow else Tracking(store, mlflow_uri, report)
     executor = LocalExecutor(settings, jobs or gpus or cores(), gpus)
     try:
@@ -101,6 +105,7 @@ def execute(
     from leaderboard.render import write_boards
 
     click.echo(write_boards(store, store.out))
+    click.echo(f"Plots and the distilled sets to read: {store.out / 'leaderboard.html'}", err=True)
     return conclude(summary, store.out)
 
 

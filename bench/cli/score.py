@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from bench.cli.options import selection_options, settings_options
+from bench.cli.options import scoring_options, settings_options
 from bench.cli.run import choose_device, execute, execution_options
 from bench.cli.workspace import Workspace, output_folder
 from bench.errors import UserError
@@ -16,13 +16,13 @@ from bench.errors import UserError
 @click.command("score", short_help="Score distilled sets made elsewhere.")
 @click.argument("folder", type=click.Path(path_type=Path))
 @click.option("--name", required=True, help="The name of the method on the board.")
-@selection_options
+@scoring_options
 @execution_options
 @settings_options
 def command(folder: Path, name: str, **options: Any) -> int:
     """Score the sets in FOLDER: JSONL files, one a set, with the task's text fields and an integer label a line.
 
-    Choose one task with --tasks; `bench info TASK` shows its fields and labels. --methods and --sets do not apply.
+    Choose one task with --tasks. A wrong field or label is refused with the right ones.
     """
     from bench.identities import identity
     from bench.imported import check_name, common_dpc, plan_imported, read_sets
@@ -30,12 +30,7 @@ def command(folder: Path, name: str, **options: Any) -> int:
     from bench.store.results import ResultStore
     from bench.worker import Worker
 
-    for flag in ("methods", "sets"):
-        if options[flag] is not None:
-            raise UserError(f"--{flag} does not apply to `bench score`: the sets are the files in {folder}")
-    asked = options["dpc"]
-    if asked is not None and len(asked) > 1:
-        raise UserError("--dpc takes one number here: the examples a class of the sets in the folder")
+    asked = options.pop("dpc")
     device, gpus = choose_device(options.pop("device"))
     flags = {key: options.pop(key) for key in ("out", "jobs", "timeout", "mlflow_uri", "no_mlflow")}
     work = Workspace.open(options, device)
@@ -47,7 +42,7 @@ def command(folder: Path, name: str, **options: Any) -> int:
     part = TaskPart(choice, identity(choice, work.assets))
     info = Worker(work.settings).load(part).info
     found = read_sets(folder.expanduser().absolute(), info)
-    dpc = common_dpc(found, info, asked[0] if asked else None)
+    dpc = common_dpc(found, info, asked)
     with ResultStore(output_folder(flags.pop("out")), "w") as store:
         plan = plan_imported(work.suite, part, found, name, dpc, work.assets, work.artifacts, store.records())
         work.fetch(plan)

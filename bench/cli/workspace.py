@@ -12,6 +12,7 @@ import click
 from bench import plugins
 from bench.cli.options import collect
 from bench.data.assets import Assets
+from bench.errors import UserError
 from bench.plan import Plan, make_plan
 from bench.plugins import Registry
 from bench.settings import Settings
@@ -43,13 +44,17 @@ class Workspace:
             "test": options.pop("test_table"),
         }
         table = {name: value for name, value in table.items() if value is not None}
-        flags = {name: options.pop(name) for name in ("tasks", "methods", "students", "dpc", "sets", "runs", "seed")}
+        flags = {
+            name: options.pop(name, None) for name in ("tasks", "methods", "students", "dpc", "sets", "runs", "seed")
+        }
         suite = load_suite(
             options.pop("suite"),
             registry,
             task_params={"table": table} if table else None,
             **(flags | fixed),
         )
+        if table and not any(choice.spec.name == "table" for choice in suite.tasks):
+            raise UserError("--text-columns, --label-column and --test-table go with --tasks table:PATH")
         return cls(settings, registry, suite, Assets(registry.assets, settings))
 
     @cached_property

@@ -38,7 +38,11 @@ class Assets:
         if ref in self.registered:
             asset = self.registered[ref]
             local = self._data_folder(asset)
-            return local if local is not None and local.exists() else asset
+            if local is not None and not local.is_dir():
+                raise UserError(
+                    f"--data-dir {self.settings.data_dir} has no folder '{asset.folder}' (for {asset.name})"
+                )
+            return local or asset
         if ref.startswith("hub:"):
             match = HUB_REF.fullmatch(ref)
             if match is None or ".." in ref:

@@ -28,7 +28,7 @@ def explained(where: Path, which: Literal["all", "full"] = "all") -> Iterator[No
             raise UserError(f"no space left on the disk of {where}: free some, then run the same command") from error
         if which == "full":
             raise
-        if error.errno in {errno.EACCES, errno.EROFS, errno.EPERM}:
+        if error.errno in {errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOENT}:
             raise UserError(f"cannot write to {where}: {error.strerror}; choose another folder") from error
         if error.errno in {errno.ENOTDIR, errno.EEXIST}:
             raise UserError(f"{where} is in the way: a file where a folder is needed") from error

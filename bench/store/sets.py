@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.api import DistilledSet, Embeddings
-from bench.errors import UserError
+from bench.errors import PluginError, UserError
 from bench.store.files import read_json
 from bench.store.identity import canonical
 
@@ -81,32 +81,47 @@ def load_set(folder: Path) -> DistilledSet:
     )
 
 
-def check_set(distilled: DistilledSet, fields: tuple[str, ...], n_classes: int, who: str) -> None:
-    """Refuse a set that no student could train on; `who` made it."""
+def check_budget(distilled: DistilledSet, label_names: Sequence[str], dpc: int, who: str) -> None:
+    """Refuse a set that is not of the size it is ranked under: dpc examples a class, or C x dpc without texts."""
     import numpy as np
 
+    counts = np.bincount(distilled.labels, minlength=len(label_names))
+    if distilled.texts is not None:
+        for name, count in zip(label_names, counts, strict=True):
+            if count != dpc:
+                raise PluginError(f"{who} returned {count} examples of class '{name}'; dpc is {dpc}")
+    elif len(distilled) > dpc * len(label_names):
+        raise PluginError(f"{who} returned {len(distilled)} examples; {dpc} a class are {dpc * len(label_names)}")
+
+
+def check_set(
+    distilled: Any, fields: tuple[str, ...], n_classes: int, who: str, error: type[UserError] = PluginError
+) -> None:
+    """Refuse a set that no student could train on; `who` made it, `error` says whose mistake it is."""
+    import numpy as np
+
+    if not isinstance(distilled, DistilledSet):
+        raise error(f"{who} returned {type(distilled).__name__}, not a DistilledSet")
     n = len(distilled)
     if n == 0:
-        raise UserError(f"{who} returned no example")
+        raise error(f"{who} returned no example")
     labels = np.asarray(distilled.labels)
     if labels.dtype != np.int64 or labels.ndim != 1:
-        raise UserError(f"{who} returned labels of type {labels.dtype} and shape {labels.shape}; int64 [N] is needed")
+        raise error(f"{who} returned labels of type {labels.dtype} and shape {labels.shape}; int64 [N] is needed")
     if labels.min() < 0 or labels.max() >= n_classes:
-        raise UserError(
+        raise error(
             f"{who} returned label {labels.min() if labels.min() < 0 else labels.max()}: not in 0..{n_classes - 1}"
         )
     if distilled.texts is None and distilled.embeddings is None:
-        raise UserError(f"{who} returned a set with neither texts nor embeddings")
+        raise error(f"{who} returned a set with neither texts nor embeddings")
     if distilled.texts is not None:
         if set(distilled.texts) != set(fields):
-            raise UserError(f"{who} returned the fields {sorted(distilled.texts)}; the task has {sorted(fields)}")
+            raise error(f"{who} returned the fields {sorted(distilled.texts)}; the task has {sorted(fields)}")
         for name, texts in distilled.texts.items():
             if len(texts) != n:
-                raise UserError(f"{who} returned {len(texts)} texts in '{name}' for {n} labels")
+                raise error(f"{who} returned {len(texts)} texts in '{name}' for {n} labels")
             empty = next((i for i, text in enumerate(texts) if not isinstance(text, str) or not text.strip()), None)
             if empty is not None:
-                raise UserError(f"{who} returned an empty text: field '{name}', example {empty}")
+                raise error(f"{who} returned an empty text: field '{name}', example {empty}")
     if distilled.soft_labels is not None and distilled.soft_labels.shape != (n, n_classes):
-        raise UserError(
-            f"{who} returned soft labels of shape {distilled.soft_labels.shape}; ({n}, {n_classes}) is needed"
-        )
+        raise error(f"{who} returned soft labels of shape {distilled.soft_labels.shape}; ({n}, {n_classes}) is needed")

@@ -6,6 +6,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -69,7 +70,7 @@ def test_stages_are_cached_apart(sample: Sample, tmp_path: Path) -> None:
     assert (calls(tmp_path, "distill"), calls(tmp_path, "predict")) == (3, 6)
     again = sample("run", "--methods", "pick", "--dpc", "2", **counted)
     assert (calls(tmp_path, "distill"), calls(tmp_path, "predict")) == (3, 6)
-    assert "6/6 replicates already there" in again.stderr or "pick" in again.stdout
+    assert "nothing to compute: all 6 replicates are there" in again.stderr
     sample("run", "--methods", "pick", "--dpc", "2", "--students", "centroid,centroid[seconds=0.01]", **counted)
     assert (calls(tmp_path, "distill"), calls(tmp_path, "predict")) == (3, 12)
     sample("run", "--methods", "fixed,pick", "--dpc", "2", **counted)
@@ -104,7 +105,34 @@ def test_a_failing_cell_is_a_row_and_the_rest_goes_on(sample: Sample) -> None:
     assert all(record["score"] is None for label, record in found.items() if label != "pick")
     assert "Traceback" in done.stderr
     assert "ValueError: something" in done.stderr
-    assert done.returncode == 1  # a user's mistake was among the failures
+    assert done.returncode == 3  # the method that returns label 9 is broken
+
+
+def test_a_method_cannot_exceed_its_budget(sample: Sample) -> None:
+    small = ["--dpc", "2", "--sets", "1", "--runs", "1"]
+    done = sample("run", *small, "--methods", "fail[how=many]", code=3)
+    assert "the method 'fail[how=many]' returned 3 examples of class 'sport'; dpc is 2" in done.stderr
+    done = sample("run", *small, "--methods", "fail[how=list]", code=3)
+    assert "returned list, not a DistilledSet" in done.stderr
+
+
+def test_a_refused_run_leaves_no_cell_on_the_board(sample: Sample) -> None:
+    sample("run", "--methods", "pick", "--dpc", "2")
+    before = (sample.bench.folder / "bench-out" / "results" / "plan.json").read_text()
+    sample("run", "--methods", "pick", "--dpc", "500", code=1)
+    assert (sample.bench.folder / "bench-out" / "results" / "plan.json").read_text() == before
+
+
+def test_a_full_standard_output_is_one_line(sample: Sample) -> None:
+    sample("run", "--methods", "pick", "--dpc", "2")
+    with open("/dev/full", "w") as full:
+        words = sample.bench.command("leaderboard")
+        done = subprocess.run(
+            words, cwd=sample.bench.folder, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60
+        )
+    assert done.returncode == 1
+    assert done.stderr.startswith("bench: error: no space left")
+    assert "Traceback" not in done.stderr
 
 
 def test_exit_codes(sample: Sample) -> None:
@@ -138,6 +166,9 @@ def test_failed_replicates_are_retried_and_finished_ones_kept(sample: Sample) ->
         (["--tasks", "words[broken=label]"], "label 7 in test"),
         (["--dpc", "two"], "'two' is not a list"),
         (["--sets", "0"], "--sets"),
+        (["--data-dir", "nowhere"], "--data-dir nowhere: no such folder"),
+        (["--text-columns", "a"], "go with --tasks table:PATH"),
+        (["--out", "suite.toml/x"], "in the way"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_1(sample: Sample, words: list[str], line: str) -> None:
@@ -237,6 +268,7 @@ def test_score_puts_sets_made_elsewhere_on_the_board(sample: Sample) -> None:
         ('{"text": " ", "label": 1}', "'text' is empty"),
         ('{"text": "a", "lab', "line 1 is not JSON"),
         ("", "no example"),
+        ('{"text": "a", "label": 0}\n{"text": "b", "label": 1}\n{"text": "c", "label": 1}', "(sport: 1, money: 2)"),
     ],
 )
 def test_bad_sets_are_one_line(sample: Sample, content: str, line: str) -> None:
