@@ -136,9 +136,7 @@ class Assets:
 
     def _missing(self, asset: Asset, cause: str) -> UserError:
         if asset.folder:
-            folder = self._data_folder(asset)
-            seen = f" ({folder} does not exist)" if folder else ""
-            local = f"put the files into DIR/{asset.folder} and give --data-dir DIR{seen}"
+            local = f"put the files into DIR/{asset.folder} and give --data-dir DIR"
         elif asset.content == "model":
             local = "name a local model folder instead; data comes from --data-dir"
         else:

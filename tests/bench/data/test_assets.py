@@ -313,8 +313,10 @@ def test_data_dir_replaces_the_hub(tmp_path: Path) -> None:
     assert local.fetch("data") == tmp_path / "dir" / "rows"
     assert set(local.identity("data")["files"]) == {"train.jsonl"}
     assert assets(tmp_path, data).identity("data")["hub"] == "org/rows"
-    with pytest.raises(UserError, match=r"DIR/rows .*does not exist"):
-        assets(tmp_path, data, data_dir=tmp_path, offline=True).fetch("data")
+    with pytest.raises(UserError, match=r"--data-dir .* has no folder 'rows'"):
+        assets(tmp_path, data, data_dir=tmp_path).identity("data")
+    with pytest.raises(UserError, match="put the files into DIR/rows and give --data-dir DIR"):
+        assets(tmp_path, data, offline=True).fetch("data")
 
 
 # ---- the hub's own client against a server on this machine
