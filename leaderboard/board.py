@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.errors import UserError, did_you_mean
 from leaderboard.cells import CellRecords, Names, Record, counted, finished_at, gather, keep, replicate_of
+from leaderboard.names import normal
 from leaderboard.statistics import (
     Components,
     Difference,
@@ -164,10 +165,10 @@ def _row(cell: CellRecords, revision: str, metric: str) -> Row:
 
 def _pick_baseline(rows: Sequence[Row], wanted: str | None) -> str | None:
     """The label of the baseline: `wanted`, a label or the name of one selected method; by default random."""
-    labels = dict.fromkeys(row.method for row in rows)
-    name = wanted or "random"
+    labels = {normal(row.method): row.method for row in rows}
+    name = normal(wanted or "random")
     if name in labels:
-        return name
+        return labels[name]
     of_name = dict.fromkeys(row.method for row in rows if row.method_name == name)
     if len(of_name) == 1:
         return next(iter(of_name))

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from bench.errors import UserError, did_you_mean
+from leaderboard.names import labels
 
 Record = dict[str, Any]
 ReplicateId = tuple[int, ...]  # base seed, set index, run index
@@ -31,7 +31,7 @@ class CellRecords:
         if self.records:
             return str(self.records[0][kind]["name"])
         label = dict(zip(("task", "student", "dpc", "method"), self.names, strict=True))[kind]
-        return str(label).partition("[")[0]
+        return str(label).partition("[")[0].partition(":")[0]
 
 
 def names_of(record: Record) -> Names:
@@ -101,8 +101,6 @@ def keep(cells: Sequence[CellRecords], kind: str, wanted: Sequence[str] | None) 
     if not wanted:
         return list(cells)
     place = 0 if kind == "task" else 1
-    known = {str(word) for cell in cells for word in (cell.names[place], cell.plugin(kind))}
-    for name in wanted:
-        if name not in known:
-            raise UserError(f"no {kind} '{name}' in these results{did_you_mean(name, known)}")
-    return [cell for cell in cells if {cell.names[place], cell.plugin(kind)} & set(wanted)]
+    known = [(str(cell.names[place]), cell.plugin(kind)) for cell in cells]
+    chosen = labels(kind, wanted, known, "in these results")
+    return [cell for cell in cells if cell.names[place] in chosen]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from html import escape
 from importlib.resources import files
@@ -34,9 +35,14 @@ if TYPE_CHECKING:
     from bench.store.results import ResultStore
 
 
+def _breakable(name: str) -> str:
+    """A label as HTML that may wrap between its parameters."""
+    return re.sub(r"([\[,=_])", r"\1<wbr>", escape(name))
+
+
 def _head(name: str, numeric: bool = True) -> str:
     kind = ' class="number"' if numeric else ""
-    return f'<th scope="col"{kind}><button type="button">{escape(name)}</button></th>'
+    return f'<th scope="col"{kind}><button type="button">{_breakable(name)}</button></th>'
 
 
 def _number(value: float | None, shown: str, extra: str = "") -> str:
@@ -45,11 +51,11 @@ def _number(value: float | None, shown: str, extra: str = "") -> str:
     return f'<td class="number{extra}" data-value="{stored}">{shown}</td>'
 
 
-def _table(heads: Sequence[str], rows: Sequence[str], foot: str = "") -> str:
+def _table(heads: Sequence[str], rows: Sequence[str], foot: str = "", kind: str = "") -> str:
     body = "".join(f"<tr>{row}</tr>" for row in rows)
     foot = f"<tfoot><tr>{foot}</tr></tfoot>" if foot else ""
     return (
-        f'<div class="scroll"><table class="sortable"><thead><tr>{"".join(heads)}</tr></thead>'
+        f'<div class="scroll"><table class="sortable{kind}"><thead><tr>{"".join(heads)}</tr></thead>'
         f"<tbody>{body}</tbody>{foot}</table></div>"
     )
 
@@ -66,14 +72,14 @@ def _overview(table: Overview) -> str:
     rows = []
     for method, cells, mean in table.rows:
         tail = _number(mean, NOTHING if mean is None else f"<b>{percent(mean)}</b>") if many else ""
-        rows.append(f'<th scope="row">{escape(method)}</th>{"".join(map(_short, cells))}{tail}')
+        rows.append(f'<th scope="row">{_breakable(method)}</th>{"".join(map(_short, cells))}{tail}')
     foot = ""
     if table.full:
         full = "".join(_short(table.full.get(task)) for task, _ in table.columns)
         foot = f'<th scope="row">all data</th>{full}{"<td></td>" if many else ""}'
     note = overview_note(table)
     below = f'<p class="note">{escape(note)}</p>' if note else ""
-    return f"<section><h2>{escape(overview_title(table))}</h2>{_table(heads, rows, foot)}{below}</section>"
+    return f"<section><h2>{escape(overview_title(table))}</h2>{_table(heads, rows, foot, ' overview')}{below}</section>"
 
 
 def _score(row: Row) -> str:
@@ -102,7 +108,7 @@ def _details(board: Board, rows: list[Row]) -> str:
     for row in rows:
         cells = [
             _number(float("inf") if row.dpc is None else row.dpc, "all" if row.dpc is None else str(row.dpc)),
-            f'<th scope="row">{escape(row.method)}</th>',
+            f'<th scope="row">{_breakable(row.method)}</th>',
             _score(row),
         ]
         if board.baseline:

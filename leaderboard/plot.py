@@ -11,6 +11,8 @@ from leaderboard.render import percent, score_text
 
 WIDTH, HEIGHT = 480, 320
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 20, 46
+TEXT = 15  # height of a reference line's text
+Box = tuple[float, float, float, float]  # left, top, right, bottom
 COLOURS = 8  # classes m0 .. m7 in board.css
 MARKERS = (
     "M-4.5,0a4.5,4.5 0 1,0 9,0a4.5,4.5 0 1,0 -9,0",
@@ -66,6 +68,21 @@ def _axes(dpcs: Sequence[int], marks: Sequence[float], x: Mapping[int, float], s
     return parts
 
 
+def _free_box(width: float, y: float, taken: Sequence[Box]) -> Box:
+    """Where a text of this width stands beside its line at `y`: the end and side that the fewest boxes cross."""
+    boxes = [
+        (left, top, left + width, top + TEXT)
+        for top in (y - TEXT - 2, y + 2)
+        for left in (LEFT + 4, WIDTH - RIGHT - 4 - width)
+        if top >= TOP - 4 and top + TEXT <= HEIGHT - BOTTOM
+    ]
+
+    def crossed(box: Box) -> int:
+        return sum(box[0] < b[2] and b[0] < box[2] and box[1] < b[3] and b[1] < box[3] for b in taken)
+
+    return min(boxes, key=crossed)
+
+
 def plot(rows: Sequence[Row], methods: Sequence[str], lines: Mapping[str, float], metric: str) -> str:
     """SVG of one task and student: a line a method over dpc (evenly spaced), whiskers for the intervals.
 
@@ -91,11 +108,9 @@ def plot(rows: Sequence[Row], methods: Sequence[str], lines: Mapping[str, float]
     title = f"{rows[0].task}, {rows[0].student}: {metric} against dpc"
     parts = [f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">']
     parts += _axes(dpcs, marks, x, scale, metric)
-    for name, value in lines.items():
+    for value in lines.values():
         parts.append(f'<line class="level" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
-        parts.append(
-            f'<text class="level" x="{LEFT + 4}" y="{y(value) - 5:.1f}">{escape(name)} {percent(value)}</text>'
-        )
+    taken = [(float(LEFT), y(value) - 1, float(WIDTH - RIGHT), y(value) + 1) for value in lines.values()]
     for place, method in enumerate(present):
         index = list(methods).index(method)
         shift = (place - (len(present) - 1) / 2) * step
@@ -107,6 +122,8 @@ def plot(rows: Sequence[Row], methods: Sequence[str], lines: Mapping[str, float]
             parts.append(f'<polyline points="{" ".join(f"{px:.1f},{py:.1f}" for px, py in at)}"/>')
         for (dpc, summary), (px, py) in zip(points, at, strict=True):
             interval = summary.interval
+            ends = (interval.low, interval.high) if interval else (summary.mean, summary.mean)
+            taken.append((px - 6, min(py - 6, y(ends[1])), px + 6, max(py + 6, y(ends[0]))))
             label = f"{method}, dpc {dpc}: {score_text(summary)}"
             parts.append(f"<g><title>{escape(label)}</title>")
             if interval is not None:
@@ -117,6 +134,11 @@ def plot(rows: Sequence[Row], methods: Sequence[str], lines: Mapping[str, float]
                 )
             parts.append(f'<path class="point" transform="translate({px:.1f},{py:.1f})" d="{marker(index)}"/></g>')
         parts.append("</g>")
+    for name, value in lines.items():
+        text = f"{name} {percent(value)}"
+        box = _free_box(6.2 * len(text), y(value), taken)
+        taken.append(box)
+        parts.append(f'<text class="level" x="{box[0]:.1f}" y="{box[3] - 3:.1f}">{escape(text)}</text>')
     parts.append("</svg>")
     return "".join(parts)
 

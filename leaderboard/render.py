@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 ONE_SET = "†"  # beside an interval over the runs of one set
 NOTHING = "–"
+NOT_RUN = "not run yet"
 FORMATS = ("md", "csv", "html")
 
 
@@ -64,7 +65,10 @@ def row_state(row: Row) -> str:
     """What stands in place of a score that is not there."""
     if not row.applicable:
         return f"not applicable: {row.reason}"
-    return f"no score ({', '.join(f'{n} {status}' for status, n in sorted(row.statuses.items()))})"
+    if not row.statuses:
+        return NOT_RUN
+    counts = [f"{n} {status.replace('_', ' ')}" for status, n in sorted(row.statuses.items())]
+    return f"no score ({', '.join(counts)})"
 
 
 def coverage(row: Row) -> str:
@@ -85,6 +89,13 @@ def protocol(board: Board) -> list[str]:
         "rank: the best and worst place that the paired differences leave open within task, student and dpc.",
         "ok: replicates that finished, of those planned; only these enter a figure. A star marks an incomplete cell.",
     ]
+    shown = [part for row in board.rows for part in (row.summary, row.difference) if part is not None]
+    if any(part.interval is None for part in shown):
+        lines.insert(
+            3,
+            "No interval: nothing was repeated at random (a single run, or one set whose runs all score the same). "
+            "A difference without one is undecided.",
+        )
     if board.baseline is not None:
         lines.insert(
             3,

@@ -11,7 +11,7 @@ import click
 
 from bench.cli.options import settings_options
 from bench.cli.workspace import output_folder
-from bench.errors import UserError, did_you_mean
+from bench.errors import UserError
 from bench.store.files import write_atomic
 
 Record = dict[str, Any]
@@ -19,9 +19,9 @@ Record = dict[str, Any]
 
 @click.command("export", short_help="Write distilled sets as JSONL.")
 @click.argument("out", default="bench-out")
-@click.option("--task", metavar="NAME", help="Only this task, as the board names it.")
+@click.option("--task", metavar="NAME", help="Only this task, as the board or `bench run` names it.")
 @click.option("--method", metavar="NAME", help="Only this method.")
-@click.option("--dpc", type=click.IntRange(1), help="Only this number of examples a class.")
+@click.option("--dpc", metavar="N", help="Only this number of examples a class, or 'all' (data).")
 @click.option("--set", "index", type=click.IntRange(0), help="Only this set index.")
 @click.option("--to", default="bench-export", show_default=True, metavar="DIR", help="Where the files go.")
 @settings_options
@@ -56,16 +56,27 @@ def command(out: str, to: str, **options: Any) -> None:
 
 
 def _choose(records: list[Record], wanted: dict[str, Any], out: str) -> list[Record]:
+    from leaderboard.names import labels
+
     if not records:
         raise UserError(f"{out} has no finished result: run `bench run --out {out}` first")
-    for name, value in wanted.items():
-        if value is None:
-            continue
-        known = {record["dpc"] if name == "dpc" else record[name]["label"] for record in records}
-        records = [r for r in records if (r["dpc"] if name == "dpc" else r[name]["label"]) == value]
-        if not records:
-            raise UserError(f"{out} has no results of {name} '{value}'{did_you_mean(str(value), map(str, known))}")
-    return records
+    where = f"in {out}"
+    for kind in ("task", "method"):
+        if (name := wanted[kind]) is not None:
+            known = [(record[kind]["label"], record[kind]["name"]) for record in records]
+            chosen = labels(kind, [name], known, where)
+            records = [record for record in records if record[kind]["label"] in chosen]
+            where += f" for {kind} {name}"
+    if (dpc := wanted["dpc"]) is None:
+        return records
+    sizes = {"all" if size is None else str(size): size for size in sorted({r["dpc"] for r in records}, key=_by_size)}
+    if dpc not in sizes:
+        raise UserError(f"no dpc '{dpc}' {where}; it has {', '.join(sizes)}")
+    return [record for record in records if record["dpc"] == sizes[dpc]]
+
+
+def _by_size(dpc: int | None) -> tuple[bool, int]:
+    return (dpc is None, dpc or 0)
 
 
 def _rows(key: str, shown: dict[str, Any], artifacts: Any) -> list[dict[str, Any]]:
@@ -102,7 +113,10 @@ def _card(name: str, shown: dict[str, Any], records: list[Record], names: list[s
         f"- seconds to make: {shown['seconds']:.1f}",
     ]
     if any("row" in row for row in shown["rows"]):
-        lines.append("- every example is a train row, copied word for word; `row` is its index")
+        lines.append(
+            "- every example is a train row, copied word for word; `row` is its index in the task's train split "
+            "(from 0, after splitting and caps), not a line number of the file that the data came from"
+        )
     lines += ["", "Scores on the test split (nothing was chosen by them):", ""]
     by_student: dict[str, list[float]] = defaultdict(list)
     for record in records:

@@ -11,7 +11,13 @@ FORMATS = ("md", "csv", "html")
 
 @click.command()
 @click.argument("out", default="bench-out", metavar="[OUT]", type=click.Path(path_type=Path))
-@click.option("--task", "tasks", multiple=True, metavar="NAME", help="Only this task (repeatable).")
+@click.option(
+    "--task",
+    "tasks",
+    multiple=True,
+    metavar="NAME",
+    help="Only this task, as `bench run` or the board names it (repeatable).",
+)
 @click.option("--student", "students", multiple=True, metavar="NAME", help="Only this student (repeatable).")
 @click.option("--baseline", metavar="METHOD", help="Method that the differences are taken to  [random]")
 @click.option("--format", "wanted", type=click.Choice([*FORMATS, "all"]), default="all", show_default=True)

@@ -122,6 +122,37 @@ def test_plot_has_a_point_with_whisker_for_each_scored_cell(browser: Browser) ->
     assert browser.evaluate(inside)
 
 
+def test_reference_texts_cross_no_whisker_and_not_each_other(browser: Browser) -> None:
+    crossings = f"""(() => {{
+        const svg = {DETAILS}.querySelector('svg.plot');
+        const boxes = kind => [...svg.querySelectorAll(kind)].map(part => part.getBoundingClientRect());
+        const texts = boxes('text.level'), others = boxes('.whisker, .point');
+        const meet = (a, b) => a.left < b.right && b.left < a.right && a.top < b.bottom && b.top < a.bottom;
+        return texts.flatMap((a, i) => [...others, ...texts.slice(i + 1)].filter(b => meet(a, b))).length;
+    }})()"""
+    assert browser.evaluate(crossings) == 0
+
+
+def test_long_names_wrap_and_the_overview_needs_no_scrolling(
+    browser: Browser, written: Path, results: Callable[[Iterable[Record]], ResultStore], tmp_path: Path
+) -> None:
+    label = "bbc[test_rows=100,train_rows=300,validation_rows=50]"
+    records = pocket(("bbc", "rt"), (2, 5, 20))
+    store = results(one | {"task": {**one["task"], "label": f"{one['task']['name']}{label[3:]}"}} for one in records)
+    path = tmp_path / "long.html"
+    path.write_text(page(build(store.records()), store), encoding="utf-8")
+    browser.call("Emulation.setDeviceMetricsOverride", width=1100, height=800, deviceScaleFactor=1, mobile=False)
+    try:
+        browser.open(path.as_uri())
+        widths = browser.evaluate("(box => [box.scrollWidth, box.clientWidth])(document.querySelector('.scroll'))")
+        assert widths[0] <= widths[1]
+        head = browser.evaluate("document.querySelectorAll('.overview thead th')[1].textContent")
+        assert head == f"{label} 2", "the breaks add no letter"
+    finally:
+        browser.call("Emulation.clearDeviceMetricsOverride")
+        browser.open(written.as_uri())
+
+
 def test_fits_a_phone_and_both_colour_schemes(browser: Browser) -> None:
     grounds = {}
     browser.call("Emulation.setDeviceMetricsOverride", width=360, height=780, deviceScaleFactor=2, mobile=True)
@@ -147,7 +178,7 @@ class Links(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found += [(tag, name) for name, _ in attrs if name in {"src", "href", "srcset", "action", "data"}]
-        if tag != "meta":
+        if tag not in {"meta", "wbr"}:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:

@@ -17,6 +17,7 @@ from leaderboard.board import build
 from leaderboard.render import csv_text, difference_text, markdown, percent, score_text, write_boards
 from leaderboard.statistics import Difference, Interval, Summary
 from tests.leaderboard.records import Record, pocket, record
+from tests.leaderboard.test_board import plan_of
 
 
 def cells(line: str) -> list[str]:
@@ -101,6 +102,23 @@ def test_command(results: Callable[[Iterable[Record]], ResultStore], tmp_path: P
     done = CliRunner().invoke(command, [str(out), "--baseline", "herding"])
     assert "vs herding" in done.output
     assert (out / "leaderboard.html").exists()
+
+
+def test_what_has_not_run_says_so() -> None:
+    records = pocket(("bbc",), (5,))
+    kept = [one for one in records if one["method"]["name"] != "herding"]
+    text = markdown(build(kept, plan_of(records)))
+    (line,) = [line for line in text.splitlines() if "| herding" in line and "0/10" in line]
+    assert cells(line)[2] == "not run yet"
+    assert "()" not in text
+
+
+def test_a_missing_interval_is_explained_where_there_is_one() -> None:
+    assert "No interval: nothing was repeated" not in markdown(build(pocket()))
+    same = [one | {"score": 0.5} if one["method"]["name"] == "herding" else one for one in pocket()]
+    text = markdown(build(same))
+    assert "50.0±0.0 |" in text
+    assert "No interval: nothing was repeated at random" in text
 
 
 @pytest.mark.parametrize("prepare", ["missing", "empty"])
