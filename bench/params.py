@@ -85,6 +85,13 @@ def _explain(name: str, model: type[Params], detail: ErrorDetails, where: str) -
     if kind in _BOUNDS:
         limit, words = _BOUNDS[kind]
         return f"{prefix}{name}: parameter '{path}' is {given}, but must be {words} {context[limit]}"
+    if kind in ("too_long", "too_short"):
+        few = kind == "too_short"
+        words = f"at {'least' if few else 'most'} {context['min_length' if few else 'max_length']}"
+        about = model.model_fields[str(detail["loc"][0])].description if len(detail["loc"]) == 1 else None
+        return f"{prefix}{name}: {words} values in parameter '{path}', not {context['actual_length']}" + (
+            f" ({' '.join(about.split())})" if about else ""
+        )
     if kind == "literal_error":
         return f"{prefix}{name}: parameter '{path}' is {given}, but must be {context['expected']}"
     return f"{prefix}{name}: parameter '{path}' is {given}: {_message(detail)}"

@@ -202,7 +202,10 @@ def _collect(manager: pluggy.PluginManager, source: Source) -> _Found:
     for hook, call in impls:
         kind, kind_type = HOOKS[hook]
         try:
-            for item in call() or ():
+            given = call()
+            if not isinstance(given, Iterable):
+                raise PluginError(f"{hook} returned {given!r:.60}; it must return a list of {kind_type.__name__}")
+            for item in given:
                 if not isinstance(item, kind_type):
                     raise PluginError(f"{hook} gave {item!r:.60}, but must give a list of {kind_type.__name__}")
                 found.items.append((kind, item))
@@ -288,9 +291,11 @@ def _registry(found: list[_Found]) -> Registry:
             continue
         titles = list(dict.fromkeys(each.source.title for each, _ in claimed))
         by = " and ".join(titles) if len(titles) > 1 else f"{titles[0]}, twice"
+        files = list(dict.fromkeys(str(each.source.file) for each, _ in claimed if each.source.file))
+        mend = f"rename it in {' or '.join(files)}" if files else "uninstall one, or leave it out with BENCH_PLUGINS"
+        said = f"{kind} '{name}' is claimed by {by}; {mend}"
         for each, _ in claimed:
             each.state = "clash"
-            said = f"{kind} '{name}' is claimed by {by}; uninstall one, or leave it out with BENCH_PLUGINS"
             each.error = f"{each.error}; {said}" if each.error and said not in each.error else said
     return Registry(
         tasks=items["task"],

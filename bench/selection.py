@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 Defaults = Mapping[str, Mapping[str, Any]]
 ITEM = re.compile(r"(?P<minus>-?)(?P<name>[^\[\]:]+)(?::(?P<argument>[^\[\]]*))?(?:\[(?P<params>.*)\])?", re.DOTALL)
 ARGUMENT = "path"  # the parameter that `name:ARGUMENT` sets
+TABLE = "table"  # the task of a file
+TABLE_FILES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -66,8 +69,12 @@ def parse(
     """
     defaults = defaults or {}
     choices: list[Choice] = []
-    for element in split(text, f"{kind} selection"):
+    before = ""
+    for element in split(text, f"{kind} selection", _quoted_path(text) if kind == "task" else ""):
         item = _read(element, kind)
+        if kind == "task":
+            _refuse_bare_file(item, registry, before)
+        before = element
         if item.minus:
             choices = _exclude(item, kind, registry, choices, defaults)
         elif item.name == "all" and item.values is None and item.argument is None:
@@ -86,8 +93,8 @@ def identity(choice: Choice) -> str:
     return canonical([choice.spec.name, plain(choice.params)])
 
 
-def split(text: str, where: str) -> list[str]:
-    """Split at the commas that stand outside brackets and quotes. Raises UserError for an unclosed one.
+def split(text: str, where: str, mend: str = "") -> list[str]:
+    """Split at the commas that stand outside brackets and quotes. Raises UserError, with `mend`, for an unclosed one.
 
     A quote opens where a value begins; elsewhere it is a letter (`it's.csv`).
     """
@@ -109,7 +116,7 @@ def split(text: str, where: str) -> list[str]:
             parts.append(text[start:position])
             start = position + 1
     if depth or quote:
-        raise UserError(f"{where} '{text}': {'a quote' if quote else 'a bracket'} is not closed or not opened")
+        raise UserError(f"{where} '{text}': {'a quote' if quote else 'a bracket'} is not closed or not opened{mend}")
     return [part.strip() for part in [*parts, text[start:]] if part.strip()]
 
 
@@ -132,13 +139,14 @@ def value_of(text: str) -> Any:
 
 def _read(element: str, kind: str) -> _Item:
     match = ITEM.fullmatch(element)
+    hint = _quoted_path(element) if kind == "task" else ""
     if match is None:
-        raise UserError(f"cannot read '{element}' as a {kind}: write name, name[key=value,...], all or -name")
+        raise UserError(f"cannot read '{element}' as a {kind}: write name, name[key=value,...], all or -name{hint}")
     values: dict[str, Any] | None = None
     raw: dict[str, str] = {}
     if match["params"] is not None:
         values = {}
-        for pair in split(match["params"], element):
+        for pair in split(match["params"], element, hint):
             key, equals, text = (part.strip() for part in pair.partition("="))
             if not equals or not key:
                 raise UserError(f"{element}: '{pair}' is no key=value")
@@ -146,6 +154,32 @@ def _read(element: str, kind: str) -> _Item:
                 raise UserError(f"{element}: the parameter '{key}' is given twice")
             raw[key], values[key] = text, value_of(text)
     return _Item(element, bool(match["minus"]), match["name"].strip(), match["argument"], values, raw)
+
+
+def _quoted_path(text: str) -> str:
+    """How a path with brackets is written, for an error about brackets; empty when the text holds no such path."""
+    found = re.search(rf"(?:^|,)\s*-?{TABLE}:(?P<path>[^,]*[\[\]].*)", text, re.DOTALL)
+    path = found["path"] if found else text
+    if "=" in path or not path.lower().endswith(TABLE_FILES):
+        if not found:
+            return ""
+        path = "..."
+    return f"; a path with brackets is written {TABLE}[{ARGUMENT}={json.dumps(path, ensure_ascii=False)}]"
+
+
+def _refuse_bare_file(item: _Item, registry: Registry, before: str) -> None:
+    """UserError for a file's path in the place of a task's name; `before`: the element that came before it."""
+    drive = len(item.name) == 1 and item.argument is not None  # c:/reviews.csv
+    path = f"{item.name}:{item.argument}" if drive else item.name
+    if TABLE not in registry.tasks or item.minus or path in registry.tasks or (item.argument is not None and not drive):
+        return
+    if not (path.lower().endswith(TABLE_FILES) or os.path.isfile(path)):
+        return
+    hint = ""
+    if before.startswith(f"{TABLE}:") and not before.lower().endswith((*TABLE_FILES, "]")):
+        whole = json.dumps(f"{before.removeprefix(f'{TABLE}:')},{path}", ensure_ascii=False)
+        hint = f"; one path with a comma is written {TABLE}[{ARGUMENT}={whole}]"
+    raise UserError(f"no task '{path}': for a file, write {TABLE}:{item.text}{hint}")
 
 
 def _choose(item: _Item, kind: str, registry: Registry, defaults: Defaults) -> Choice:

@@ -11,8 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from bench.api import UserError
+from bench.errors import did_you_mean
 
 SUFFIXES = (".jsonl", ".parquet", ".csv", ".tsv")
+_SEPARATORS = {",": "commas", ";": "';'", "\t": "tabs"}
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,10 @@ class Table:
     def column(self, name: str) -> Sequence[Any]:
         """The values of a column. Raises UserError with the columns that there are."""
         if name not in self.columns:
-            raise UserError(f"{self.path} has no column '{name}'; it has: {', '.join(map(repr, self.columns))}")
+            hint = did_you_mean(name, self.columns)
+            if "did you mean" not in hint:
+                hint = f"; it has: {', '.join(map(repr, self.columns))}"
+            raise UserError(f"{self.path} has no column '{name}'{hint}")
         return self.columns[name]
 
     def text(self, name: str) -> list[str]:
@@ -61,12 +66,38 @@ def read(path: Path) -> Table:
         else:
             table = _delimited(path, "\t" if suffix == ".tsv" else ",")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text (byte {error.start}: {error.reason})") from error
+        raise UserError(f"{path} is not UTF-8 text ({_undecodable(path)}); save it as UTF-8") from error
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from error
     if not table.lines:
         raise UserError(f"{path} holds no rows")
     return table
+
+
+def _undecodable(path: Path) -> str:
+    """The first line that is not UTF-8, and its first wrong byte."""
+    with open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError as error:
+                return f"line {number}, byte 0x{line[error.start]:02x}"
+    return "cut off within a character"
+
+
+def _separated_otherwise(header: Sequence[str], delimiter: str) -> str:
+    """A hint when the header holds another separator more often than the one that it was read with."""
+    line = delimiter.join(header)
+    other = max(_SEPARATORS, key=line.count)
+    if other == delimiter or line.count(other) <= line.count(delimiter):
+        return ""
+    if other == "\t":
+        mend = "name it .tsv"
+    elif delimiter == "\t":
+        mend = "name it .csv" if other == "," else "save it with tabs, or with commas as .csv"
+    else:
+        mend = "save it with commas, or with tabs as .tsv"
+    return f"; the columns seem to be separated by {_SEPARATORS[other]}: {mend}"
 
 
 def _delimited(path: Path, delimiter: str) -> Table:
@@ -90,9 +121,12 @@ def _delimited(path: Path, delimiter: str) -> Table:
     twice = [name for name in header if header.count(name) > 1]
     if twice:
         raise UserError(f"{path} has two columns named '{twice[0]}'")
+    hint = _separated_otherwise(header, delimiter)
+    if hint and len(header) == 1:
+        raise UserError(f"{path} has the one column {header[0]!r}{hint}")
     for row, at in zip(rows, lines, strict=True):
         if len(row) != len(header):
-            raise UserError(f"{path}, line {at}: {len(row)} values for {len(header)} columns")
+            raise UserError(f"{path}, line {at}: {len(row)} values for {len(header)} columns{hint}")
     columns = dict(zip(header, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(header, ())
     return Table(path, {name: [value or None for value in values] for name, values in columns.items()}, lines)
 

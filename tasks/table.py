@@ -9,7 +9,7 @@ from bench.api import Context, Task, TaskData, TaskInfo, UserError
 from tasks.files import Table as File
 from tasks.files import label_order, label_text, read
 from tasks.params import TableParams
-from tasks.splits import Row, assemble, capped, rank, without_repeats
+from tasks.splits import Row, assemble, capped, rank, unique, without_repeats
 
 PAIRS = (("premise", "hypothesis"), ("question1", "question2"), ("sentence1", "sentence2"), ("text1", "text2"))
 TEXTS = ("text", "sentence", "review", "content", "document", "comment")
@@ -37,7 +37,7 @@ class Table(Task):
         if len(names) < 2:
             raise UserError(f"{file.path}: column '{label}' has the one class '{names[0]}'; two are needed")
         if len(names) > len(values) / 2:
-            raise UserError(f"{file.path}: column '{label}' has {len(names)} classes in {len(values)} rows: {FLAGS}")
+            raise UserError(f"{file.path}: {_other_label(label, len(names), len(values))}")
         test: list[Row] = []
         if test_file is not None:
             test_values = _labels(test_file, label)
@@ -45,7 +45,7 @@ class Table(Task):
                 if value not in names:
                     raise UserError(f"{test_file.at(row)}: class '{value}' does not occur in {file.path}")
             test = _rows(test_file, texts, test_values, names, "test")
-        rows = self._split(without_repeats(rows, test), names, file.path)
+        rows = self._split(rows, without_repeats(rows, test), names, label, file.path)
         kept = [
             row
             for split in ("train", "validation", "test")
@@ -81,8 +81,13 @@ class Table(Task):
             raise UserError(f"{file.path}: text and label must be different columns, not {', '.join((*texts, label))}")
         return texts, label
 
-    def _split(self, rows: Sequence[Row], names: Sequence[str], path: Path) -> list[Row]:
-        """Give each class its share of every split, at least one row each. Rows keep their order."""
+    def _split(
+        self, given: Sequence[Row], rows: Sequence[Row], names: Sequence[str], column: str, path: Path
+    ) -> list[Row]:
+        """Give each class its share of every split, at least one row each. Rows keep their order.
+
+        `given`: the rows of the file, of which `rows` were kept.
+        """
         fractions = [("validation", self.params.validation_fraction)]
         if not self.params.test:
             fractions.insert(0, ("test", self.params.test_fraction))
@@ -95,11 +100,34 @@ class Table(Task):
                 split.update(dict.fromkeys(own[start : start + size], part))
                 start += size
             if start >= len(own):
-                raise UserError(
-                    f"{path}: class '{name}' has {len(own)} different texts, too few for a row in each split; "
-                    "add rows, give --test-table, or lower test_fraction and validation_fraction"
-                )
+                said = f"class '{name}' has {len(own)} different texts, too few for a row in each split"
+                dropped = self._dropped([row for row in unique(given) if row.label == label], given, label, len(own))
+                mends = ["add rows with other texts" if dropped else "add rows"]
+                if not self.params.test:
+                    mends.append("give --test-table")
+                if len(own) > len(fractions):
+                    mends.append("lower " + " and ".join(f"{part}_fraction" for part, _ in fractions))
+                if len(names) > max(20, len(rows) / 10):
+                    mends = [_other_label(column, len(names), len(given))]
+                raise UserError(f"{path}: {said}{dropped}; {', or '.join(mends)}")
         return [Row(row.texts, row.label, split.get(row, "train")) for row in rows]
+
+    def _dropped(self, different: Sequence[Row], given: Sequence[Row], label: int, kept: int) -> str:
+        """Which rows of a class were left out before the split, and why; empty when none was."""
+        rows = sum(row.label == label for row in given)
+        causes = []
+        if len(different) > kept:
+            causes.append(f"{len(different) - kept} because their texts are in the test file {self.params.test}")
+        if rows > len(different):
+            causes.append(f"{rows - len(different)} as repeats or for having two labels")
+        return f" (of its {rows} rows were dropped: {'; '.join(causes)})" if causes else ""
+
+
+def _other_label(column: str, classes: int, rows: int) -> str:
+    return (
+        f"column '{column}' has {classes} classes in {rows} rows and looks like text or an id: "
+        "name the column of the label with --label-column"
+    )
 
 
 def _labels(file: File, column: str) -> list[str]:

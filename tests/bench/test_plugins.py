@@ -160,6 +160,11 @@ def test_plugin_file_that_cannot_be_one(tmp_path: Path, name: str, said: str) ->
         (GOOD.replace("@hookimpl", ""), "'bench_methods' is not marked with @hookimpl"),
         (GOOD.replace("def bench_methods()", "def bench_methods(registry)"), "registry.*hookspec"),
         (GOOD.replace("return [MethodSpec", "return [dict"), "bench_methods gave .* must give a list of MethodSpec"),
+        (GOOD.replace("return [", "["), "bench_methods returned None; it must return a list of MethodSpec"),
+        (
+            GOOD.replace("return [", "return (").replace("params=FirstParams)]", "params=FirstParams))"),
+            "it must return a",
+        ),
         (GOOD.replace("return [", "1 / 0; return ["), r"ZeroDivisionError: division by zero \(mine.py:15\)"),
     ],
 )
@@ -259,6 +264,22 @@ def test_a_third_party_cannot_replace_a_built_in(tmp_path: Path, install: Instal
     with pytest.raises(PluginError, match=r"of distillation-bench .* and 'third_a' of third-a 1.5"):
         registry.spec("method", "random")
     assert registry.spec("method", "kcenters")  # only the claimed name is lost
+
+
+def test_a_clash_with_a_plugin_file_is_mended_in_the_file(tmp_path: Path, install: Install) -> None:
+    file = one_file(tmp_path, GOOD.replace('"first"', '"random"'))
+    with pytest.raises(PluginError, match=rf"and file {file}; rename it in {file}$") as caught:
+        load(tmp_path, file).spec("method", "random")
+    assert "uninstall" not in str(caught.value)
+    for module in ("third_a", "third_b"):
+        install(module, GOOD)
+    with pytest.raises(PluginError, match=r"uninstall one, or leave it out with BENCH_PLUGINS$"):
+        load(tmp_path).spec("method", "first")
+
+
+def test_an_empty_list_is_a_plugin_in_order(tmp_path: Path) -> None:
+    source = "from bench.api import hookimpl\n\n@hookimpl\ndef bench_methods():\n    return []\n"
+    assert record(load(tmp_path, one_file(tmp_path, source)), "mine").state == "ok"
 
 
 def test_one_name_in_two_kinds_is_no_clash(tmp_path: Path) -> None:

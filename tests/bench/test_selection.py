@@ -27,7 +27,7 @@ class CentersParams(Params):
 
 class TableParams(Params):
     path: str = Field(min_length=1)
-    text: list[str] = Field(default=[])
+    text: list[str] = Field(default=[], max_length=2, description="one or two columns")
     label: str = ""
 
 
@@ -177,12 +177,27 @@ def test_the_path_is_kept_whole() -> None:
         ("table:", "a path must follow 'table:'"),
         ("table:x.csv[path=y.csv]", "'path' is given twice"),
         ("news:x.csv", "news takes no ':x.csv', it has no parameter 'path'"),
+        ("table:x.csv[text=[a,b,c]]", "table: at most 2 values in parameter 'text', not 3 (one or two columns)"),
+        ("news,a/r.csv", "no task 'a/r.csv': for a file, write table:a/r.csv"),
+        ("r.TSV[label=x]", "write table:r.TSV[label=x]"),
+        ("c:/a/r.csv", "write table:c:/a/r.csv"),
+        (__file__, f"write table:{__file__}"),
+        ("table:a,b.csv", 'one path with a comma is written table[path="a,b.csv"]'),
+        ("table:r[1].csv", "cannot read 'table:r[1].csv' as a task: .* table[path=\"r[1].csv\"]"),
+        ("news,table:r[1.csv", 'a bracket is not closed or not opened; .* table[path="r[1.csv"]'),
     ],
 )
 def test_mistakes_with_a_path(text: str, message: str) -> None:
     with pytest.raises(UserError, match=r"table|news") as caught:
         parse(text, "task", REGISTRY)
-    assert message in str(caught.value)
+    assert all(part in str(caught.value) for part in message.split(" .* "))
+
+
+@pytest.mark.parametrize("path", ["a,b.csv", "r[1].csv", "r[1.csv", "a, [b]=c.csv"])
+def test_a_quoted_path_may_hold_brackets_and_commas(path: str) -> None:
+    first, second = parse(f'table[path="{path}"],news', "task", REGISTRY)
+    assert first.params == TableParams(path=path)
+    assert second.label == "news"
 
 
 @pytest.mark.parametrize(

@@ -116,6 +116,39 @@ def test_test_file(tmp_path: Path) -> None:
     assert "line 2: class 'ugly' does not occur in" in refused(tmp_path / "train.csv", test=str(tmp_path / "test.csv"))
 
 
+def test_rows_dropped_for_being_in_the_test_file_are_counted(tmp_path: Path) -> None:
+    write(tmp_path / "dups.csv", [*REVIEWS[:20], REVIEWS[0]])
+    write(tmp_path / "reviews.csv", REVIEWS)
+    message = refused(tmp_path / "dups.csv", test=str(tmp_path / "reviews.csv"))
+    assert (
+        "class 'bad' has 0 different texts, too few for a row in each split (of its 11 rows were dropped: " in message
+    )
+    assert f"10 because their texts are in the test file {tmp_path / 'reviews.csv'}; 1 as repeats" in message
+    assert message.endswith("; add rows with other texts")
+
+
+def test_mends_of_too_few_rows_can_help(tmp_path: Path) -> None:
+    write(tmp_path / "x.csv", REVIEWS[:4])
+    assert refused(tmp_path / "x.csv").endswith("in each split; add rows, or give --test-table")
+    write(tmp_path / "x.csv", REVIEWS[:8])
+    lower = refused(tmp_path / "x.csv", test_fraction=0.5, validation_fraction=0.49)
+    assert lower.endswith("add rows, or give --test-table, or lower test_fraction and validation_fraction")
+
+
+@pytest.mark.parametrize("classes", [25, 50])
+def test_a_label_column_that_is_an_id(tmp_path: Path, classes: int) -> None:
+    write(tmp_path / "x.csv", [{**row, "id": row["id"] % classes} for row in REVIEWS])
+    message = refused(tmp_path / "x.csv", text=["Review"], label="id")
+    assert f"column 'id' has {classes} classes in 50 rows and looks like text or an id" in message
+    assert message.count("--label-column") == 1
+    assert "--text-columns" not in message
+
+
+def test_did_you_mean_for_a_column(tmp_path: Path) -> None:
+    write(tmp_path / "x.jsonl", [{"text": "a", "stars": 1}])
+    assert refused(tmp_path / "x.jsonl", label="star").endswith("no column 'star'; did you mean 'stars'?")
+
+
 HEAD = "text,label\n"
 
 
@@ -133,7 +166,14 @@ HEAD = "text,label\n"
         ("x.csv", HEAD + "a,0.5\nb,0.25\nc,0.1\n", "3 classes in 3 rows"),
         ("x.csv", "text,text,label\na,b,0\n", "two columns named 'text'"),
         ("x.csv", "words,kind\na,0\n", "of the columns 'words', 'kind' none is a usual label"),
-        ("x.csv", b"\xff\xfe\x00", "is not UTF-8 text"),
+        ("x.csv", b"\xff\xfe\x00", r"is not UTF-8 text \(line 1, byte 0xff\); save it as UTF-8"),
+        ("x.csv", HEAD.encode() + b"a,0\r\ncaf\xe9,1\r\n", r"is not UTF-8 text \(line 3, byte 0xe9\)"),
+        ("x.jsonl", b"\n{\xe9}\n", r"is not UTF-8 text \(line 2, byte 0xe9\)"),
+        ("x.csv", "text;label\na;0\n", "one column 'text;label'; .* separated by ';': save it with commas"),
+        ("x.csv", "text;label\na, b;0\n", "the one column .* save it with commas, or with tabs as .tsv"),
+        ("x.csv", "a;b;label, or so\na;b;0\n", "line 2: 1 values for 2 columns; .* separated by ';'"),
+        ("x.csv", "text\tlabel\na\t0\n", "separated by tabs: name it .tsv"),
+        ("x.tsv", "text,label\na,0\n", "separated by commas: name it .csv"),
         ("x.jsonl", '{"text": "a", "label": NaN}\n', "line 1: the label .*nan, which is no class"),
         ("x.jsonl", '{"text": "a", "label": 0.5}\n', "line 1: the label .*0.5, which is no class"),
         ("x.jsonl", '{"text": null, "label": 1}\n', "line 1: the text .* is empty|one class"),
