@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 import pluggy
 from pydantic import BaseModel, ConfigDict, Field
 
-from bench.errors import NotApplicable, UserError
+from bench.errors import NotApplicable, UserError, did_you_mean
 
 if TYPE_CHECKING:
     import numpy as np
@@ -41,6 +41,7 @@ __all__ = [
     "TaskSpec",
     "TrainData",
     "UserError",
+    "did_you_mean",
     "hookimpl",
 ]
 

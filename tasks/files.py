@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.api import UserError
-from bench.errors import did_you_mean
+from bench.api import UserError, did_you_mean
 
 SUFFIXES = (".jsonl", ".parquet", ".csv", ".tsv")
 _SEPARATORS = {",": "commas", ";": "';'", "\t": "tabs"}
