@@ -34,11 +34,16 @@ def class_pools(data: TrainData, dpc: int | None) -> list[Pool]:
     return pools
 
 
-def class_features(features: np.ndarray, pool: Pool) -> np.ndarray:
-    """The features of one class in memory, float32 [n, d]. Raises UserError when they are not finite."""
+def class_features(features: np.ndarray, pool: Pool, normalize: bool) -> np.ndarray:
+    """The features of one class in memory, float32 [n, d], of unit length if asked for (zeros stay zeros).
+
+    Raises UserError when they are not finite.
+    """
     X = np.ascontiguousarray(features[pool.rows])
     if not np.isfinite(X).all():
         raise UserError(f"the encoder gives NaN or infinite features for class '{pool.name}'; use another encoder")
+    if normalize:
+        X /= np.maximum(np.linalg.norm(X, axis=1, keepdims=True), np.finfo(np.float32).tiny)
     return X
 
 

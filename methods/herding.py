@@ -21,7 +21,7 @@ class Herding(Method):
         features = ctx.features("train", self.params.encoder, self.params.pooling, self.params.max_length)
         rows, distances, errors = [], [], []
         for done, pool in enumerate(pools):
-            X = class_features(features, pool)
+            X = class_features(features, pool, self.params.normalize)
             if self.params.variant == "mean":
                 picked = herding_mean(X, pool.dpc)
             else:

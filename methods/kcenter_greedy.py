@@ -21,7 +21,7 @@ class KCenterGreedy(Method):
         features = ctx.features("train", self.params.encoder, self.params.pooling, self.params.max_length)
         rows, distances, radii = [], [], []
         for done, pool in enumerate(pools):
-            X = class_features(features, pool)
+            X = class_features(features, pool, self.params.normalize)
             if self.params.start == "mean":
                 start = nearest(X, X.mean(axis=0, dtype=np.float64))
             else:

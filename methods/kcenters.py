@@ -21,7 +21,7 @@ class KCenters(Method):
         features = ctx.features("train", self.params.encoder, self.params.pooling, self.params.max_length)
         rows, distances, filled = [], [], 0
         for done, pool in enumerate(pools):
-            X = class_features(features, pool)
+            X = class_features(features, pool, self.params.normalize)
             picked = kmeans_medoids(X, pool.dpc, ctx.derive("kmeans", pool.name))
             rows.append(pool.rows[picked.indices])
             distances.append(rounded(distance_to_nearest(X, picked.indices).mean()))

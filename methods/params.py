@@ -20,6 +20,10 @@ class FeatureParams(Params):
     pooling: Literal["cls", "mean"] = Field(
         default="cls", description="'cls': vector of the [CLS] token, as in the paper; 'mean': mean over tokens."
     )
+    normalize: bool = Field(
+        default=False,
+        description="Scale features to unit length, as sentence encoders are meant to be compared; the paper does not.",
+    )
     max_length: int = Field(default=512, ge=4, le=8192, description="Texts are cut to this many tokens.")
 
 

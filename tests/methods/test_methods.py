@@ -28,6 +28,7 @@ VARIANTS = [
     ("random", {}),
     ("kcenters", {}),
     ("kcenters", {"pooling": "mean"}),
+    ("kcenters", {"pooling": "mean", "normalize": True}),
     ("kcenter-greedy", {}),
     ("kcenter-greedy", {"start": "mean"}),
     ("herding", {}),
@@ -194,6 +195,20 @@ def test_methods_apply_their_rule_to_the_features_of_each_class(engine: Bench) -
                 assert got.rows[got.labels == label].tolist() == rows[indices].tolist()
                 mean = distance_to_nearest(X, indices).mean()
                 assert got.diagnostics["mean_distance"][label] == pytest.approx(mean, abs=1e-5)
+
+
+def test_normalize_compares_directions(engine: Bench) -> None:
+    data = train_data()
+    features = np.array(engine.context(data).features("train", engine.encoder, "mean"))
+    unit = features / np.linalg.norm(features, axis=1, keepdims=True)
+    chosen = {}
+    for name, space in ((False, features), (True, unit)):
+        made = engine.distill(data, "herding", {"pooling": "mean", "normalize": name}, dpc=8)
+        mine = [rows[herding_mean(space[rows], 8)] for rows in map(data.class_rows, range(3))]
+        assert made.rows is not None
+        assert sorted(made.rows) == sorted(np.concatenate(mine))
+        chosen[name] = set(made.rows.tolist())
+    assert chosen[True] != chosen[False]
 
 
 def test_diagnostics_say_how_well_the_class_is_covered(engine: Bench) -> None:
