@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,8 +102,8 @@ class JobContext:
         from bench.data import features
 
         folder = self.asset(encoder)
-        done = lambda n, total: self.progress(n, total, f"features ({encoder})")  # noqa: E731
-        return features.encode(folder, texts, tuple(texts), max_length, self.device, progress=done)
+        progress = partial(self.progress, what=f"features ({encoder})")
+        return features.encode(folder, texts, tuple(texts), max_length, self.device, progress=progress)
 
     def artifact(self, kind: str, fields: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
         """A folder in the cache, addressed by `kind` and `fields`; `build(folder)` fills it once, atomically."""

@@ -124,22 +124,16 @@ class Runner:
             return
         total = sum(len(cell.runs) for cell in self.plan.cells)
         self.report.start(total, len(self.plan.done), len(self.executor.slots))
-        state = _State({}, {}, [])
-        needed = {job.key: job for job in self.plan.needed_sets(runs) if job.task.revision not in broken}
+        possible = [run for run in runs if run.task.revision not in broken]
+        keys = dict.fromkeys(run.set_key for run in possible)
+        # A set that is cached but not yet in this output folder is read once, for its readable copy.
+        absent = [key for key in keys if key not in self.plan.cached_sets or self.store.set(key) is None]
+        state = _State({key: self.plan.sets[key] for key in absent}, {key: [] for key in absent}, [])
+        for run in possible:
+            state.waiting.get(run.set_key, state.ready).append(run)
         for run in runs:
             if run.task.revision in broken:
                 self._record(run, broken[run.task.revision], "loading the task: ")
-            elif run.set_key in needed:
-                state.waiting.setdefault(run.set_key, []).append(run)
-            else:
-                state.ready.append(run)
-        state.sets = needed
-        for key in {run.set_key for run in state.ready}:
-            if self.store.set(key) is None:  # cached by another output folder: read it to keep a readable copy
-                state.sets[key] = self.plan.sets[key]
-                waiting = [run for run in state.ready if run.set_key == key]
-                state.waiting[key] = waiting
-                state.ready = [run for run in state.ready if run.set_key != key]
         while state.sets or state.ready or self._busy:
             self._fill(state)
             for event in self.executor.wait(1.0):
