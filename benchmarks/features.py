@@ -1,6 +1,6 @@
 """Speed of frozen-encoder features against the plain loop that a user would write, in one run on one thread.
 
-    OMP_NUM_THREADS=1 python benchmarks/features.py [--encoder minilm] [--task bbc] [--rows 600]
+    python benchmarks/features.py [--encoder minilm] [--task bbc] [--rows 600]
 
 The plain loop: batches of 32 in the given order, padding=True, no_grad, both poolings. Prints the seconds of CPU
 time of each way, its ratio to the plain loop (above 1 is faster) and its largest difference from it.
@@ -9,11 +9,14 @@ time of each way, its ratio to the plain loop (above 1 is faster) and its larges
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 import torch

@@ -1,6 +1,6 @@
 """Speed of herding and k-center greedy against the plain loop over all rows and dimensions, in one run.
 
-    OMP_NUM_THREADS=1 python benchmarks/selection.py [--rows 20000] [--width 384] [--k 20]
+    python benchmarks/selection.py [--rows 20000] [--width 384] [--k 20]
 
 The plain ways follow the formulas: ||s + x_j - i mu|| and min over selected ||x_j - x_s|| computed anew in each
 step with numpy, row by row for the "loop", whole-array for the "array". The loop is timed on 1/20 of the rows and
@@ -10,8 +10,11 @@ scaled. All ways must select the same rows.
 from __future__ import annotations
 
 import argparse
+import os
 import time
 from collections.abc import Callable
+
+os.environ["OMP_NUM_THREADS"] = "1"
 
 import numpy as np
 
