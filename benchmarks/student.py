@@ -27,11 +27,11 @@ from bench import plugins
 from bench.api import DistilledSet, Queries
 from bench.context import JobContext
 from bench.data.assets import Assets
+from bench.learners.recipe import Recipe, parameter_groups
+from bench.learners.split import SplitModel
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from students.encoder import targets
-from students.recipe import Recipe, parameter_groups
-from students.split import SplitModel
 
 LAYERS = 2
 

@@ -9,17 +9,17 @@ import torch
 from torch import Tensor
 
 from bench.api import Context, DistilledSet, Queries, Student
+from bench.learners.recipe import Recipe
+from bench.learners.split import SplitModel, can_split
+from bench.learners.whole import WholeModel
 from students.params import EncoderParams
-from students.recipe import Recipe
-from students.split import SplitModel, can_split
-from students.whole import WholeModel
 
 
 class EncoderStudent(Student):
     """A pretrained encoder with a new linear head.
 
     The loaded weights stay in memory between the runs of a worker; each run starts from copies of them.
-    With `trainable_layers` a BERT-like model runs its frozen part once per text (`students.split`).
+    With `trainable_layers` a BERT-like model runs its frozen part once per text (`bench.learners.split`).
     """
 
     params: EncoderParams

@@ -11,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+SHARED = ("bench.data.", "bench.learners.")  # the engine's parts that decide numbers
 SCHEMA = 1  # of keys, artifacts and records; raise it when their meaning changes
 
 
@@ -68,7 +69,8 @@ def _imports(source: str, module: str, is_package: bool) -> set[str]:
 
 @cache
 def code_digest(module: str) -> str:
-    """Hex SHA-256 over the source of `module` and of what it imports from its own top-level package and `bench.data`.
+    """Hex SHA-256 over the source of `module` and of what it imports from its own top-level package, `bench.data`
+    and `bench.learners`.
 
     Imports are read from the syntax tree, so nothing heavy is loaded. Line ends are normalised.
     """
@@ -77,7 +79,7 @@ def code_digest(module: str) -> str:
     sources: dict[str, str] = {}
     while todo:
         name = todo.pop()
-        if name in sources or not (name.partition(".")[0] == top or name.startswith("bench.data.")):
+        if name in sources or not (name.partition(".")[0] == top or name.startswith(SHARED)):
             continue
         path = _find(name)
         if path is None:

@@ -14,13 +14,13 @@ from safetensors.torch import load_file
 
 from bench.api import DistilledSet, Embeddings, Queries, UserError
 from bench.context import JobContext
-from students import split, whole
+from bench.learners import split, whole
+from bench.learners.recipe import train
+from bench.learners.split import SplitModel
+from bench.learners.whole import WholeModel
 from students.encoder import EncoderStudent
 from students.params import EncoderParams
-from students.recipe import train
-from students.split import SplitModel
-from students.whole import WholeModel
-from tests.students.conftest import MakeContext, gold, make_set
+from tests.learner_models import MakeContext, gold, make_set
 
 CASES = {
     "bert split": ("tiny_encoder", 2),

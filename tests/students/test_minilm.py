@@ -11,15 +11,15 @@ import torch
 from bench.api import DistilledSet, Queries, TaskInfo
 from bench.context import JobContext
 from bench.data.assets import Assets
+from bench.learners.recipe import Recipe
+from bench.learners.split import Batch, Dropout, SplitModel
+from bench.learners.whole import WholeModel
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from students.encoder import EncoderStudent, targets
 from students.params import EncoderParams, ProbeParams
 from students.plugin import bench_assets
 from students.probe import ProbeStudent
-from students.recipe import Recipe
-from students.split import Batch, Dropout, SplitModel
-from students.whole import WholeModel
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from bench.api import DistilledSet
 from students.params import ProbeParams
 from students.probe import ProbeStudent, hard_rows, unit
-from tests.students.conftest import MakeContext, gold, make_set
+from tests.learner_models import MakeContext, gold, make_set
 
 
 def probe(folder: Path, **params: object) -> ProbeStudent:

@@ -16,7 +16,7 @@ BETAS = (0.9, 0.999)
 
 @dataclass(frozen=True)
 class Recipe:
-    """The numbers of the recipe; see `students.params.EncoderParams` for their meaning."""
+    """The numbers of the recipe; `bench info encoder` says what each means."""
 
     learning_rate: float = 1e-4
     weight_decay: float = 0.01

@@ -25,10 +25,10 @@ from torch import Tensor, nn
 from bench.api import Context, DistilledSet, Queries
 from bench.data.encoders import Tokens
 from bench.data.features import batches
-from students.linear import linear
-from students.pretrained import Reset, Texts, initializer_range, load_classifier, precision
-from students.recipe import Recipe, train
-from students.whole import check_depth
+from bench.learners.linear import linear
+from bench.learners.pretrained import Reset, Texts, initializer_range, load_classifier, precision
+from bench.learners.recipe import Recipe, train
+from bench.learners.whole import check_depth
 
 ARCHITECTURES = frozenset({"bert", "roberta", "xlm-roberta", "camembert"})
 LOWER_TOKENS = 2048  # padded tokens of a batch in the frozen part

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from bench.api import Context, DistilledSet, Queries, UserError
 from bench.data.encoders import Tokens
 from bench.data.features import batches
-from students.pretrained import Reset, Texts, initializer_range, load_classifier, own_rng, precision
-from students.recipe import Recipe, train
+from bench.learners.pretrained import Reset, Texts, initializer_range, load_classifier, own_rng, precision
+from bench.learners.recipe import Recipe, train
 
 PREDICT_TOKENS = 8192
 

@@ -11,13 +11,13 @@ import torch
 
 from bench.api import DistilledSet, Queries, UserError
 from bench.data import onednn
-from students import split
+from bench.learners import split
+from bench.learners.linear import linear
+from bench.learners.recipe import Recipe
+from bench.learners.split import Batch, Dropout, Packed, SplitModel, attention, can_split, feed_forward, first_attention
+from bench.learners.whole import WholeModel
 from students.encoder import targets
-from students.linear import linear
-from students.recipe import Recipe
-from students.split import Batch, Dropout, Packed, SplitModel, attention, can_split, feed_forward, first_attention
-from students.whole import WholeModel
-from tests.students.conftest import MakeContext, make_set
+from tests.learner_models import MakeContext, make_set
 
 
 def both(

@@ -16,8 +16,8 @@ from transformers import (
     get_cosine_schedule_with_warmup,
 )
 
+from bench.learners.recipe import Recipe, batches, learning_rate, parameter_groups, train
 from students.params import EncoderParams
-from students.recipe import Recipe, batches, learning_rate, parameter_groups, train
 
 
 def test_learning_rate_of_the_paper() -> None:

@@ -1,0 +1,1 @@
+"""Fine-tunable encoder classifiers: for students, and for methods that train a learner while they distil."""

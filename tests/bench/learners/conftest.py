@@ -1,0 +1,7 @@
+"""Fixtures of the learners' tests."""
+
+from __future__ import annotations
+
+from tests.learner_models import _one_thread, context, tiny_roberta, tiny_xlnet
+
+__all__ = ["_one_thread", "context", "tiny_roberta", "tiny_xlnet"]
