@@ -15,12 +15,14 @@ from __future__ import annotations
 
 from bench.testing.conformance import check_method, check_student, check_task
 from bench.testing.encoder import build_tiny_encoder
+from bench.testing.generator import build_tiny_generator
 from bench.testing.guards import ConformanceError
 from bench.testing.texts import pair_task, topic_task
 
 __all__ = [
     "ConformanceError",
     "build_tiny_encoder",
+    "build_tiny_generator",
     "check_method",
     "check_student",
     "check_task",
