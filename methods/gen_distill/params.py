@@ -62,7 +62,6 @@ class GenDistillParams(FeatureParams):
     learner_learning_rate: float = Field(1e-4, gt=0, description="eta: peak step size of AdamW for the learner.")
     learner_batch: int = Field(64, ge=1, description="Real texts in a learner step, all classes mixed.")
     learner_dropout: bool = Field(True, description="Dropout of the learner (Table 5), in its steps and gradients.")
-    update_after_last: bool = Field(True, description="K learner steps also after the last inner step (Algorithm 1).")
 
     weight_decay: float = Field(0.01, ge=0, description="Decoupled decay of the generator; biases and norms left out.")
     clip: float = Field(1.0, gt=0, description="Largest norm of the generator's gradient, both stages.")
@@ -83,7 +82,6 @@ REFERENCE_COMPAT = {
     "probability": "padded",  # D2
     "lm_warmup": 0.1,  # D3
     "outer_loops": 2_000,  # D4: 20,000 generator steps in all
-    "update_after_last": False,  # D5
     "learner_dropout": False,  # D7
     "batch_draw": "cycle",  # D8
     "teacher_draw": "cycle",  # D9
