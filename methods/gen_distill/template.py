@@ -1,0 +1,148 @@
+"""How a labelled text stands before the generator: `<bos_c> text <eos>`, or `<bos_c> first <sep> second <eos>`.
+
+The ids of `<bos_c>` and `<sep>` follow the model's own vocabulary and the tokenizer never learns of them. So no text,
+whatever it holds, can be mistaken for one of them; special tokens that a text spells out are read as plain text.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.api import UserError
+from bench.data.encoders import TOKENIZE_ROWS, load_tokenizer, quiet
+
+_FACTS = "template.json"
+
+
+class Template:
+    """Texts to id sequences and back. A sequence has its start token first, its end token last and no padding.
+
+    tokenizer: of the base model; vocabulary: rows of the base model's embedding; n_classes: C; n_fields: 1 or 2;
+    blanks: write a blank before and after each text, as the authors' code does. `bos` holds the id of `<bos_c>` by
+    class; `sep` is None for single texts. Raises UserError when the tokenizer has no end token.
+    """
+
+    def __init__(self, tokenizer: Any, vocabulary: int, n_classes: int, n_fields: int, blanks: bool) -> None:
+        if tokenizer.eos_token_id is None:
+            raise UserError("the generator's tokenizer has no end token (eos): choose another generator")
+        if vocabulary < 1 + max(tokenizer.get_vocab().values()):
+            raise UserError("the generator's tokenizer has more tokens than its model: they do not belong together")
+        self.tokenizer, self.vocabulary = tokenizer, vocabulary
+        self.n_classes, self.n_fields, self.blanks = n_classes, n_fields, blanks
+        self.eos = int(tokenizer.eos_token_id)
+        self.sep: int | None = vocabulary if n_fields > 1 else None
+        first = vocabulary + (n_fields > 1)
+        self.bos = tuple(range(first, first + n_classes))
+
+    @property
+    def size(self) -> int:
+        """Ids in all: the model's own vocabulary and the new tokens."""
+        return self.bos[-1] + 1
+
+    @property
+    def shortest(self) -> int:
+        """Tokens of a sequence whose texts have one token each."""
+        return 2 * self.n_fields + 1
+
+    @cached_property
+    def banned(self) -> tuple[int, ...]:
+        """Ids that may never be drawn: all `<bos_c>`, special tokens but the end, rows that no token stands for."""
+        unused = set(range(self.vocabulary)) - set(self.tokenizer.get_vocab().values())
+        special = {i for i, token in self.tokenizer.added_tokens_decoder.items() if token.special}
+        special |= set(self.tokenizer.all_special_ids)
+        return tuple(sorted((unused | special | set(self.bos)) - {self.eos}))
+
+    def encode(self, texts: Mapping[str, Sequence[str]], fields: Sequence[str], labels: np.ndarray) -> list[np.ndarray]:
+        """N whole sequences, int32 each. texts: field -> N strings; labels: int [N]."""
+        columns = [self._ids(texts[name]) for name in fields]
+        sequences = []
+        for row, label in enumerate(labels):
+            parts = [[self.bos[int(label)]], columns[0][row]]
+            for column in columns[1:]:
+                assert self.sep is not None
+                parts += [[self.sep], column[row]]
+            sequences.append(np.concatenate([*parts, [self.eos]]).astype(np.int32))
+        return sequences
+
+    def _ids(self, texts: Sequence[str]) -> list[list[int]]:
+        found: list[list[int]] = []
+        with quiet():  # texts longer than model_max_length are cut later, so its warning says nothing
+            for start in range(0, len(texts), TOKENIZE_ROWS):
+                chunk = [text.strip() for text in texts[start : start + TOKENIZE_ROWS]]
+                if self.blanks:
+                    chunk = [f" {text} " for text in chunk]
+                found += self.tokenizer(
+                    chunk,
+                    add_special_tokens=False,
+                    split_special_tokens=True,
+                    padding=False,
+                    truncation=False,
+                    return_attention_mask=False,
+                )["input_ids"]
+        return found
+
+    def shortened(self, sequences: Sequence[np.ndarray], limit: int) -> tuple[list[np.ndarray], int]:
+        """The sequences with at most `limit` tokens each, and how many were cut.
+
+        A text loses tokens from its end, in a pair the longer text first; start, `<sep>` and end stay. Raises
+        UserError when `limit` leaves no token for a text.
+        """
+        if limit < self.shortest:
+            raise UserError(f"max_tokens: the generator reads {limit} tokens, but a text takes {self.shortest} or more")
+        found = [sequence if len(sequence) <= limit else self._cut(sequence, limit) for sequence in sequences]
+        return found, sum(len(sequence) > limit for sequence in sequences)
+
+    def _cut(self, sequence: np.ndarray, limit: int) -> np.ndarray:
+        if self.sep is None:
+            return np.concatenate([sequence[: limit - 1], sequence[-1:]])
+        middle = int(np.flatnonzero(sequence == self.sep)[0])
+        first, second = sequence[1:middle], sequence[middle + 1 : -1]
+        room = limit - 3
+        kept = max(room - len(second), min(len(first), -(-room // 2)))
+        parts = [sequence[:1], first[:kept], sequence[middle : middle + 1], second[: room - kept], sequence[-1:]]
+        return np.concatenate(parts)
+
+    def parse(self, ids: np.ndarray) -> tuple[str, ...] | None:
+        """The stripped texts of a sampled sequence without its start token; the end token may be missing.
+
+        None when it has fewer pieces than the task has fields, or an empty one. Of more pieces the first ones count.
+        """
+        ids = np.asarray(ids)
+        ends = np.flatnonzero(ids == self.eos)
+        if len(ends):
+            ids = ids[: ends[0]]
+        pieces = [ids] if self.sep is None else _split(ids, self.sep)
+        if len(pieces) < self.n_fields:
+            return None
+        texts = tuple(self._text(piece) for piece in pieces[: self.n_fields])
+        return texts if all(texts) else None
+
+    def _text(self, ids: np.ndarray) -> str:
+        kept = [int(i) for i in ids if i < self.vocabulary]
+        text: str = self.tokenizer.decode(kept, skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return text.strip()
+
+    def save(self, folder: Path) -> None:
+        """Write the tokenizer and the template's facts."""
+        folder.mkdir(parents=True, exist_ok=True)
+        self.tokenizer.save_pretrained(folder)
+        facts = {name: getattr(self, name) for name in ("vocabulary", "n_classes", "n_fields", "blanks")}
+        (folder / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: Path) -> Template:
+        """What `save` wrote."""
+        return cls(load_tokenizer(folder), **json.loads((folder / _FACTS).read_text(encoding="utf-8")))
+
+
+def _split(ids: np.ndarray, at: int) -> list[np.ndarray]:
+    """Pieces between the entries that equal `at`."""
+    cuts = np.flatnonzero(ids == at)
+    starts, ends = [0, *(cuts + 1)], [*cuts, len(ids)]
+    return [ids[start:end] for start, end in zip(starts, ends, strict=True)]
