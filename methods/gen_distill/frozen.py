@@ -3,7 +3,8 @@
 The pretrained embeddings and lower layers are frozen, the start tokens' rows among them, so what the lower layers
 give for a text never changes and may be kept. Control enters at the boundary instead, the input of the first trained
 layer: a trained vector of the text's class is added at every position of a text, and one of `<sep>` at its positions.
-The vectors start at zero, so at first the model computes what it did before.
+The vectors start at zero, so at first the model computes what it did before. They are in units of the states' own
+size, which differs between models by orders: a step of AdamW moves every number by about the learning rate.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -32,6 +34,8 @@ class Frozen(nn.Module):
     Raises UserError when the model has fewer layers.
     """
 
+    scale: Tensor
+
     def __init__(self, model: Any, template: Template, trainable_layers: int) -> None:
         super().__init__()
         found = decoder_layers(model)
@@ -40,7 +44,7 @@ class Frozen(nn.Module):
         self._lower, self._top = list(found[:first]), list(found[first:])  # lists: the model owns these modules
         inside = {id(p) for layer in found for p in layer.parameters()}
         top = {id(p) for layer in self._top for p in layer.parameters()}
-        self._norms = []
+        self._norms: list[nn.Module] = []
         model.requires_grad_(False)
         for name, module in model.base_model.named_modules():
             for parameter in module.parameters(recurse=False):
@@ -52,6 +56,7 @@ class Frozen(nn.Module):
         self.sep = template.sep
         self.control = nn.Parameter(table.new_zeros(template.n_classes + (template.sep is not None), table.shape[1]))
         self.rows = nn.Parameter(model.get_output_embeddings().weight.detach()[template.vocabulary :].clone())
+        self.register_buffer("scale", torch.ones(()))  # root mean square of the boundary's states, see `calibrate`
         self._shift: Tensor | None = None
         self._states: Tensor | None = None
         self._capture = False
@@ -80,9 +85,10 @@ class Frozen(nn.Module):
 
         states [B, L, d]: what the lower layers give for `ids`; they are skipped then.
         """
-        self._shift = self.control[classes][:, None, :]
+        control = self.control * self.scale
+        self._shift = control[classes][:, None, :]
         if self.sep is not None:
-            self._shift = self._shift + (ids == self.sep).unsqueeze(-1) * self.control[-1]
+            self._shift = self._shift + (ids == self.sep).unsqueeze(-1) * control[-1]
         self._states = states
         try:
             with _skipped(self._lower if states is not None else []):
@@ -102,6 +108,11 @@ class Frozen(nn.Module):
         finally:
             self._capture, self._states = False, None
         raise AssertionError("the forward pass did not reach the first trained layer")
+
+    def calibrate(self, states: Sequence[np.ndarray]) -> None:
+        """Set the unit of the control vectors: the median size of these states, [L, d] each."""
+        sizes = np.sqrt(np.square(np.concatenate(states)).mean(-1))  # median: the first position can be 50 times larger
+        self.scale.fill_(float(np.median(sizes)))
 
     def logits(self, model: Any, hidden: Tensor) -> Tensor:
         """The head with the trained rows of the new tokens: hidden [n, d] -> [n, V]."""
@@ -129,7 +140,7 @@ def _skipped(layers: Sequence[nn.Module]) -> Iterator[None]:
     """Let layers pass on what they are given."""
     before = [layer.__dict__.get("forward") for layer in layers]
     for layer in layers:
-        layer.forward = _pass_on  # type: ignore[method-assign]
+        layer.forward = _pass_on
     try:
         yield
     finally:

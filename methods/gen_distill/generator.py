@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.api import Context, TrainData, UserError
+from bench.data.encoders import quiet
 from bench.learners.pretrained import own_rng, precision
 from methods.gen_distill.frozen import Frozen
 from methods.gen_distill.params import SCRATCH, GenDistillParams
@@ -25,6 +26,7 @@ from methods.gen_distill.template import Template
 
 ROUNDED = 8  # padded lengths are multiples of this
 LOWER_TOKENS = 4096  # padded tokens of a batch in the frozen part
+CALIBRATION_TEXTS = 64
 _FACTS, _TRAINED, _ADDED = "generator.json", "trained.safetensors", "added.safetensors"
 
 
@@ -177,11 +179,11 @@ class Generator:
 
     def save(self, folder: Path) -> None:
         """Write the whole generator, so that `load_generator` needs nothing beside this folder."""
-        self.model.save_pretrained(folder / "model")
+        with quiet():
+            self.model.save_pretrained(folder / "model")
         self.template.save(folder / "template")
         if self.frozen is not None:
-            added = {name: p.detach().cpu().contiguous() for name, p in self.frozen.named_parameters()}
-            save_file(added, folder / _ADDED)
+            save_file({name: p.cpu().contiguous() for name, p in self.frozen.state_dict().items()}, folder / _ADDED)
         (folder / _FACTS).write_text(json.dumps({"trainable_layers": self.trainable_layers}), encoding="utf-8")
 
 
@@ -232,6 +234,11 @@ def make_generator(params: GenDistillParams, data: TrainData, ctx: Context) -> G
             f"generator '{params.generator}' reads {generator.context} tokens, "
             f"but a text takes {template.shortest} or more: choose another generator"
         )
+    if generator.frozen is not None:
+        some = {name: data.train.texts[name][:CALIBRATION_TEXTS] for name in info.fields}
+        sequences = template.encode(some, info.fields, data.train.labels[:CALIBRATION_TEXTS])
+        sequences, _ = template.shortened(sequences, min(generator.context, params.max_tokens or generator.context))
+        generator.frozen.calibrate(generator.lower_states(sequences))
     return generator
 
 

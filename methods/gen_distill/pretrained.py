@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import io
+from contextlib import redirect_stderr
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -43,7 +45,7 @@ def load_model(folder: Path, ref: str) -> Any:
     """A float32 causal language model of a folder with safetensors weights; `ref` names it in errors."""
     try:
         with own_rng(0, "cpu"), quiet():
-            model, info = transformers.AutoModelForCausalLM.from_pretrained(
+            found: Any = transformers.AutoModelForCausalLM.from_pretrained(
                 folder,
                 dtype=torch.float32,
                 use_safetensors=True,
@@ -53,6 +55,7 @@ def load_model(folder: Path, ref: str) -> Any:
             )
     except Exception as error:  # damaged files raise OSError, ValueError, SafetensorError, KeyError, ...
         raise UserError(f"no usable causal language model in {folder}: {first_line(error)}") from error
+    model, info = found
     if info["missing_keys"]:
         missing = sorted(info["missing_keys"])
         raise UserError(f"generator '{ref}' is no causal language model: its file lacks {missing[0]}")
@@ -65,9 +68,9 @@ def convert(file: Path, folder: Path) -> None:
     if missing:
         raise UserError(f"reading {file.name} needs the packages gguf and accelerate: pip install {' '.join(missing)}")
     try:
-        with own_rng(0, "cpu"), quiet():
-            options = {"gguf_file": file.name, "local_files_only": True}
-            found = transformers.AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **options)
+        with own_rng(0, "cpu"), quiet(), redirect_stderr(io.StringIO()):  # its progress bar cannot be turned off
+            options: dict[str, Any] = {"gguf_file": file.name, "local_files_only": True}
+            found: Any = transformers.AutoModelForCausalLM.from_pretrained(file.parent, dtype=torch.float32, **options)
             tokenizer = transformers.AutoTokenizer.from_pretrained(file.parent, **options)
             config = type(found.config).from_dict(
                 {name: value for name, value in found.config.to_dict().items() if name != "quantization_config"}

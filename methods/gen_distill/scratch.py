@@ -44,6 +44,7 @@ def random_gpt2(vocabulary: int, eos: int, layers: int, width: int, positions: i
         n_embd=width,
         n_head=heads,
         n_positions=positions,
+        activation_function="gelu_pytorch_tanh",  # the function of GPT-2's gelu_new in one kernel
         embd_pdrop=DROPOUT,
         attn_pdrop=DROPOUT,
         resid_pdrop=DROPOUT,
