@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,9 @@ LOWER_TOKENS = 2048  # padded tokens of a batch in the frozen part
 PREDICT_TOKENS = 4096
 DIRECT_ROWS = 1024  # larger sets go through the cache, as the queries do: full data are too much for memory
 STATES_VERSION = 1
+
+Progress = Callable[[int, int, str], None]
+Drop = Callable[[Tensor, float], Tensor]  # (x, rate) -> x after dropout
 
 
 def can_split(folder: Path) -> bool:
@@ -118,21 +121,30 @@ class Top(nn.Module):
         base, head = classifier.base_model, classifier.classifier
         check_depth(trainable_layers, len(base.encoder.layer))
         self.layers = base.encoder.layer[len(base.encoder.layer) - trainable_layers :]
-        if base.pooler is not None:  # BERT: the pooler is pretrained
+        self.pooled = base.pooler is not None
+        if self.pooled:  # BERT: the pooler is pretrained
             self.dense, self.out = base.pooler.dense, head
             self.rates = (0.0, classifier.dropout.p)
         else:  # RoBERTa: its head has the dense layer, untrained and behind a dropout of its own
             self.dense, self.out = head.dense, head.out_proj
             self.rates = (head.dropout.p, head.dropout.p)
 
-    def forward(self, batch: Batch, drop: Dropout) -> Tensor:
+    def forward(self, batch: Batch, drop: Drop) -> Tensor:
         """Logits [B, C]."""
+        x = torch.tanh(linear(drop(self.first(batch, drop), self.rates[0]), self.dense))
+        return linear(drop(x, self.rates[1]), self.out)
+
+    def first(self, batch: Batch, drop: Drop) -> Tensor:
+        """Position 0 of the last layer, [B, d]."""
         x = batch.states
         for layer in self.layers[:-1]:
             x = feed_forward(layer, attention(layer, x, batch, drop), drop)
-        x = feed_forward(self.layers[-1], first_attention(self.layers[-1], x, batch, drop), drop)
-        x = torch.tanh(linear(drop(x, self.rates[0]), self.dense))
-        return linear(drop(x, self.rates[1]), self.out)
+        return feed_forward(self.layers[-1], first_attention(self.layers[-1], x, batch, drop), drop)
+
+    def head_input(self, batch: Batch, drop: Drop) -> Tensor:
+        """What the untrained head reads, [B, d]: the pooler's output (BERT), or position 0 of the last layer."""
+        x = self.first(batch, drop)
+        return torch.tanh(linear(x, self.dense)) if self.pooled else x
 
 
 class Lower:
@@ -157,7 +169,7 @@ class Lower:
         return x.cpu().numpy()
 
 
-def attention(layer: Any, x: Tensor, batch: Batch, drop: Dropout) -> Tensor:
+def attention(layer: Any, x: Tensor, batch: Batch, drop: Drop) -> Tensor:
     """Self-attention of all tokens with its residual and LayerNorm: packed [tokens, d] -> the same shape."""
     own, out = layer.attention.self, layer.attention.output
     heads = (batch.size, batch.longest, own.num_attention_heads, own.attention_head_size)
@@ -169,7 +181,7 @@ def attention(layer: Any, x: Tensor, batch: Batch, drop: Dropout) -> Tensor:
     return normed
 
 
-def first_attention(layer: Any, x: Tensor, batch: Batch, drop: Dropout) -> Tensor:
+def first_attention(layer: Any, x: Tensor, batch: Batch, drop: Drop) -> Tensor:
     """The same for position 0 of each text alone: packed [tokens, d] -> [B, d]."""
     own, out = layer.attention.self, layer.attention.output
     h, e = own.num_attention_heads, own.attention_head_size
@@ -184,7 +196,7 @@ def first_attention(layer: Any, x: Tensor, batch: Batch, drop: Dropout) -> Tenso
     return normed
 
 
-def feed_forward(layer: Any, x: Tensor, drop: Dropout) -> Tensor:
+def feed_forward(layer: Any, x: Tensor, drop: Drop) -> Tensor:
     """The position-wise part of a layer with its residual and LayerNorm, any [n, d]."""
     inner = layer.intermediate.intermediate_act_fn(linear(x, layer.intermediate.dense))
     normed: Tensor = layer.output.LayerNorm(drop(linear(inner, layer.output.dense), layer.output.dropout.p) + x)
@@ -276,9 +288,14 @@ class SplitModel:
     def _compute(
         self, texts: Mapping[str, Sequence[str]], fields: Sequence[str], file: Path | None, ctx: Context
     ) -> Packed:
-        """Run the frozen part; its output goes to a new array, in memory or in `file`."""
-        tokens: Tokens = self.texts.encode(texts, fields)
-        lengths = tokens.lengths()
+        tokens = self.texts.encode(texts, fields)
+        return self.lower_states(tokens, np.arange(len(tokens)), ctx.progress, file)
+
+    def lower_states(
+        self, tokens: Tokens, rows: np.ndarray, progress: Progress = lambda *_: None, file: Path | None = None
+    ) -> Packed:
+        """Output of the frozen part for some tokenised texts; it goes to a new array, in memory or in `file`."""
+        lengths = tokens.lengths()[rows]
         starts = np.cumsum(lengths) - lengths
         shape = (int(lengths.sum()), self.lower.width)
         states: np.ndarray = (
@@ -287,10 +304,10 @@ class SplitModel:
             else np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
         )
         done = 0
-        for rows in batches(lengths, LOWER_TOKENS):
-            ends = np.cumsum(lengths[rows])
-            for row, part in zip(rows, np.split(self.lower.states(tokens, rows), ends[:-1]), strict=True):
-                states[starts[row] : starts[row] + lengths[row]] = part
-            done += len(rows)
-            ctx.progress(done, len(tokens), "frozen layers")
+        for part in batches(lengths, LOWER_TOKENS):
+            ends = np.cumsum(lengths[part])
+            for place, own in zip(part, np.split(self.lower.states(tokens, rows[part]), ends[:-1]), strict=True):
+                states[starts[place] : starts[place] + lengths[place]] = own
+            done += len(part)
+            progress(done, len(rows), "frozen layers")
         return Packed(states, lengths)
