@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import abc
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
@@ -90,6 +91,7 @@ class MethodSpec(Spec):
     kind: ClassVar[Kind] = "method"
     deterministic: bool = False  # True: one set, whatever the seed; all runs of a cell train on it
     uses_dpc: bool = True  # False: one cell per task and student, whatever dpc is asked for (dpc is None)
+    prepares: bool = False  # True: `Method.prepare` runs once a task, before any set of these methods is distilled
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,7 +280,18 @@ class Context(Protocol):
         ...
 
     def artifact(self, kind: str, fields: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
-        """A folder in the cache, addressed by `kind` and `fields`; `build(folder)` fills it once, atomically."""
+        """A folder in the cache, addressed by `kind` and `fields`; `build(folder)` fills it once, atomically.
+
+        A `report.json` in it (see docs/plugins.md) is shown by `bench info KEY`, the HTML board and MLflow.
+        """
+        ...
+
+    def find(self, kind: str, fields: Mapping[str, Any]) -> Path | None:
+        """The finished artifact with this address, or None."""
+        ...
+
+    def workspace(self, kind: str, fields: Mapping[str, Any]) -> AbstractContextManager[Path]:
+        """A folder for checkpoints on the way to this artifact: exclusive, kept over crashes, gone once it is made."""
         ...
 
     def progress(self, done: int, total: int, what: str = "") -> None:
@@ -306,6 +319,16 @@ class Method(abc.ABC):
     @abc.abstractmethod
     def distill(self, data: TrainData, dpc: int | None, ctx: Context) -> DistilledSet:
         """`dpc` examples a class, seeded by `ctx.seed`; dpc is None when the spec says `uses_dpc=False`."""
+
+    @classmethod
+    def prepare(cls, variants: Sequence[Any], data: TrainData, ctx: Context) -> Mapping[int, Exception]:
+        """Make, as artifacts, what the sets of these variants need in common, such as a trained generator.
+
+        Called once a task, for specs with `prepares`, with the parameters of every choice of this target that has
+        sets to distil. Returns the error of each variant that failed, by its position; the others go on. What is
+        made must not depend on which variants are together. `distill` has to do without this call.
+        """
+        return {}
 
 
 class Student(abc.ABC):

@@ -52,6 +52,19 @@ class SetJob:
 
 
 @dataclass(frozen=True)
+class PrepareJob:
+    """Make what the sets of some methods of one target share on a task, before the sets themselves."""
+
+    task: TaskPart
+    methods: tuple[Choice, ...]
+    seed: int
+
+    def covers(self, job: SetJob) -> bool:
+        """Whether a set waits for this."""
+        return job.task.revision == self.task.revision and job.method in self.methods
+
+
+@dataclass(frozen=True)
 class RunJob:
     """Train one student on one set and score it: replicate (set index, run index) of a cell."""
 
@@ -100,6 +113,20 @@ class Plan:
         """The sets that these runs train on and that are not in the cache."""
         keys = dict.fromkeys(run.set_key for run in runs)
         return [self.sets[key] for key in keys if key not in self.cached_sets]
+
+    def preparations(self, sets: Iterable[SetJob]) -> list[PrepareJob]:
+        """What has to be prepared for these sets: one job a task and target of methods that prepare."""
+        groups: dict[tuple[str, str], dict[str, SetJob]] = {}
+        for job in sets:
+            spec = job.method.spec if job.method is not None else None
+            if isinstance(spec, MethodSpec) and spec.prepares:
+                groups.setdefault((job.task.revision, spec.target), {}).setdefault(job.method_label, job)
+        found = []
+        for jobs in map(list, map(dict.values, groups.values())):
+            seed = seeds.derive("prepare", self.seed, jobs[0].task.choice.spec.name)
+            methods = tuple(job.method for job in jobs if job.method is not None)
+            found.append(PrepareJob(jobs[0].task, methods, seed))
+        return found
 
     def tasks(self) -> list[TaskPart]:
         """The tasks of the plan, each once."""

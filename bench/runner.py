@@ -11,8 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
 from bench.errors import PluginError, UserError
-from bench.executors.base import Executor, Finished, Outcome, Progressed
-from bench.plan import Cell, Plan, RunJob, SetJob, TaskPart
+from bench.executors.base import Executor, Finished, Job, Outcome, Progressed
+from bench.plan import Cell, Plan, PrepareJob, RunJob, SetJob, TaskPart
 from bench.store.results import Record, ResultStore
 
 EXIT_CODES = {"plugin": 3, "usage": 1}  # outcomes that are recorded as failed
@@ -40,8 +40,10 @@ class Summary:
 
 @dataclass
 class _State:
-    """What is left to do: sets before the runs that need them, both in order."""
+    """What is left to do: preparations before the sets that wait for them, sets before their runs, all in order."""
 
+    preparations: list[PrepareJob]
+    blocked: dict[str, SetJob]  # sets that wait for a preparation
     sets: dict[str, SetJob]
     waiting: dict[str, list[RunJob]]  # set key -> runs that need it
     ready: list[RunJob]
@@ -71,7 +73,7 @@ class Runner:
         self.environment = environment(device)
         self._cells = {run.key: cell for cell in plan.cells for run in cell.runs}
         self._last: dict[int, tuple[Any, ...]] = {}  # slot -> what its worker has loaded
-        self._busy: dict[int, SetJob | RunJob | TaskPart] = {}
+        self._busy: dict[int, Job] = {}
         self._seconds: dict[str, float] = {}  # set key -> seconds it took to make
 
     def run(self) -> Summary:
@@ -128,13 +130,13 @@ class Runner:
         keys = dict.fromkeys(run.set_key for run in possible)
         # A set that is cached but not yet in this output folder is read once, for its readable copy.
         absent = [key for key in keys if key not in self.plan.cached_sets or self.store.set(key) is None]
-        state = _State({key: self.plan.sets[key] for key in absent}, {key: [] for key in absent}, [])
+        state = self._state([self.plan.sets[key] for key in absent])
         for run in possible:
             state.waiting.get(run.set_key, state.ready).append(run)
         for run in runs:
             if run.task.revision in broken:
                 self._record(run, broken[run.task.revision], "loading the task: ")
-        while state.sets or state.ready or self._busy:
+        while state.preparations or state.sets or state.ready or self._busy:
             self._fill(state)
             for event in self.executor.wait(1.0):
                 if isinstance(event, Progressed):
@@ -142,10 +144,19 @@ class Runner:
                 else:
                     self._finish(state, event)
 
+    def _state(self, sets: list[SetJob]) -> _State:
+        preparations = self.plan.preparations(job for job in sets if job.key not in self.plan.cached_sets)
+        blocked = {job.key: job for job in sets if any(one.covers(job) for one in preparations)}
+        free = {job.key: job for job in sets if job.key not in blocked}
+        return _State(preparations, blocked, free, {job.key: [] for job in sets}, [])
+
     def _fill(self, state: _State) -> None:
         for slot in self._free():
-            job = self._pick(slot, list(state.sets.values())) or self._pick(slot, state.ready)
-            if isinstance(job, SetJob):
+            waiting = (state.preparations, list(state.sets.values()), state.ready)
+            job = next((found for jobs in waiting if (found := self._pick(slot, jobs)) is not None), None)
+            if isinstance(job, PrepareJob):
+                state.preparations.remove(job)
+            elif isinstance(job, SetJob):
                 del state.sets[job.key]
             elif isinstance(job, RunJob):
                 state.ready.remove(job)
@@ -170,14 +181,16 @@ class Runner:
         return jobs[0]
 
     @staticmethod
-    def _place(job: SetJob | RunJob | TaskPart) -> tuple[Any, ...]:
+    def _place(job: Job) -> tuple[Any, ...]:
         if isinstance(job, TaskPart):
             return (job.revision, None)
         return (job.task.revision, job.student.label if isinstance(job, RunJob) else None)
 
     def _finish(self, state: _State, event: Finished) -> None:
         job, outcome = self._take(event)
-        if isinstance(job, SetJob):
+        if isinstance(job, PrepareJob):
+            self._release(state, job, outcome)
+        elif isinstance(job, SetJob):
             runs = state.waiting.pop(job.key, [])
             if outcome.status == "ok":
                 self.store.put_set(job.key, outcome.value)
@@ -189,6 +202,17 @@ class Runner:
                 self._record(run, outcome, "distilling: ")
         elif isinstance(job, RunJob):
             self._record(job, outcome)
+
+    def _release(self, state: _State, job: PrepareJob, outcome: Outcome) -> None:
+        """Let the sets of a finished preparation go on; the runs of the variants that it failed for are over."""
+        failed = outcome.value if outcome.status == "ok" else {choice.label: outcome for choice in job.methods}
+        for one in [one for one in state.blocked.values() if job.covers(one)]:
+            del state.blocked[one.key]
+            if one.method_label not in failed:
+                state.sets[one.key] = one
+                continue
+            for run in state.waiting.pop(one.key, []):
+                self._record(run, failed[one.method_label], "preparing: ")
 
     def _record(self, run: RunJob, outcome: Outcome, stage: str = "") -> None:
         cell = self._cells[run.key]
@@ -257,12 +281,12 @@ class Runner:
     def _free(self) -> list[int]:
         return [slot for slot in self.executor.slots if slot not in self._busy]
 
-    def _start(self, slot: int, job: SetJob | RunJob | TaskPart) -> None:
+    def _start(self, slot: int, job: Job) -> None:
         self._busy[slot] = job
         self._last[slot] = self._place(job)
         self.executor.start(slot, job, self.timeout)
 
-    def _take(self, event: Finished) -> tuple[SetJob | RunJob | TaskPart, Outcome]:
+    def _take(self, event: Finished) -> tuple[Job, Outcome]:
         self.report.inside(event.slot, "")
         return self._busy.pop(event.slot), event.outcome
 

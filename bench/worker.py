@@ -13,7 +13,7 @@ from bench.context import JobContext
 from bench.data.assets import Assets
 from bench.errors import PluginError, UserError
 from bench.executors.base import Job, Outcome
-from bench.plan import RunJob, SetJob, TaskPart
+from bench.plan import PrepareJob, RunJob, SetJob, TaskPart
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from bench.store.results import SHOWN_ROWS, encode_predictions
@@ -40,23 +40,19 @@ class Worker:
     def run(self, job: Job) -> Outcome:
         """Do a job; every way in which it can end is an outcome."""
         started = time.monotonic()
-        status: Any = "ok"
-        reason = trace = value = None
+        value = None
         try:
             if isinstance(job, TaskPart):
                 value = self._describe(job)
+            elif isinstance(job, PrepareJob):
+                value = self._prepare(job)
             elif isinstance(job, SetJob):
                 value = self._distil(job)
             else:
                 value = self._score(job)
-        except NotApplicable as error:
-            status, reason = "not_applicable", str(error)
-        except UserError as error:
-            status, reason = "plugin" if isinstance(error, PluginError) else "usage", str(error)
         except Exception as error:
-            status = "oom" if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError" else "failed"
-            reason, trace = _one_line(error), traceback.format_exc()
-        return Outcome(status, reason, trace, value, time.monotonic() - started)
+            return failure(error, time.monotonic() - started)
+        return Outcome("ok", None, None, value, time.monotonic() - started)
 
     def _context(self, data: TaskData | TrainData | Queries | None, task: TaskPart, seed: int) -> JobContext:
         return JobContext(
@@ -95,6 +91,16 @@ class Worker:
             "n_test": len(data.test),
             "class_counts": counts,
         }
+
+    def _prepare(self, job: PrepareJob) -> dict[str, Outcome]:
+        """Let a method make what its variants share; the outcome of each variant that failed, by label."""
+        data = self.load(job.task).train_data()
+        method = self.registry.build(job.methods[0].spec, job.methods[0].params)
+        variants = [choice.params for choice in job.methods]
+        started = time.monotonic()
+        errors = type(method).prepare(variants, data, self._context(data, job.task, job.seed))
+        seconds = time.monotonic() - started
+        return {job.methods[number].label: failure(error, seconds) for number, error in errors.items()}
 
     def _distil(self, job: SetJob) -> dict[str, Any]:
         """Make a set, or find it in the cache; returns its readable description."""
@@ -157,6 +163,17 @@ class Worker:
             self._student = None  # frees the old weights before the new ones load
             self._student = (wanted, self.registry.build(job.student.spec, job.student.params))
         return self._student[1]
+
+
+def failure(error: Exception, seconds: float) -> Outcome:
+    """The outcome that an error stands for; a bug keeps its traceback."""
+    if isinstance(error, NotApplicable):
+        return Outcome("not_applicable", str(error), seconds=seconds)
+    if isinstance(error, UserError):
+        return Outcome("plugin" if isinstance(error, PluginError) else "usage", str(error), seconds=seconds)
+    memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
+    trace = "".join(traceback.format_exception(error))
+    return Outcome("oom" if memory else "failed", _one_line(error), trace, seconds=seconds)
 
 
 def _one_line(error: BaseException) -> str:

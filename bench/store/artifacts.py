@@ -6,7 +6,8 @@ import json
 import os
 import shutil
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -69,4 +70,18 @@ class Artifacts:
                     os.rename(part, folder)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
+        shutil.rmtree(self._workspace(kind, key), ignore_errors=True)
         return folder
+
+    def _workspace(self, kind: str, key: str) -> Path:
+        return self.root.parent / "workspaces" / kind / key
+
+    @contextmanager
+    def workspace(self, kind: str, key: str) -> Iterator[Path]:
+        """A folder for checkpoints on the way to an artifact; one process at a time, kept until `make` is done."""
+        folder = self._workspace(kind, key)
+        with explained(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+        with FileLock(folder.with_suffix(".lock")):
+            folder.mkdir(exist_ok=True)
+            yield folder
