@@ -16,10 +16,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bench.api import UserError
 from bench.learners.whole import check_depth
+from methods.gen_distill.linear import linear
 from methods.gen_distill.template import Template
 
 
@@ -121,7 +121,7 @@ class Frozen(nn.Module):
         bias = getattr(head, "bias", None)
         parts = (bias[:known], bias[known:]) if bias is not None else (None, None)
         return torch.cat(
-            [functional.linear(hidden, head.weight[:known], parts[0]), functional.linear(hidden, self.rows, parts[1])],
+            [linear(hidden, head.weight[:known], parts[0]), linear(hidden, self.rows, parts[1])],
             -1,
         )
 

@@ -18,6 +18,7 @@ from bench.api import Context, TrainData, UserError
 from bench.data.encoders import quiet
 from bench.learners.pretrained import own_rng, precision
 from methods.gen_distill.frozen import Frozen
+from methods.gen_distill.linear import speed_up
 from methods.gen_distill.params import SCRATCH, GenDistillParams
 from methods.gen_distill.pretrained import load_base, load_model
 from methods.gen_distill.scratch import random_gpt2, train_tokenizer
@@ -41,6 +42,8 @@ class Generator:
         self.context = int(model.config.max_position_embeddings)  # most positions
         self.frozen = Frozen(model, template, trainable_layers).to(device) if trainable_layers is not None else None
         self.model = model.to(device)
+        if torch.device(device).type == "cpu":
+            speed_up(self.model)
         self.eval_mode()
 
     def trained(self) -> list[tuple[str, nn.Parameter]]:
