@@ -53,7 +53,7 @@ def sample(
     size = batch or max(1, min(BATCH[kind], BATCH_TOKENS[kind] // max_tokens))
     streams = np.arange(len(classes)) if streams is None else streams
     out: list[np.ndarray] = []
-    training = generator.model.training
+    training = [module for module in generator.model.modules() if module.training]  # not all: some may be frozen
     generator.eval_mode()
     try:
         with torch.inference_mode(), precision(generator.device):  # around all steps: weights are cast once
@@ -64,8 +64,8 @@ def sample(
                 if progress is not None:
                     progress(len(out), len(classes))
     finally:
-        if training:
-            generator.train_mode()
+        for module in training:
+            module.training = True
     return out
 
 
