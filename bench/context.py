@@ -12,14 +12,13 @@ from bench import seeds
 from bench.api import Queries, TaskData, TrainData
 from bench.data.assets import Assets
 from bench.errors import UserError
-from bench.store.artifacts import Artifacts
+from bench.store.artifacts import REPORT, Artifacts
 from bench.store.identity import key_of
 
 if TYPE_CHECKING:
     import numpy as np
 
 Progress = Callable[[int, int, str], None]
-REPORT = "report.json"  # in an artifact: what `bench info KEY` and the boards show of it
 
 
 class JobContext:
@@ -46,7 +45,7 @@ class JobContext:
         self.data = data
         self._task_identity = task_identity
         self._on_progress = on_progress
-        self.reports: dict[str, Path] = {}  # key -> folder of each reported artifact that the job has used
+        self.reports: dict[str, str] = {}  # key -> kind of each artifact with a report that the job has used
 
     def derive(self, *purpose: str | int) -> int:
         """A further seed in [0, 2**32) for a named purpose of this job."""
@@ -111,21 +110,21 @@ class JobContext:
 
     def artifact(self, kind: str, fields: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
         """A folder in the cache, addressed by `kind` and `fields`; `build(folder)` fills it once, atomically."""
-        return self._used(key_of({"kind": kind, **fields}), self._artifacts.make(kind, fields, build))
+        return self._used(kind, key_of({"kind": kind, **fields}), self._artifacts.make(kind, fields, build))
 
     def find(self, kind: str, fields: Mapping[str, Any]) -> Path | None:
         """The finished artifact with this address, or None."""
         key = key_of({"kind": kind, **fields})
         folder = self._artifacts.get(kind, key)
-        return None if folder is None else self._used(key, folder)
+        return None if folder is None else self._used(kind, key, folder)
 
     def workspace(self, kind: str, fields: Mapping[str, Any]) -> AbstractContextManager[Path]:
         """A folder for checkpoints on the way to this artifact: exclusive, kept over crashes, gone once it is made."""
         return self._artifacts.workspace(kind, key_of({"kind": kind, **fields}))
 
-    def _used(self, key: str, folder: Path) -> Path:
+    def _used(self, kind: str, key: str, folder: Path) -> Path:
         if (folder / REPORT).is_file():
-            self.reports[key] = folder
+            self.reports[key] = kind
         return folder
 
     def progress(self, done: int, total: int, what: str = "") -> None:

@@ -7,6 +7,7 @@ import datetime
 import hashlib
 import logging
 import os
+import re
 import sqlite3
 import time
 from collections import Counter, defaultdict
@@ -36,6 +37,7 @@ QUIET = {  # read by mlflow when it is imported; a value that the user has set s
 RUN_STATUS = {"ok": "FINISHED", "not_applicable": "FINISHED", "not_run": "KILLED"}  # all others: FAILED
 KEY, CELL, STATUS, REASON, FINISHED = "bench.key", "bench.cell", "bench.status", "bench.reason", "bench.finished"
 PARENT = "mlflow.parentRunId"
+TRAINING = "training/"  # prefix of the metrics that come from reports of what sets were made of
 NOTE = "mlflow.note.content"
 
 Counts = Counter[str]  # cells, replicates, updated, sets: how many were sent
@@ -270,7 +272,7 @@ class Tracker:
         else:
             run_id = str(old.info.run_id)
             present = {Path(file.path).name for file in client.list_artifacts(run_id, "sets")}
-        if old is None or old.data.metrics != metrics:
+        if old is None or _board_metrics(old) != metrics:
             tags = {NOTE: f"{score_text(row.summary) if row.summary else row_state(row)}, {row.ok}/{row.planned} ok"}
             tags[REASON] = row.reason or ""
             _log(client, run_id, metrics, {} if old else _plugin_params(members[0]), tags)
@@ -283,7 +285,38 @@ class Tracker:
             if path.name not in present and path.exists():
                 client.log_artifact(run_id, str(path), "sets")
                 counts["sets"] += 1
+                if not present:
+                    _send_reports(client, run_id, self.store, set_key)
+                present.add(path.name)
         return run_id
+
+
+def _send_reports(client: MlflowClient, run_id: str, store: ResultStore, set_key: str) -> None:
+    """Curves and numeric facts of what a cell's sets were made of; its sets share them, so the first one serves."""
+    from mlflow.entities import Metric
+
+    metrics = []
+    now = int(time.time() * 1000)
+    for key in (store.set(set_key) or {}).get("reports", []):
+        report = store.report(key) or {}
+        for name, value in report.get("facts", {}).items():
+            if isinstance(value, int | float) and not isinstance(value, bool):
+                metrics.append(Metric(_metric_name(name), float(value), now, 0))
+        for name, points in report.get("curves", {}).items():
+            metrics += [
+                Metric(_metric_name(name), float(y), now, int(x)) for x, y in zip(points["x"], points["y"], strict=True)
+            ]
+    for place in range(0, len(metrics), 1000):  # the most that MLflow takes at once
+        client.log_batch(run_id, metrics=metrics[place : place + 1000])
+
+
+def _board_metrics(run: Run) -> dict[str, float]:
+    return {name: value for name, value in run.data.metrics.items() if not name.startswith(TRAINING)}
+
+
+def _metric_name(name: str) -> str:
+    """What MLflow allows in a name."""
+    return TRAINING + re.sub(r"[^\w ./-]", " ", name).strip()[:200]
 
 
 def _end(record: Record) -> int:

@@ -17,7 +17,7 @@ from bench.plan import PrepareJob, RunJob, SetJob, TaskPart
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from bench.store.results import SHOWN_ROWS, encode_predictions
-from bench.store.sets import check_budget, check_set, example_rows, load_set, save_set
+from bench.store.sets import check_budget, check_set, example_rows, load_set, save_set, set_reports
 
 if TYPE_CHECKING:
     from bench.plugins import Registry
@@ -112,14 +112,18 @@ class Worker:
             data = self.load(job.task).train_data()
             method = self.registry.build(job.method.spec, job.method.params)
             started = time.monotonic()
-            distilled = method.distill(data, job.dpc, self._context(data, job.task, job.seed))
+            ctx = self._context(data, job.task, job.seed)
+            distilled = method.distill(data, job.dpc, ctx)
             seconds = time.monotonic() - started
             who = f"the method '{job.method_label}'"
             check_set(distilled, data.info.fields, data.info.n_classes, who)
             if job.dpc is not None:
                 check_budget(distilled, data.info.label_names, job.dpc, who)
-            folder = self.artifacts.make("set", job.fields, lambda part: save_set(part, distilled), key=job.key)
+            folder = self.artifacts.make(
+                "set", job.fields, lambda part: save_set(part, distilled, ctx.reports), key=job.key
+            )
         distilled = load_set(folder)
+        found = (self.artifacts.report(kind, key) for key, kind in set_reports(folder).items())
         return {
             "task": job.task.choice.label,
             "method": job.method_label,
@@ -131,6 +135,7 @@ class Worker:
             "rows": example_rows(distilled)[:SHOWN_ROWS],
             "diagnostics": dict(distilled.diagnostics),
             "seconds": round(seconds, 3),
+            "reports": {report["key"]: report for report in found if report is not None},
         }
 
     def _score(self, job: RunJob) -> dict[str, Any]:

@@ -29,6 +29,7 @@ from leaderboard.render import (
     sections,
     short_score,
 )
+from leaderboard.reports import reports
 from leaderboard.samples import samples, task_facts
 
 if TYPE_CHECKING:
@@ -166,6 +167,7 @@ def page(board: Board, store: ResultStore) -> str:
         _list("Not applicable", board.not_applicable, "plain"),
         _list("Notes", board.notes, "plain"),
         samples(board, store),
+        reports(board, store),
         _list("How to read this", protocol(board), "protocol"),
     ]
     return Template((source / "board.html").read_text(encoding="utf-8")).substitute(

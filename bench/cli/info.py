@@ -1,7 +1,9 @@
-"""`bench info NAME`: one plugin, suite or asset in full."""
+"""`bench info NAME`: one plugin, suite, asset or trained artifact in full."""
 
 from __future__ import annotations
 
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -15,16 +17,19 @@ from bench.errors import UserError
 from bench.params import describe, plain, validate
 from bench.plugins import Registry
 from bench.selection import usual_parameters, written
+from bench.settings import Settings
 from bench.suite import Suite, load_suite, suites
 
 KINDS = ("task", "method", "student")
+REPORT_KEY = re.compile(r"[0-9a-f]{8,64}")
 
 
-@click.command("info", short_help="Show one plugin, suite or asset.")
+@click.command("info", short_help="Show one plugin, suite, asset or artifact.")
 @click.argument("name")
 @settings_options
 def command(name: str, **options: Any) -> None:
-    """Show a task, method, student, suite or asset: parameters, source, licence, size, hash."""
+    """Show a task, method, student, suite or asset: parameters, source, licence, size, hash. The key of an
+    artifact (8 hex digits or more), such as a trained generator, shows what its training left."""
     settings = collect(options)
     registry = plugins.load(settings)
     assets = Assets(registry.assets, settings)
@@ -33,12 +38,40 @@ def command(name: str, **options: Any) -> None:
     ]
     if name in suites():
         blocks.append(suite_lines(load_suite(name, registry)))
+    if REPORT_KEY.fullmatch(name):
+        blocks += report_blocks(name, settings)
     if name in registry.assets:
         blocks.append([f"asset {name}", *asset_lines(name, assets)])
     if not blocks:
         raise unknown(registry, name)
     warn(registry)
     click.echo("\n\n".join("\n".join(lines) for lines in blocks))
+
+
+def report_blocks(prefix: str, settings: Settings) -> list[list[str]]:
+    """The reports of the artifacts in the cache whose keys start so."""
+    from bench.store.artifacts import Artifacts
+
+    artifacts = Artifacts(settings.cache)
+    found = (artifacts.report(kind, key) for kind, key in artifacts.reported(prefix))
+    return [report_lines(report) for report in found if report is not None]
+
+
+def report_lines(report: Mapping[str, Any]) -> list[str]:
+    """Facts, curves (first, middle, last and lowest value) and texts of an artifact."""
+    lines = [f"artifact {report['kind']} {report['key']}", f"  {report['title']}"]
+    lines += wrapped([(name, str(value)) for name, value in report.get("facts", {}).items()])
+    curves = [(name, *_outline(points)) for name, points in report.get("curves", {}).items() if points["y"]]
+    if curves:
+        lines += ["curves", *wrapped([("", "steps", "first", "middle", "last", "lowest"), *curves])]
+    for heading, texts in report.get("texts", {}).items():
+        lines += [heading, *wrapped([(text,) for text in texts])]
+    return lines
+
+
+def _outline(points: Mapping[str, Sequence[float]]) -> list[str]:
+    xs, ys = points["x"], points["y"]
+    return [f"{xs[-1]:g}", *(f"{value:.4g}" for value in (ys[0], ys[len(ys) // 2], ys[-1], min(ys)))]
 
 
 def unknown(registry: Registry, name: str) -> UserError:

@@ -13,8 +13,10 @@ from typing import Any
 
 from filelock import FileLock
 
-from bench.store.files import check_schema, explained
+from bench.store.files import check_schema, explained, read_json
 from bench.store.identity import canonical, key_of
+
+REPORT = "report.json"  # what `bench info KEY` and the boards show of an artifact
 
 
 class Artifacts:
@@ -42,6 +44,16 @@ class Artifacts:
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
         return folder if whole else None
+
+    def report(self, kind: str, key: str) -> dict[str, Any] | None:
+        """What an artifact tells of itself, with its kind and key, or None."""
+        file = self.folder(kind, key) / REPORT
+        return {"kind": kind, "key": key, **read_json(file)} if file.is_file() else None
+
+    def reported(self, prefix: str) -> list[tuple[str, str]]:
+        """(kind, key) of every artifact with a report whose key starts with `prefix`, of 2 hex digits or more."""
+        found = self.root.glob(f"*/{prefix[:2]}/{prefix}*/{REPORT}")
+        return sorted((file.parent.parent.parent.name, file.parent.name) for file in found)
 
     def make(self, kind: str, fields: Mapping[str, Any], build: Callable[[Path], None], key: str | None = None) -> Path:
         """The folder for these fields; `build(folder)` fills a new one when there is none."""

@@ -185,7 +185,18 @@ class ResultStore:
         found: dict[str, Any] = read_json(path)
         return found
 
+    def report(self, key: str) -> dict[str, Any] | None:
+        """What an artifact that sets were made of tells of itself: facts, curves, texts (see docs/results.md)."""
+        path = self.out / "reports" / f"{key}.json"
+        return read_json(path) if path.exists() else None
+
     def put_set(self, set_key: str, description: dict[str, Any]) -> None:
+        """Keep a readable copy of a set, and the reports of what it was made of, once each."""
+        reports = description.get("reports", {})
+        description = {**description, "reports": list(reports)}
+        for key, report in reports.items():
+            if not (self.out / "reports" / f"{key}.json").exists():
+                write_json(self.out / "reports" / f"{key}.json", report)
         path = self.out / "sets" / f"{set_key}.json"
         if not path.exists():
             write_json(path, description)

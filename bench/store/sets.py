@@ -13,8 +13,8 @@ from bench.store.files import read_json
 from bench.store.identity import canonical
 
 
-def save_set(folder: Path, distilled: DistilledSet) -> None:
-    """Write a set into an empty folder."""
+def save_set(folder: Path, distilled: DistilledSet, reports: Mapping[str, str] | None = None) -> None:
+    """Write a set into an empty folder. `reports`: key -> kind of the artifacts with a report that it was made of."""
     arrays: dict[str, Any] = {}
     if distilled.soft_labels is not None:
         arrays["soft_labels"] = distilled.soft_labels
@@ -36,6 +36,7 @@ def save_set(folder: Path, distilled: DistilledSet) -> None:
         "fields": list(distilled.texts) if distilled.texts is not None else None,
         "encoder": distilled.embeddings.encoder if distilled.embeddings is not None else None,
         "diagnostics": dict(distilled.diagnostics),
+        "reports": dict(reports or {}),
     }
     (folder / "set.json").write_text(json.dumps(head, ensure_ascii=False, allow_nan=False), encoding="utf-8")
 
@@ -50,6 +51,12 @@ def example_rows(distilled: DistilledSet) -> list[dict[str, Any]]:
         for row, index in zip(rows, distilled.rows, strict=True):
             row["row"] = int(index)
     return rows
+
+
+def set_reports(folder: Path) -> dict[str, str]:
+    """Key -> kind of the artifacts with a report that a set was made of."""
+    found: dict[str, str] = read_json(folder / "set.json").get("reports", {})
+    return found
 
 
 def load_set(folder: Path) -> DistilledSet:
