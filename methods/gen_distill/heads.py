@@ -82,8 +82,8 @@ def head_of(model: Any) -> Head:
         first, last = (getattr(part, "p", 0.0) for part in (summary.first_dropout, summary.last_dropout))
         return Head(model.logits_proj, last, summary.summary, first)
     raise UserError(
-        f"learner: the last layer of a model of type '{kind}' is not known here; "
-        f"choose one of type {', '.join(SUPPORTED)}" + (" with XLNet's usual summary" if kind == "xlnet" else "")
+        f"the last layer of this model of type '{kind}' is not known here; "
+        f"choose a model of type {', '.join(SUPPORTED)}, with its usual head"
     )
 
 

@@ -42,10 +42,10 @@ class Learner:
         self.device, self.dropout = ctx.device, params.learner_dropout
         steps = params.inner_loop * params.learner_steps
         self.recipe = recipe.Recipe(params.learner_learning_rate, steps=steps, batch=params.learner_batch)
-        folder = ctx.asset(params.learner)
-        split = params.learner_layers is not None and can_split(folder)
+        self.folder = ctx.asset(params.learner)
+        split = params.learner_layers is not None and can_split(self.folder)
         try:
-            self.model = (_Split if split else _Whole)(folder, data, ctx, params)
+            self.model = (_Split if split else _Whole)(self.folder, data, ctx, params)
         except UserError as error:  # the models know the option by its name among the students'
             raise UserError(f"learner: {str(error).replace('trainable_layers', 'learner_layers')}") from error
         self.train = self.model.train_rows(data, ctx)
