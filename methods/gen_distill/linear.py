@@ -5,7 +5,7 @@ See `bench.data.onednn` for the reason. GPT-2's layers keep their weights transp
 
 from __future__ import annotations
 
-from functools import partial
+from types import MethodType
 from typing import Any
 
 import torch
@@ -55,9 +55,12 @@ def _transposed(layer: Any, x: Tensor) -> Tensor:
 
 
 def speed_up(model: nn.Module) -> None:
-    """Let every nn.Linear and Conv1D of a model compute with `linear`; subclasses keep their own forward."""
+    """Let every nn.Linear and Conv1D of a model compute with `linear`; subclasses keep their own forward.
+
+    The methods are bound, so a deep copy of the model computes with its own weights.
+    """
     for module in model.modules():
         if type(module) is nn.Linear:
-            setattr(module, "forward", partial(_plain, module))  # noqa: B010
+            setattr(module, "forward", MethodType(_plain, module))  # noqa: B010
         elif type(module) is Conv1D:
-            setattr(module, "forward", partial(_transposed, module))  # noqa: B010
+            setattr(module, "forward", MethodType(_transposed, module))  # noqa: B010
