@@ -1,0 +1,105 @@
+"""Real mini-batches: K-centers sets that are made once, or random rows (section 2.2 (a) of the paper)."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Hashable
+from pathlib import Path
+
+import numpy as np
+
+from bench.api import Context, TrainData, UserError
+from methods.common import Pool, class_features
+from methods.gen_distill.params import GenDistillParams
+from methods.gen_distill.seeds import derive
+from methods.selection import kmeans_medoids
+
+VERSION = 1  # of the cached sets; raise it when they would come out differently
+
+
+class Teacher:
+    """Says which M rows of a class a step's gradient on real data is taken from.
+
+    `key`: teachers with equal keys give equal rows at every step of the same data.
+    """
+
+    def __init__(self, data: TrainData, ctx: Context, params: GenDistillParams) -> None:
+        """Select the representative sets, or read them from the cache.
+
+        Raises UserError when a class has no rows, or when the encoder cannot be used.
+        """
+        self.params = params
+        self.classes = [data.class_rows(label) for label in range(data.info.n_classes)]
+        for name, rows in zip(data.info.label_names, self.classes, strict=True):
+            if len(rows) == 0:
+                raise UserError(f"class '{name}' of task '{data.info.label}' has no train rows")
+        p = params
+        self.key: Hashable = (p.teacher, p.generator_seed, p.real_batch)
+        self.sets: list[np.ndarray] = []  # of each class, int64 [sets, M]
+        if p.teacher == "representative":
+            self.key = (*self.key, p.teacher_draw, p.teacher_sets, p.encoder, p.pooling, p.normalize, p.max_length)
+            self.sets = representative_sets(data, ctx, params)
+
+    def rows(self, step: int, label: int) -> np.ndarray:
+        """The M rows of a class at a step, int64 [M]; all of them where there are fewer.
+
+        A representative set has the same number in all classes, drawn at random or in turn ('cycle').
+        """
+        p = self.params
+        if p.teacher == "random":
+            rows = self.classes[label]
+            rng = np.random.default_rng(derive(p.generator_seed, "teacher", step, label))
+            return rng.choice(rows, min(p.real_batch, len(rows)), replace=False)
+        rng = np.random.default_rng(derive(p.generator_seed, "teacher", step))
+        number = step % p.teacher_sets if p.teacher_draw == "cycle" else int(rng.integers(p.teacher_sets))
+        sets = self.sets[label]
+        return sets[number % len(sets)]
+
+    def class_rows(self, step: int) -> list[np.ndarray]:
+        """The rows of every class at a step."""
+        return [self.rows(step, label) for label in range(len(self.classes))]
+
+
+def representative_sets(data: TrainData, ctx: Context, params: GenDistillParams) -> list[np.ndarray]:
+    """`teacher_sets` K-centers sets of M rows for each class, int64 [sets, M], each from a seed of its own.
+
+    A class of at most M rows has one set, all of them. Cached: every generator on the same data shares them.
+    """
+    p = params
+    fields = {
+        "data": _digest(data),
+        "encoder": ctx.asset_identity(p.encoder),
+        "pooling": p.pooling,
+        "normalize": p.normalize,
+        "max_length": p.max_length,
+        "rows": p.real_batch,
+        "sets": p.teacher_sets,
+        "seed": p.generator_seed,
+        "version": VERSION,
+    }
+    folder = ctx.artifact("representative-sets", fields, lambda part: _save(part, data, ctx, params))
+    names = [folder / f"{label}.npy" for label in range(data.info.n_classes)]
+    return [np.load(name, allow_pickle=False) for name in names]
+
+
+def _save(folder: Path, data: TrainData, ctx: Context, params: GenDistillParams) -> None:
+    features = ctx.features("train", params.encoder, params.pooling, params.max_length)
+    n_classes, n_sets = data.info.n_classes, params.teacher_sets
+    for label, name in enumerate(data.info.label_names):
+        rows = data.class_rows(label)
+        found = [rows]
+        if len(rows) > params.real_batch:
+            X = class_features(features, Pool(label, name, rows, params.real_batch), params.normalize)
+            found = []
+            for number in range(n_sets):
+                seed = derive(params.generator_seed, "representative set", label, number)
+                found.append(rows[kmeans_medoids(X, params.real_batch, seed).indices])
+                ctx.progress(label * n_sets + number + 1, n_classes * n_sets, "representative sets")
+        np.save(folder / f"{label}.npy", np.stack(found), allow_pickle=False)
+
+
+def _digest(data: TrainData) -> str:
+    """Hex SHA-256 of the train texts and labels."""
+    rows = [list(data.train.texts[name]) for name in data.info.fields]
+    return hashlib.sha256(json.dumps([rows, data.train.labels.tolist()]).encode()).hexdigest()
