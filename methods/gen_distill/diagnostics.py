@@ -1,0 +1,157 @@
+"""What a generator's texts look like: variety, copies, length, and whether they belong to their class.
+
+A method never sees the test split, so copies are counted against the train and the validation split only;
+near-duplicates of test texts can only be counted by the engine.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from bench.api import Context, TrainData
+from methods.gen_distill.generator import Generator
+from methods.gen_distill.params import GenDistillParams
+from methods.gen_distill.seeds import derive
+from methods.gen_distill.synthesis import draw_pools
+
+NEAR = 0.8  # Jaccard index from which two texts are near-duplicates
+GRAM = 3  # tokens
+SAMPLES = 1000  # texts of all classes together that `diagnose` samples
+FEWEST = 20  # texts of a class that it samples at least
+FIT_ROWS = 20_000  # train rows that the probe of label agreement learns from at most
+SHOWN = 5  # texts of a class that a report shows
+
+Columns = Mapping[str, Sequence[str]]
+Gram = tuple[str, ...]
+
+_TOKEN = re.compile(r"\w+|[^\w\s]")
+
+
+def diagnose(
+    generator: Generator, data: TrainData, params: GenDistillParams, max_tokens: int, ctx: Context
+) -> dict[str, Any]:
+    """Facts on fresh samples of a trained generator, and some of them to read: {"facts": ..., "texts": ...}.
+
+    Their seed derives from `generator_seed`, so they are no sample that a distilled set holds. The probe of label
+    agreement knows at most FIT_ROWS train rows; its agreement on validation texts is the mark to compare with.
+    """
+    info = data.info
+    n = max(FEWEST, SAMPLES // info.n_classes)
+    seed = derive(params.generator_seed, "diagnostics")
+    pools = draw_pools(
+        generator, info, dict.fromkeys(range(info.n_classes), n), params, max_tokens=max_tokens, seed=seed
+    )
+    texts = {name: [text for pool in pools for text in pool.texts[name]] for name in info.fields}
+    labels = np.repeat(np.arange(info.n_classes), n)
+    drawn, invalid = sum(pool.drawn for pool in pools), sum(pool.invalid for pool in pools)
+    tokens = [len(sequence) - 2 for pool in pools for sequence in pool.sequences]  # without start and end
+    rng = np.random.default_rng(seed)
+    known = np.sort(rng.permutation(len(data.train))[:FIT_ROWS])
+    encoder = (params.encoder, params.pooling, params.max_length)
+    train = ctx.features("train", *encoder)[known]
+    agreement, mark = label_agreement(
+        train,
+        data.train.labels[known],
+        (ctx.embed(texts, *encoder), labels),
+        (ctx.features("validation", *encoder), data.validation.labels),
+    )
+    facts = {
+        "samples": len(labels),
+        "samples, invalid rate": invalid / drawn,
+        "samples, distinct": distinct(texts),
+        "samples, mean words": mean_words(texts),
+        "samples, mean tokens": float(np.mean(tokens)),
+        "samples, copies of train texts": float(copies(texts, data.train.texts).mean()),
+        "samples, near-duplicates of train texts": float(near_duplicates(texts, data.train.texts).mean()),
+        "samples, near-duplicates of validation texts": float(near_duplicates(texts, data.validation.texts).mean()),
+        "samples, label agreement": agreement,
+        "validation texts, label agreement": mark,
+    }
+    shown = {}
+    for name, pool in zip(info.label_names, pools, strict=True):
+        columns = [pool.texts[column][:SHOWN] for column in info.fields]
+        shown[f"samples of {name}"] = [" | ".join(row) for row in zip(*columns, strict=True)]
+    read: dict[str, Any] = {name: round(value, 4) for name, value in facts.items()}
+    return {
+        "facts": read | {"samples, top_p": params.top_p, "label agreement, encoder": params.encoder},
+        "texts": shown,
+    }
+
+
+def normalised(texts: Columns) -> list[str]:
+    """One string for each of n texts or pairs: lower case, blanks collapsed, the fields on lines of their own."""
+    columns = ([" ".join(text.lower().split()) for text in column] for column in texts.values())
+    return ["\n".join(row) for row in zip(*columns, strict=True)]
+
+
+def distinct(texts: Columns) -> float:
+    """Share of different texts among n >= 1, in (0, 1]; normalised."""
+    rows = normalised(texts)
+    return len(set(rows)) / len(rows)
+
+
+def copies(texts: Columns, others: Columns) -> np.ndarray:
+    """Which texts are among the others, bool [n]; normalised, pairs as a whole."""
+    known = set(normalised(others))
+    return np.array([row in known for row in normalised(texts)])
+
+
+def near_duplicates(texts: Columns, others: Columns) -> np.ndarray:
+    """Which texts are copies of one of the others or share most of their token 3-grams with it, bool [n].
+
+    Most: a Jaccard index of NEAR or more; tokens are words and signs in lower case, and a gram does not cross from one
+    field to the other. Texts without a 3-gram can only be copies. The index holds the grams of `texts`, the fewer.
+    """
+    found = copies(texts, others)
+    mine = list(_grams(texts))
+    having: defaultdict[Gram, list[int]] = defaultdict(list)
+    for row, grams in enumerate(mine):
+        if not found[row]:
+            for gram in grams:
+                having[gram].append(row)
+    indexed = having.keys()
+    for grams in _grams(others):
+        shared = Counter(row for gram in grams & indexed for row in having[gram])
+        for row, both in shared.items():
+            if both >= NEAR * (len(mine[row]) + len(grams) - both):
+                found[row] = True
+    return found
+
+
+def _grams(texts: Columns) -> Iterator[set[Gram]]:
+    for row in normalised(texts):
+        grams: set[Gram] = set()
+        for line in row.split("\n"):
+            tokens = _TOKEN.findall(line)
+            grams.update(zip(*(tokens[start:] for start in range(GRAM)), strict=False))
+        yield grams
+
+
+def mean_words(texts: Columns) -> float:
+    """Words, divided by blanks, of a text or of both texts of a pair; mean over n >= 1."""
+    n = len(next(iter(texts.values())))
+    return sum(len(text.split()) for column in texts.values() for text in column) / n
+
+
+def label_agreement(
+    features_train: np.ndarray, labels_train: np.ndarray, *collections: tuple[np.ndarray, np.ndarray]
+) -> list[float]:
+    """For each collection of (features [n, d], labels [n]): the share whose label a probe of the train rows gives back.
+
+    The probe is a logistic regression (scikit-learn, C=1.0) on features of unit length.
+    """
+    from sklearn.linear_model import LogisticRegression
+
+    probe = LogisticRegression(C=1.0, max_iter=1000).fit(_unit(features_train), labels_train)
+    return [float((probe.predict(_unit(X)) == labels).mean()) for X, labels in collections]
+
+
+def _unit(X: np.ndarray) -> np.ndarray:
+    lengths = np.linalg.norm(X, axis=1, keepdims=True)
+    unit: np.ndarray = X / np.maximum(lengths, np.finfo(np.float32).tiny)
+    return unit
