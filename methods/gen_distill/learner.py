@@ -29,7 +29,7 @@ from methods.gen_distill.params import GenDistillParams
 from methods.gen_distill.seeds import derive
 
 TOKENS = {"cpu": 4096, "cuda": 65536}  # of a forward pass, padding included
-KEPT_BYTES = 1 << 30  # frozen states of so many bytes are kept in memory; those of more are computed when needed
+KEPT_BYTES = 2 << 30  # of frozen states in memory, if all classes have as many texts; those of more are not kept
 
 Prepared = Tokens | Packed
 
@@ -154,7 +154,9 @@ class _Split:
     def prepare(self, texts: Mapping[str, Sequence[str]]) -> Prepared:
         tokens = self.model.texts.encode(texts, self.fields)
         size = 4 * self.width * int(tokens.lengths().sum())
-        return self.model.lower_states(tokens, np.arange(len(tokens))) if size <= KEPT_BYTES else tokens
+        if size * self.model.n_classes > KEPT_BYTES:
+            return tokens
+        return self.model.lower_states(tokens, np.arange(len(tokens)))
 
     def lengths(self, prepared: Prepared) -> np.ndarray:
         return prepared.lengths if isinstance(prepared, Packed) else prepared.lengths()
