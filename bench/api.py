@@ -291,7 +291,10 @@ class Context(Protocol):
         ...
 
     def workspace(self, kind: str, fields: Mapping[str, Any]) -> AbstractContextManager[Path]:
-        """A folder for checkpoints on the way to this artifact: exclusive, kept over crashes, gone once it is made."""
+        """A folder for checkpoints on the way to this artifact: exclusive, kept over crashes, gone once it is made.
+
+        Entering may wait for another process: ask `find` inside whether that one has made the artifact meanwhile.
+        """
         ...
 
     def progress(self, done: int, total: int, what: str = "") -> None:

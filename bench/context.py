@@ -12,8 +12,9 @@ from bench import seeds
 from bench.api import Queries, TaskData, TrainData
 from bench.data.assets import Assets
 from bench.errors import UserError
-from bench.store.artifacts import REPORT, Artifacts
+from bench.store.artifacts import Artifacts
 from bench.store.identity import key_of
+from bench.store.reports import REPORT, load_report
 
 if TYPE_CHECKING:
     import numpy as np
@@ -110,7 +111,12 @@ class JobContext:
 
     def artifact(self, kind: str, fields: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
         """A folder in the cache, addressed by `kind` and `fields`; `build(folder)` fills it once, atomically."""
-        return self._used(kind, key_of({"kind": kind, **fields}), self._artifacts.make(kind, fields, build))
+
+        def checked(folder: Path) -> None:
+            build(folder)
+            load_report(folder, kind)  # refuses a bad one before it is kept
+
+        return self._used(kind, key_of({"kind": kind, **fields}), self._artifacts.make(kind, fields, checked))
 
     def find(self, kind: str, fields: Mapping[str, Any]) -> Path | None:
         """The finished artifact with this address, or None."""

@@ -145,8 +145,9 @@ class Runner:
                     self._finish(state, event)
 
     def _state(self, sets: list[SetJob]) -> _State:
-        preparations = self.plan.preparations(job for job in sets if job.key not in self.plan.cached_sets)
-        blocked = {job.key: job for job in sets if any(one.covers(job) for one in preparations)}
+        missing = [job for job in sets if job.key not in self.plan.cached_sets]
+        preparations = self.plan.preparations(missing)
+        blocked = {job.key: job for job in missing if any(one.covers(job) for one in preparations)}
         free = {job.key: job for job in sets if job.key not in blocked}
         return _State(preparations, blocked, free, {job.key: [] for job in sets}, [])
 

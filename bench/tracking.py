@@ -37,7 +37,7 @@ QUIET = {  # read by mlflow when it is imported; a value that the user has set s
 RUN_STATUS = {"ok": "FINISHED", "not_applicable": "FINISHED", "not_run": "KILLED"}  # all others: FAILED
 KEY, CELL, STATUS, REASON, FINISHED = "bench.key", "bench.cell", "bench.status", "bench.reason", "bench.finished"
 PARENT = "mlflow.parentRunId"
-TRAINING = "training/"  # prefix of the metrics that come from reports of what sets were made of
+TRAINING = "training/"  # prefix of the metrics and tags that come from reports of what sets were made of
 NOTE = "mlflow.note.content"
 
 Counts = Counter[str]  # cells, replicates, updated, sets: how many were sent
@@ -283,40 +283,39 @@ class Tracker:
         for set_key in dict.fromkeys(record["set_key"] for record in members if record["set_key"]):
             path = self.store.out / "sets" / f"{set_key}.json"
             if path.name not in present and path.exists():
+                if not present:  # sets of a cell share what they were made of
+                    for report in self.store.reports(set_key):
+                        _send_report(client, run_id, report)
                 client.log_artifact(run_id, str(path), "sets")
-                counts["sets"] += 1
-                if not present:
-                    _send_reports(client, run_id, self.store, set_key)
                 present.add(path.name)
+                counts["sets"] += 1
         return run_id
 
 
-def _send_reports(client: MlflowClient, run_id: str, store: ResultStore, set_key: str) -> None:
-    """Curves and numeric facts of what a cell's sets were made of; its sets share them, so the first one serves."""
-    from mlflow.entities import Metric
+def _send_report(client: MlflowClient, run_id: str, report: dict[str, Any]) -> None:
+    """Curves as metrics over their steps, facts as tags, in batches as large as MLflow takes."""
+    from mlflow.entities import Metric, RunTag
 
-    metrics = []
     now = int(time.time() * 1000)
-    for key in (store.set(set_key) or {}).get("reports", []):
-        report = store.report(key) or {}
-        for name, value in report.get("facts", {}).items():
-            if isinstance(value, int | float) and not isinstance(value, bool):
-                metrics.append(Metric(_metric_name(name), float(value), now, 0))
-        for name, points in report.get("curves", {}).items():
-            metrics += [
-                Metric(_metric_name(name), float(y), now, int(x)) for x, y in zip(points["x"], points["y"], strict=True)
-            ]
-    for place in range(0, len(metrics), 1000):  # the most that MLflow takes at once
+    metrics = [
+        Metric(_report_name(report, name), float(y), now, int(x))
+        for name, points in report["curves"].items()
+        for x, y in zip(points["x"], points["y"], strict=True)
+    ]
+    tags = [RunTag(_report_name(report, name), str(value)[:5000]) for name, value in report["facts"].items()]
+    for place in range(0, len(metrics), 1000):
         client.log_batch(run_id, metrics=metrics[place : place + 1000])
+    for place in range(0, len(tags), 100):
+        client.log_batch(run_id, tags=tags[place : place + 100])
 
 
 def _board_metrics(run: Run) -> dict[str, float]:
     return {name: value for name, value in run.data.metrics.items() if not name.startswith(TRAINING)}
 
 
-def _metric_name(name: str) -> str:
-    """What MLflow allows in a name."""
-    return TRAINING + re.sub(r"[^\w ./-]", " ", name).strip()[:200]
+def _report_name(report: dict[str, Any], name: str) -> str:
+    """What MLflow allows in a name: a path of letters, digits and a few signs."""
+    return f"{TRAINING}{report['kind']}/" + re.sub(r"[^\w .-]+", " ", name).strip(" .")[:150]
 
 
 def _end(record: Record) -> int:

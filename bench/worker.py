@@ -95,10 +95,10 @@ class Worker:
     def _prepare(self, job: PrepareJob) -> dict[str, Outcome]:
         """Let a method make what its variants share; the outcome of each variant that failed, by label."""
         data = self.load(job.task).train_data()
-        method = self.registry.build(job.methods[0].spec, job.methods[0].params)
+        method: Any = self.registry.target(job.methods[0].spec)
         variants = [choice.params for choice in job.methods]
         started = time.monotonic()
-        errors = type(method).prepare(variants, data, self._context(data, job.task, job.seed))
+        errors = method.prepare(variants, data, self._context(data, job.task, job.seed))
         seconds = time.monotonic() - started
         return {job.methods[number].label: failure(error, seconds) for number, error in errors.items()}
 

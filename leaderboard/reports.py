@@ -7,72 +7,76 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from leaderboard.board import Board
+from leaderboard.samples import SETS_SHOWN
 
 if TYPE_CHECKING:
     from bench.store.results import ResultStore
 
-WIDTH, HEIGHT = 320, 110
-LEFT, RIGHT, TOP, BOTTOM = 8, 8, 20, 18
+WIDTH, HEIGHT = 320, 150
+LEFT, RIGHT, TOP, BOTTOM = 58, 10, 24, 22
 
 
-def report_keys(board: Board, store: ResultStore) -> dict[str, list[str]]:
-    """Key of each report -> the methods of this board whose sets name it, in the board's order."""
-    found: dict[str, list[str]] = {}
-    for row in board.rows:
-        for set_key in row.set_keys:
-            for key in (store.set(set_key) or {}).get("reports", []):
-                methods = found.setdefault(key, [])
-                if row.method not in methods:
-                    methods.append(row.method)
-    return found
+def curve(name: str, xs: Sequence[float], ys: Sequence[float], labels: Sequence[str]) -> str:
+    """SVG of y over x; its axes name the ends of x, the lowest and the highest y. Empty text without points.
 
-
-def curve(name: str, points: Mapping[str, Sequence[float]], labels: Sequence[str] = ()) -> str:
-    """A small SVG line; its ends and its lowest value are written out. Empty text without points."""
-    xs, ys = points["x"], points["y"]
+    labels: those of the x and of the y axis, or nothing.
+    """
     if not ys:
         return ""
     low, high = min(ys), max(ys)
-    across = (WIDTH - LEFT - RIGHT) / max(1e-12, xs[-1] - xs[0])
-    up = (HEIGHT - TOP - BOTTOM) / max(1e-12, high - low)
-    dots = " ".join(
-        f"{LEFT + (x - xs[0]) * across:.1f},{HEIGHT - BOTTOM - (y - low) * up:.1f}" for x, y in zip(xs, ys, strict=True)
-    )
-    ends = f"{ys[0]:.4g} to {ys[-1]:.4g}, lowest {low:.4g}"
-    span = f"{labels[0] if labels else 'step'} {xs[0]:g} to {xs[-1]:g}"
-    return (
-        f'<svg class="curve m0" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(name)}: {escape(ends)}">'
-        f'<text x="{LEFT}" y="13">{escape(name)}: {escape(ends)}</text>'
-        f'<polyline points="{dots}"/><text class="axis" x="{LEFT}" y="{HEIGHT - 4}">{escape(span)}</text></svg>'
-    )
+    across = (WIDTH - LEFT - RIGHT) / ((xs[-1] - xs[0]) or 1)
+    up = (HEIGHT - TOP - BOTTOM) / ((high - low) or 1)
+    ground, right = HEIGHT - BOTTOM, WIDTH - RIGHT
+    x_label, y_label = labels or ("step", "")
+    title = f"{name}, {y_label}" if y_label else name
+    spoken = f"{title}: from {ys[0]:.4g} to {ys[-1]:.4g}, lowest {low:.4g}, {x_label} {xs[0]:g} to {xs[-1]:g}"
+    parts = [f'<svg class="curve m0" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(spoken)}">']
+    parts.append(f'<text x="6" y="14">{escape(title)}</text>')
+    for value in dict.fromkeys((low, high)):
+        y = ground - (value - low) * up
+        parts.append(f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
+        parts.append(f'<text class="axis" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.4g}</text>')
+    for x, text, anchor in (
+        (LEFT, f"{xs[0]:g}", "start"),
+        ((LEFT + right) / 2, x_label, "middle"),
+        (right, f"{xs[-1]:g}", "end"),
+    ):
+        parts.append(f'<text class="axis" x="{x:g}" y="{HEIGHT - 6}" text-anchor="{anchor}">{escape(text)}</text>')
+    points = (f"{LEFT + (x - xs[0]) * across:.1f},{ground - (y - low) * up:.1f}" for x, y in zip(xs, ys, strict=True))
+    parts.append(f'<polyline points="{" ".join(points)}"/></svg>')
+    return "".join(parts)
 
 
 def _report(report: Mapping[str, Any], methods: Sequence[str]) -> str:
-    facts = "".join(
-        f'<tr><th scope="row">{escape(str(name))}</th><td class="number">{escape(str(value))}</td></tr>'
-        for name, value in report.get("facts", {}).items()
+    curves = "".join(
+        curve(name, points["x"], points["y"], report["curve_labels"].get(name, ()))
+        for name, points in report["curves"].items()
     )
-    labels = report.get("curve_labels", {})
-    curves = "".join(curve(name, points, labels.get(name, ())) for name, points in report.get("curves", {}).items())
+    facts = "".join(
+        f'<tr><th scope="row">{escape(name)}</th><td>{escape(str(value))}</td></tr>'
+        for name, value in report["facts"].items()
+    )
     texts = "".join(
-        f'<h4>{escape(heading)}</h4><ul class="examples">'
-        + "".join(f"<li><p>{escape(text)}</p></li>" for text in lines)
-        + "</ul>"
-        for heading, lines in report.get("texts", {}).items()
+        f"<h4>{escape(heading)}</h4><ul>{''.join(f'<li>{escape(text)}</li>' for text in lines)}</ul>"
+        for heading, lines in report["texts"].items()
     )
     return (
-        f"<details><summary>{escape(report['title'])} <small>{escape(', '.join(methods))}, "
-        f"{escape(report['key'][:12])}</small></summary>"
-        f'<div class="curves">{curves}</div>'
-        f'<div class="scroll"><table><tbody>{facts}</tbody></table></div>{texts}</details>'
+        f"<details><summary>{escape(report['title'])} <small>{escape(', '.join(methods))}; "
+        f"bench info {escape(report['key'][:12])}</small></summary>"
+        + (f'<div class="curves">{curves}</div>' if curves else "")
+        + (f'<div class="scroll"><table class="facts"><tbody>{facts}</tbody></table></div>' if facts else "")
+        + f"{texts}</details>"
     )
 
 
 def reports(board: Board, store: ResultStore) -> str:
-    """A fold-out a report."""
-    parts = []
-    for key, methods in report_keys(board, store).items():
-        report = store.report(key)
-        if report is not None:
-            parts.append(_report(report, methods))
-    return f'<section id="reports"><h2>Trained for these sets</h2>{"".join(parts)}</section>' if parts else ""
+    """A fold-out for each report of the board's sets (of the first three of a cell, as their texts)."""
+    found: dict[str, dict[str, Any]] = {}
+    methods: dict[str, dict[str, None]] = {}
+    for row in board.rows:
+        for set_key in row.set_keys[:SETS_SHOWN]:
+            for report in store.reports(set_key):
+                found[report["key"]] = report
+                methods.setdefault(report["key"], {})[row.method] = None
+    folds = "".join(_report(report, list(methods[key])) for key, report in found.items())
+    return f'<section id="reports"><h2>What the sets were made of</h2>{folds}</section>' if folds else ""

@@ -60,11 +60,11 @@ def report_blocks(prefix: str, settings: Settings) -> list[list[str]]:
 def report_lines(report: Mapping[str, Any]) -> list[str]:
     """Facts, curves (first, middle, last and lowest value) and texts of an artifact."""
     lines = [f"artifact {report['kind']} {report['key']}", f"  {report['title']}"]
-    lines += wrapped([(name, str(value)) for name, value in report.get("facts", {}).items()])
-    curves = [(name, *_outline(points)) for name, points in report.get("curves", {}).items() if points["y"]]
+    lines += wrapped([(name, str(value)) for name, value in report["facts"].items()])
+    curves = [(name, *_outline(points)) for name, points in report["curves"].items() if points["y"]]
     if curves:
         lines += ["curves", *wrapped([("", "steps", "first", "middle", "last", "lowest"), *curves])]
-    for heading, texts in report.get("texts", {}).items():
+    for heading, texts in report["texts"].items():
         lines += [heading, *wrapped([(text,) for text in texts])]
     return lines
 
@@ -82,6 +82,8 @@ def unknown(registry: Registry, name: str) -> UserError:
             if owned_name == name and record.state in ("broken", "clash"):
                 return registry.unknown(kind, name, ())
     known = {*suites(), *registry.assets, *(each for kind in KINDS for each in registry.specs(kind))}
+    if REPORT_KEY.fullmatch(name):
+        return UserError(f"no artifact with a report in the cache has a key that starts with {name}")
     return registry.unknown("task, method, student, suite or asset", name, known)
 
 
@@ -98,6 +100,8 @@ def spec_lines(spec: Spec, registry: Registry, assets: Assets) -> list[str]:
         facts.append(("sets", "one, whatever the seed" if spec.deterministic else "one per seed"))
         if not spec.uses_dpc:
             facts.append(("dpc", "not used"))
+        if spec.prepares:
+            facts.append(("prepares", "once a task, for all its variants together, before their sets"))
     lines = [f"{spec.kind} {spec.name}", f"  {spec.summary}", *columns(facts)]
     if spec.notes:
         lines += ["notes", *wrapped([(" ".join(spec.notes.split()),)], indent=0)]

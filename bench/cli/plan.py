@@ -9,7 +9,7 @@ import click
 from bench.cli.options import selection_options, settings_options
 from bench.cli.progress import duration
 from bench.cli.workspace import Workspace, output_folder
-from bench.plan import estimate
+from bench.plan import PrepareJob, estimate
 from bench.settings import cores
 from bench.store.results import ResultStore
 
@@ -42,6 +42,9 @@ def command(**options: Any) -> None:
     runs = plan.missing_runs()
     total = sum(len(cell.runs) for cell in plan.cells)
     click.echo(f"\ncells: {len(plan.cells)}, replicates: {total}, done: {total - len(runs)}, to compute: {len(runs)}")
+    preparations = plan.preparations(plan.needed_sets(runs))
+    if preparations:
+        click.echo(f"to prepare (not in the estimate): {'; '.join(map(prepared, preparations))}")
     refs = dict.fromkeys(ref for choice in plan.choices() for ref in choice.spec.assets(choice.params))
     absent = [ref for ref in refs if work.assets.locate(ref) is None]
     if absent:
@@ -53,3 +56,8 @@ def command(**options: Any) -> None:
         else:
             rest = f", without {guess.unknown} replicates of students not seen before" if guess.unknown else ""
             click.echo(f"estimate: {duration(guess.core_seconds / jobs)} with {jobs} workers{rest}")
+
+
+def prepared(job: PrepareJob) -> str:
+    """`bbc: gen-distill, gen-distill[teacher=random]`."""
+    return f"{job.task.choice.label}: {', '.join(choice.label for choice in job.methods)}"

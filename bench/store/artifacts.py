@@ -13,10 +13,9 @@ from typing import Any
 
 from filelock import FileLock
 
-from bench.store.files import check_schema, explained, read_json
+from bench.store.files import check_schema, explained
 from bench.store.identity import canonical, key_of
-
-REPORT = "report.json"  # what `bench info KEY` and the boards show of an artifact
+from bench.store.reports import REPORT, load_report
 
 
 class Artifacts:
@@ -47,8 +46,8 @@ class Artifacts:
 
     def report(self, kind: str, key: str) -> dict[str, Any] | None:
         """What an artifact tells of itself, with its kind and key, or None."""
-        file = self.folder(kind, key) / REPORT
-        return {"kind": kind, "key": key, **read_json(file)} if file.is_file() else None
+        found = load_report(self.folder(kind, key), kind)
+        return None if found is None else {"kind": kind, "key": key, **found}
 
     def reported(self, prefix: str) -> list[tuple[str, str]]:
         """(kind, key) of every artifact with a report whose key starts with `prefix`, of 2 hex digits or more."""
@@ -90,10 +89,12 @@ class Artifacts:
 
     @contextmanager
     def workspace(self, kind: str, key: str) -> Iterator[Path]:
-        """A folder for checkpoints on the way to an artifact; one process at a time, kept until `make` is done."""
+        """A folder for checkpoints on the way to an artifact: for one process at a time, kept until it is made."""
         folder = self._workspace(kind, key)
         with explained(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.with_suffix(".lock")):
             folder.mkdir(exist_ok=True)
             yield folder
+            if self.get(kind, key) is not None:  # perhaps made by the process that this one waited for
+                shutil.rmtree(folder, ignore_errors=True)

@@ -185,10 +185,11 @@ class ResultStore:
         found: dict[str, Any] = read_json(path)
         return found
 
-    def report(self, key: str) -> dict[str, Any] | None:
-        """What an artifact that sets were made of tells of itself: facts, curves, texts (see docs/results.md)."""
-        path = self.out / "reports" / f"{key}.json"
-        return read_json(path) if path.exists() else None
+    def reports(self, set_key: str) -> list[dict[str, Any]]:
+        """What the artifacts that a set was made of tell of themselves: facts, curves, texts (see docs/plugins.md)."""
+        keys = (self.set(set_key) or {}).get("reports", [])
+        paths = [self.out / "reports" / f"{key}.json" for key in keys]
+        return [read_json(path) for path in paths if path.exists()]
 
     def put_set(self, set_key: str, description: dict[str, Any]) -> None:
         """Keep a readable copy of a set, and the reports of what it was made of, once each."""

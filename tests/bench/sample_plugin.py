@@ -6,10 +6,13 @@ predictions depend on the set and on the run's seed.
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import time
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -125,6 +128,90 @@ class Fail(Method):
         return DistilledSet(labels=np.array([0, 9]), texts={"text": ["a", "b"]})
 
 
+class TrainedParams(Params):
+    style: str = Field("plain", description="What is trained; variants of one style share it.")
+    steps: int = Field(4, ge=1, description="Steps of the training, a checkpoint after each.")
+    seconds: float = Field(0.0, ge=0, description="Sleep this long per step, to be interrupted in.")
+    ends: str = Field("", description="How the training ends badly: raise, usage, refuse, report, die once, if asked.")
+    job: str = Field("", description="How the whole preparation ends badly: raise, sleep.")
+
+
+class Trained(Method):
+    """Trains a priority for each train row, in steps; a set takes some of the rows of the highest priorities."""
+
+    @classmethod
+    def prepare(cls, variants: Sequence[TrainedParams], data: TrainData, ctx: Context) -> dict[int, Exception]:
+        note("prepare")
+        note(f"prepare {len(variants)}")
+        match variants[0].job:
+            case "raise":
+                raise RuntimeError("the job fell over")
+            case "sleep":
+                time.sleep(60)
+        errors: dict[int, Exception] = {}
+        for number, params in enumerate(variants):
+            try:
+                train(params, data, ctx)
+            except Exception as error:
+                errors[number] = error
+        return errors
+
+    def distill(self, data: TrainData, dpc: int | None, ctx: Context) -> DistilledSet:
+        assert dpc is not None
+        priorities = json.loads((train(self.params, data, ctx) / "priorities.json").read_text())
+        rng = ctx.rng("rows")
+        rows = []
+        for label in range(data.info.n_classes):
+            best = sorted(data.class_rows(label), key=lambda row: -priorities[row])[: 2 * dpc]
+            rows.append(rng.choice(best, dpc, replace=False))
+        return DistilledSet.from_rows(data, np.concatenate(rows))
+
+
+def train(params: TrainedParams, data: TrainData, ctx: Context) -> Path:
+    address = ("priorities", {"style": params.style, "steps": params.steps, "rows": len(data.train)})
+    found = ctx.find(*address)
+    if found is not None:
+        return found
+    with ctx.workspace(*address) as workspace:
+        checkpoint = workspace / "checkpoint.json"
+        losses = json.loads(checkpoint.read_text()) if checkpoint.exists() else []
+        while len(losses) < params.steps:
+            time.sleep(params.seconds)
+            ctx.progress(len(losses), params.steps, "training")
+            if params.ends == "die once" and len(losses) == 2 and not (workspace / "died").exists():
+                (workspace / "died").touch()
+                os.kill(os.getpid(), signal.SIGKILL)
+            losses.append(1 / (len(losses) + len(params.style)))
+            (workspace / "part").write_text(json.dumps(losses))
+            os.replace(workspace / "part", checkpoint)
+            note("step")
+        match params.ends:
+            case "raise":
+                raise ValueError("the loss exploded")
+            case "usage":
+                raise UserError("no such corpus")
+            case "refuse":
+                raise NotApplicable("only for pairs")
+            case "if asked" if "BENCH_TEST_FAIL" in os.environ:
+                raise ValueError("asked to fail")
+
+        def build(folder: Path) -> None:
+            rng = np.random.default_rng([len(params.style), round(1000 * sum(losses))])
+            (folder / "priorities.json").write_text(json.dumps(rng.random(len(data.train)).tolist()))
+            report = {
+                "title": f"priorities in {params.style} style",
+                "facts": {"steps": len(losses), "whole": True, "note": "a <b>fact</b>"},
+                "curves": {"loss": {"x": list(range(1, len(losses) + 1)), "y": losses}},
+                "curve_labels": {"loss": ["step", "nats"]},
+                "texts": {"rows of the highest priority": [data.train.texts["text"][0], "<script>"]},
+            }
+            if params.ends == "report":
+                report["facts"] = {"steps": None}
+            (folder / "report.json").write_text(json.dumps(report))
+
+        return ctx.artifact(*address, build)
+
+
 class CentroidParams(Params):
     seconds: float = Field(0.0, ge=0, description="Sleep this long per run, to be interrupted in.")
 
@@ -164,10 +251,13 @@ def bench_tasks() -> Sequence[TaskSpec]:
 
 @hookimpl
 def bench_methods() -> Sequence[MethodSpec]:
+    trained: dict[str, Any] = {"target": f"{__name__}:Trained", "params": TrainedParams, "prepares": True}
     return [
         MethodSpec(name="pick", summary="Random rows.", target=f"{__name__}:Pick", tags=("coreset",)),
         MethodSpec(name="fixed", summary="The first rows.", target=f"{__name__}:Fixed", deterministic=True),
         MethodSpec(name="vectors", summary="Embedding level.", target=f"{__name__}:Vectors", deterministic=True),
+        MethodSpec(name="trained", summary="Trains first.", **trained),
+        MethodSpec(name="trained-fancy", summary="Trains otherwise.", preset={"style": "fancy"}, **trained),
         MethodSpec(name="broken", summary="Cannot be imported.", target="no_such_module:Method"),
         MethodSpec(name="fail", summary="Ends badly.", target=f"{__name__}:Fail", params=FailParams),
     ]

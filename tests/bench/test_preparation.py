@@ -1,0 +1,158 @@
+"""Methods that prepare, from the outside: once, together, isolated, resumed after a kill; and their reports."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bench.conftest import records
+from tests.bench.test_runner import calls
+
+Sample = Any
+SMALL = ("--dpc", "2", "--sets", "2", "--runs", "1")
+
+
+def status_of(out: Path) -> dict[tuple[str, int], tuple[str, str | None]]:
+    """(method, set) -> status and reason."""
+    return {(one["method"]["label"], one["set"]): (one["status"], one["reason"]) for one in records(out)}
+
+
+def test_variants_of_one_target_are_prepared_once_and_together(sample: Sample, tmp_path: Path) -> None:
+    three = ("--methods", "trained,trained-fancy,trained[style=other],pick")
+    counted = {"BENCH_TEST_CALLS": str(tmp_path)}
+    sample("run", *three, *SMALL, "--jobs", "1", **counted)
+    assert [calls(tmp_path, what) for what in ("prepare", "prepare 3", "step")] == [1, 1, 12]
+    expected = records(sample.bench.folder / "bench-out")
+    assert [one["status"] for one in expected] == ["ok"] * 8
+
+    two = ("--methods", "trained-fancy,trained[style=other],pick")
+    sample("run", *two, *SMALL, "--jobs", "2", "--out", "two", BENCH_CACHE=str(tmp_path / "other-cache"))
+    assert records(sample.bench.folder / "two") == [one for one in expected if one["method"]["label"] != "trained"]
+
+    sample("run", *three, *SMALL, "--out", "three", **counted)
+    assert calls(tmp_path, "prepare") == 1, "all sets are cached"
+    sample("run", *two, *SMALL, "--seed", "1", "--out", "three", **counted)
+    assert [calls(tmp_path, what) for what in ("prepare", "prepare 2", "step")] == [2, 1, 12], "trained already"
+
+
+def test_a_failing_variant_is_a_row_and_the_others_go_on(sample: Sample) -> None:
+    ends = ("raise", "usage", "refuse", "report")
+    failing = ",".join(f"trained[ends={end},style={end}]" for end in ends)
+    done = sample("run", "--methods", f"{failing},trained,pick", *SMALL, code=3)
+    found = status_of(sample.bench.folder / "bench-out")
+    for index in (0, 1):
+        of = {end: found[f"trained[ends={end},style={end}]", index] for end in ends}
+        assert of["raise"] == ("failed", "preparing: ValueError: the loss exploded")
+        assert of["usage"] == ("failed", "preparing: no such corpus")
+        assert of["refuse"] == ("not_applicable", "preparing: only for pairs")
+        assert of["report"][0] == "failed"
+        assert str(of["report"][1]).startswith("preparing: report.json of the artifact 'priorities': facts.steps")
+        assert found["trained", index] == found["pick", index] == ("ok", None)
+    assert "Traceback" in done.stderr
+    assert "raise ValueError" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("job", "status", "reason"),
+    [
+        ("raise", "failed", "preparing: RuntimeError: the job fell over"),
+        ("sleep", "timeout", "preparing: stopped after 6 s (--timeout)"),
+    ],
+)
+def test_a_preparation_that_ends_badly_costs_its_own_runs_only(
+    sample: Sample, job: str, status: str, reason: str
+) -> None:
+    sample("run", "--methods", f"trained[job={job}],trained-fancy,pick", *SMALL, "--timeout", "6", code=2)
+    found = status_of(sample.bench.folder / "bench-out")
+    for index in (0, 1):
+        assert found[f"trained[job={job}]", index] == found["trained-fancy", index] == (status, reason)
+        assert found["pick", index] == ("ok", None)
+
+
+def test_cached_sets_need_no_preparation_even_if_it_fails_now(sample: Sample) -> None:
+    small = ("--methods", "trained[ends='if asked']", "--dpc", "2", "--runs", "1")
+    sample("run", *small, "--sets", "1")
+    for path in (sample.bench.folder.parent / "cache" / "artifacts" / "priorities").glob("*/*/artifact.json"):
+        path.unlink()  # as if it had been lost: it has to be trained again for the second set
+    sample("run", *small, "--sets", "2", "--out", "more", code=2, BENCH_TEST_FAIL="1")
+    found = [(one["set"], one["status"]) for one in records(sample.bench.folder / "more")]
+    assert sorted(found) == [(0, "ok"), (1, "failed")]
+
+
+def test_a_killed_run_goes_on_from_its_checkpoint(sample: Sample, tmp_path: Path) -> None:
+    selection = ("--methods", "trained[seconds=0.15,steps=8]", *SMALL, "--jobs", "1")
+    bench = sample.bench
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    counting = dataclasses.replace(bench, environment=bench.environment | {"BENCH_TEST_CALLS": str(first)})
+    process = counting.start(*sample.words("run", *selection))
+    deadline = time.monotonic() + 60
+    while calls(first, "step") < 3:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.kill()
+    process.communicate()
+    cache = tmp_path / "cache"
+    (checkpoint,) = cache.glob("workspaces/priorities/*/checkpoint.json")
+    sample("run", *selection, BENCH_TEST_CALLS=str(second))
+    assert calls(first, "step") >= 3
+    assert 8 <= calls(first, "step") + calls(second, "step") <= 9, "one step may be lost between its end and its count"
+    assert calls(second, "step") <= 5
+    assert not checkpoint.parent.exists()
+    sample("run", *selection, "--out", "whole", BENCH_CACHE=str(tmp_path / "other-cache"))
+    assert records(bench.folder / "bench-out") == records(bench.folder / "whole")
+
+
+def test_a_worker_that_dies_costs_what_followed_its_checkpoint(sample: Sample, tmp_path: Path) -> None:
+    selection = ("--methods", "trained[ends='die once'],pick", *SMALL, "--jobs", "2")
+    done = sample("run", *selection, code=2, BENCH_TEST_CALLS=str(tmp_path))
+    assert "preparing: the worker was killed by the system (signal 9)" in done.stderr
+    found = status_of(sample.bench.folder / "bench-out")
+    assert sorted(status for status, _ in found.values()) == ["ok", "ok", "oom", "oom"]
+    assert calls(tmp_path, "step") == 2
+    sample("run", *selection, BENCH_TEST_CALLS=str(tmp_path))
+    assert calls(tmp_path, "step") == 4
+    assert {status for status, _ in status_of(sample.bench.folder / "bench-out").values()} == {"ok"}
+    assert not list((tmp_path / "cache" / "workspaces" / "priorities").glob("*/"))
+
+
+def test_plan_says_what_is_to_prepare(sample: Sample) -> None:
+    line = "to prepare (not in the estimate): words: trained, trained-fancy"
+    assert line in sample("plan", "--methods", "trained,trained-fancy,pick").stdout.splitlines()
+    assert "to prepare" not in sample("plan").stdout
+    sample("run", "--methods", "trained", *SMALL)
+    assert "to prepare" not in sample("plan", "--methods", "trained", *SMALL).stdout
+
+
+def test_reports_are_in_the_output_folder_also_from_the_cache(sample: Sample) -> None:
+    folder = sample.bench.folder
+    sample("run", "--methods", "trained,pick", *SMALL)
+    sample("run", "--methods", "trained,pick", *SMALL, "--out", "again")
+    for out in (folder / "bench-out", folder / "again"):
+        (path,) = (out / "reports").iterdir()
+        report = json.loads(path.read_text())
+        assert (report["key"], report["kind"]) == (path.stem, "priorities")
+        assert report["curves"]["loss"]["y"] == [1 / 5, 1 / 6, 1 / 7, 1 / 8]
+        named = [json.loads(one.read_text()) for one in (out / "sets").iterdir()]
+        assert (
+            sorted((one["method"], one["reports"]) for one in named)
+            == [("pick", [])] * 2 + [("trained", [path.stem])] * 2
+        )
+        text = (out / "leaderboard.html").read_text()
+        assert "priorities in plain style" in text
+        assert "<b>fact" not in text
+        assert text.count("<script>") == 1
+    shown = sample.bench("info", path.stem[:8]).stdout.splitlines()
+    assert shown[:2] == [f"artifact priorities {path.stem}", "  priorities in plain style"]
+    words = [line.split() for line in shown]
+    assert ["steps", "4"] in words
+    assert ["loss", "4", "0.2", "0.1429", "0.125", "0.125"] in words, "the last step; first, middle, last, lowest loss"
+    assert shown[-1] == "  <script>"
+    done = sample.bench("info", "0123abcd", code=1)
+    assert "no artifact with a report in the cache has a key that starts with 0123abcd" in done.stderr
