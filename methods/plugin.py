@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bench.api import MethodSpec, hookimpl
+from bench.api import Asset, MethodSpec, hookimpl
+from methods.gen_distill import spec as gen_distill
 from methods.params import FeatureParams, HerdingParams, KCenterGreedyParams
 
 
@@ -67,4 +68,11 @@ def bench_methods() -> Sequence[MethodSpec]:
             uses_dpc=False,
             tags=("bound", "text"),
         ),
+        *gen_distill.specs(),
     ]
+
+
+@hookimpl
+def bench_assets() -> Sequence[Asset]:
+    """The language models that gen-distill starts from."""
+    return gen_distill.assets()

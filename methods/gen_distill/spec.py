@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 from bench.api import Asset, MethodSpec
 from methods.gen_distill.params import REFERENCE_COMPAT, SCRATCH, GenDistillParams
@@ -28,7 +29,7 @@ def _assets(params: GenDistillParams) -> Sequence[str]:
 
 def specs() -> Sequence[MethodSpec]:
     """gen-distill by the paper, and with the choices of the authors' code."""
-    shared = {
+    shared: dict[str, Any] = {
         "target": "methods.gen_distill.method:GenDistill",
         "params": GenDistillParams,
         "assets": _assets,

@@ -12,13 +12,15 @@ from pydantic import ValidationError
 from bench.api import Method, MethodSpec
 from methods.plugin import bench_methods
 
+GENERATED = {"gen-distill", "gen-distill-reference-compat"}
 SPECS = {spec.name: spec for spec in bench_methods()}
 
 
 def test_names_and_what_the_runner_needs_to_know() -> None:
-    assert set(SPECS) == {"random", "kcenters", "kcenter-greedy", "herding", "full"}
+    assert set(SPECS) == {"random", "kcenters", "kcenter-greedy", "herding", "full", *GENERATED}
     assert {name for name, spec in SPECS.items() if spec.deterministic} == {"herding", "full"}
     assert {name for name, spec in SPECS.items() if not spec.uses_dpc} == {"full"}
+    assert {name for name, spec in SPECS.items() if spec.prepares} == GENERATED
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
