@@ -315,7 +315,7 @@ def _board_metrics(run: Run) -> dict[str, float]:
 
 def _report_name(report: dict[str, Any], name: str) -> str:
     """What MLflow allows in a name: a path of letters, digits and a few signs."""
-    return f"{TRAINING}{report['kind']}/" + re.sub(r"[^\w .-]+", " ", name).strip(" .")[:150]
+    return f"{TRAINING}{report['kind']}/" + re.sub(r"[^\w.-]+", " ", name).strip(" .")[:150]
 
 
 def _end(record: Record) -> int:

@@ -109,17 +109,21 @@ def check_method(
         with contextlib.suppress(NotApplicable):  # unwatched: some libraries draw a random number when imported
             data = topic_task().train_data()
             kit.build().distill(data, dpc[0] if spec.uses_dpc else None, kit.context(data, 10))
+        sizes = dpc if spec.uses_dpc else (None,)
         for task in (topic_task(), pair_task()):
-            for size in dpc if spec.uses_dpc else (None,):
+            for size in sizes:
                 try:
-                    _check_distillation(kit, task.train_data(), size)
+                    made = _check_distillation(kit, task.train_data(), size)
+                    if spec.prepares and size == sizes[0]:
+                        _check_preparation(kit, made, task.train_data(), size)
                 except NotApplicable:
                     continue
                 applied += 1
         demand(applied, f"{kit.who} says of both tasks of the kit that it is not applicable")
 
 
-def _check_distillation(kit: _Kit, data: TrainData, dpc: int | None) -> None:
+def _check_distillation(kit: _Kit, data: TrainData, dpc: int | None) -> DistilledSet:
+    """Several sets, checked; returned is the one made with seed 11."""
     import numpy as np
 
     spec, who = kit.spec, f"{kit.who} (dpc {dpc}, {data.info.label})"
@@ -149,6 +153,21 @@ def _check_distillation(kit: _Kit, data: TrainData, dpc: int | None) -> None:
     if first.rows is not None:
         _check_rows(who, first, data)
     _check_round_trip(who, first)
+    return first
+
+
+def _check_preparation(kit: _Kit, expected: DistilledSet, data: TrainData, dpc: int | None) -> None:
+    """A set made after `prepare` must equal the one made without; `expected` was made with seed 11."""
+    who, method = f"{kit.who} (dpc {dpc}, {data.info.label})", kit.build()
+    with tempfile.TemporaryDirectory(prefix="bench-kit-") as folder:
+        fresh = replace(kit, artifacts=Artifacts(Path(folder)))
+        with global_random_state(who, 40):
+            errors = method.prepare([kit.params], data, fresh.context(data, 13))
+        demand(isinstance(errors, Mapping), f"{who}: prepare() gave {type(errors).__name__}, not a mapping of errors")
+        for error in errors.values():
+            raise error
+        part = difference(expected, method.distill(data, dpc, fresh.context(data, 11)))
+    demand(not part, f"{who}: {part} of the set differ when prepare() has run before")
 
 
 def _check_rows(who: str, distilled: DistilledSet, data: TrainData) -> None:

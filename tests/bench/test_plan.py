@@ -117,6 +117,19 @@ def test_final_records_are_not_planned_again_and_failed_ones_are(planner: Planne
     assert guess.core_seconds == pytest.approx(2.0 * (24 - 2) + 1.0 * 5)  # one of six sets of `pick` has all its runs
 
 
+def test_preparations_are_one_a_task_and_target(planner: Planner) -> None:
+    plan = planner(tasks="words,words[rows=70]", methods="trained,trained-fancy,pick,trained[steps=5]")
+    found = plan.preparations(plan.sets.values())
+    labels = ["trained", "trained-fancy", "trained[steps=5]"]
+    assert [job.task.choice.label for job in found] == ["words", "words[rows=70]"]
+    assert all([choice.label for choice in job.methods] == labels for job in found)
+    covered = [sum(job.covers(one) for one in plan.sets.values()) for job in found]
+    assert covered == [3 * 2 * 3] * 2, "three methods, two dpc, three sets"
+    some = [job for job in plan.sets.values() if job.method_label == "trained-fancy"][:1]
+    assert [[choice.label for choice in job.methods] for job in plan.preparations(some)] == [["trained-fancy"]]
+    assert plan.preparations(job for job in plan.sets.values() if job.method_label == "pick") == []
+
+
 def test_derived_seeds_are_stable_and_apart() -> None:
     assert seeds.derive("set", 0, "bbc", "kcenters", 5, 0) == 3819156894
     made = {seeds.derive("set", 0, "bbc", "kcenters", dpc, index) for dpc in (5, 10, None) for index in range(50)}

@@ -137,6 +137,31 @@ def test_sending_again_adds_nothing_and_news_are_added(tmp_path: Path) -> None:
     assert Seen(uri).children[again["key"]].data.metrics["score"] == 0.9
 
 
+def test_reports_become_metrics_over_steps_and_tags_of_the_cell(tmp_path: Path) -> None:
+    store = write_results(tmp_path / "out", cell("random", n_sets=2))
+    curves = {
+        "loss": {"x": [1, 5, 9], "y": [0.5, 0.125, 0.25]},
+        "a/b: «é»": {"x": list(range(2500)), "y": [float(i % 7) for i in range(2500)]},
+    }
+    facts: dict[str, Any] = {"n": 3, "whole": True, "text": "a", **{f"fact {i}": i for i in range(150)}}
+    report = {"key": "ab" * 32, "kind": "model", "title": "m", "facts": facts, "curves": curves, "texts": {}}
+    for path in (store.out / "sets").iterdir():
+        found: dict[str, Any] = store.set(path.stem) or {}
+        path.unlink()
+        store.put_set(path.stem, {**found, "reports": {report["key"]: report}})
+    assert Tracker(store).sync() == {"cells": 1, "replicates": 4, "sets": 2}
+    seen = Seen(default_uri(store.out))
+    run = seen.parents["bbc random dpc=5 minilm"]
+    history = seen.client.get_metric_history(run.info.run_id, "training/model/loss")
+    assert [(one.step, one.value) for one in history] == [(1, 0.5), (5, 0.125), (9, 0.25)]
+    assert len(seen.client.get_metric_history(run.info.run_id, "training/model/a b é")) == 2500
+    tags = {name: value for name, value in run.data.tags.items() if name.startswith("training/")}
+    assert len(tags) == 153
+    assert (tags["training/model/n"], tags["training/model/whole"], tags["training/model/text"]) == ("3", "True", "a")
+    assert Tracker(store).sync(resend=True) == {}, "the figures of the board are compared, not these"
+    assert len(seen.client.get_metric_history(run.info.run_id, "training/model/loss")) == 3
+
+
 def test_a_lost_database_is_filled_again(tmp_path: Path) -> None:
     store = write_results(tmp_path / "out", cell("random", n_sets=1))
     other = f"sqlite:///{tmp_path / 'elsewhere' / 'other.db'}"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import multiprocessing
 import time
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from bench.errors import UserError
 from bench.store.artifacts import Artifacts
+from bench.store.identity import key_of
 
 
 def test_an_artifact_is_built_once(tmp_path: Path) -> None:
@@ -66,12 +69,52 @@ def _build_slowly(cache: Path, log: Path) -> None:
     assert (Artifacts(cache).make("kind", {"a": 1}, build) / "x.txt").read_text() == "content"
 
 
-def test_two_processes_build_once(tmp_path: Path) -> None:
+def run_two(target: Callable[[Path, Path], None], *arguments: Path) -> None:
     context = multiprocessing.get_context("spawn")
-    both = [context.Process(target=_build_slowly, args=(tmp_path / "cache", tmp_path / "log")) for _ in range(2)]
+    both = [context.Process(target=target, args=arguments) for _ in range(2)]
     for process in both:
         process.start()
     for process in both:
         process.join()
     assert [process.exitcode for process in both] == [0, 0]
+
+
+def test_two_processes_build_once(tmp_path: Path) -> None:
+    run_two(_build_slowly, tmp_path / "cache", tmp_path / "log")
     assert (tmp_path / "log").read_text() == "built\n"
+
+
+def test_a_workspace_lasts_until_its_artifact_is_made(tmp_path: Path) -> None:
+    store = Artifacts(tmp_path)
+    key = key_of({"kind": "kind", "a": 1})
+    with suppress(KeyError), store.workspace("kind", key) as folder:
+        (folder / "checkpoint").write_text("half")
+        raise KeyError
+    with Artifacts(tmp_path).workspace("kind", key) as again, store.workspace("kind", "other") as other:
+        assert (again / "checkpoint").read_text() == "half"
+        assert list(other.iterdir()) == []
+        made = store.make("kind", {"a": 1}, lambda part: (part / "x.txt").write_text("content") and None)
+        assert made.name == key
+    assert not folder.exists()
+    assert other.exists()
+    assert store.reported(key[:8]) == []
+
+
+def _train_slowly(cache: Path, log: Path) -> None:
+    store, key = Artifacts(cache), key_of({"kind": "kind", "a": 1})
+    with store.workspace("kind", key) as folder:
+        if store.get("kind", key) is not None:
+            return
+        with open(log, "a") as file:
+            file.write("trained\n")
+        (folder / "checkpoint").touch()
+        time.sleep(0.3)
+        assert list(folder.iterdir()) == [folder / "checkpoint"]
+        store.make("kind", {"a": 1}, lambda part: (part / "x.txt").write_text("content") and None)
+
+
+def test_a_workspace_is_for_one_process_at_a_time(tmp_path: Path) -> None:
+    run_two(_train_slowly, tmp_path / "cache", tmp_path / "log")
+    assert (tmp_path / "log").read_text() == "trained\n"
+    left = list((tmp_path / "cache" / "workspaces" / "kind").glob("*/"))
+    assert left == [], "the process that waited leaves none either"

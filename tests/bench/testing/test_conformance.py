@@ -170,6 +170,44 @@ def test_a_deterministic_method_must_not_hang_on_the_seed(module: Module) -> Non
     judge(check_method, spec, "but the spec says deterministic=True")
 
 
+PREPARE = """
+class Subject(Method):
+    @staticmethod
+    def order(data, ctx, seed):
+        def build(folder):
+            np.save(folder / "order.npy", np.random.default_rng(seed).permutation(len(data.train)))
+        return np.load(ctx.artifact("order", {"n": data.info.label}, build) / "order.npy")
+
+    @classmethod
+    def prepare(cls, variants, data, ctx):
+        %s
+
+    def distill(self, data, dpc, ctx):
+        order = self.order(data, ctx, 0)
+        mine = [order[data.train.labels[order] == c][:dpc] for c in range(data.info.n_classes)]
+        return DistilledSet.from_rows(data, np.concatenate(mine))
+"""
+PREPARATIONS = {
+    "cls.order(data, ctx, 0); return {}": "",
+    "return {}": "",
+    "cls.order(data, ctx, ctx.seed); return {}": "of the set differ when prepare() has run before",
+    "np.random.rand(); return {}": "generator of numpy.random",
+    "return None": "prepare() gave NoneType, not a mapping",
+}
+
+
+@pytest.mark.parametrize(("body", "said"), PREPARATIONS.items())
+def test_methods_that_prepare(module: Module, body: str, said: str) -> None:
+    module(PREPARE % body)
+    judge(check_method, MethodSpec(name="subject", summary="S.", target="kit_subject:Subject", prepares=True), said)
+
+
+def test_an_error_of_a_preparation_is_shown_as_it_is(module: Module) -> None:
+    module(PREPARE % "return {0: ValueError('the loss exploded')}")
+    with pytest.raises(ValueError, match="the loss exploded"):
+        check_method(MethodSpec(name="subject", summary="S.", target="kit_subject:Subject", prepares=True))
+
+
 STUDENTS = {
     "return labels_of(queries, distilled, ctx.seed)": "",
     "self.n = getattr(self, 'n', 0) + 1; return labels_of(queries, distilled, self.n)": "a run leaves a trace",
