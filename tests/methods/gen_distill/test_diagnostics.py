@@ -9,6 +9,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import Normalizer
 
 from bench.api import Split, TrainData
 from methods.gen_distill import diagnostics
@@ -85,6 +88,16 @@ def test_label_agreement_is_that_of_the_regions_learnt_from_train() -> None:
     S = 1000 * (centres[own] + 0.05 * rng.normal(size=(30, 8)))  # unit length takes the scale away
     half = np.where(np.arange(30) < 15, own, wrong)
     assert label_agreement(X, labels, (S, own), (S, wrong), (S, half)) == [1.0, 0.0, 0.5]
+
+
+def test_label_agreement_looks_at_directions_only() -> None:
+    rng = np.random.default_rng(1)
+    labels = np.minimum(rng.integers(0, 5, size=200), 2)  # the last class is the most frequent
+    X = np.eye(3, 6)[labels] + 0.8 * rng.normal(size=(200, 6))
+    scaled = X * 10 ** rng.uniform(-2, 2, size=(200, 1))
+    expected = make_pipeline(Normalizer(), LogisticRegression()).fit(X[:100], labels[:100]).score(X[100:], labels[100:])
+    for train, others in ((X, X), (scaled, X), (X, scaled)):
+        assert label_agreement(train[:100], labels[:100], (others[100:], labels[100:])) == [expected]
 
 
 @pytest.fixture
