@@ -108,6 +108,14 @@ def test_equal_probabilities_go_by_id() -> None:
     assert sorted(set(tokens.tolist())) == [0, 1, 2, 3]
 
 
+def test_pieces_of_a_batch_draw_what_the_whole_batch_draws(monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = torch.randn(50, 20, generator=torch.Generator().manual_seed(0))
+    u = torch.from_numpy(uniforms(0, np.arange(50), (TRIES + 1,)))
+    whole = draw(logits, u, 0.8)
+    monkeypatch.setitem(sampling.DRAW_VALUES, "cpu", 70)  # 3 rows
+    assert torch.equal(draw(logits, u, 0.8), whole)
+
+
 def test_extreme_random_numbers_stay_among_the_drawable() -> None:
     logits = torch.randn(4, 50, generator=torch.Generator().manual_seed(0))
     logits[:, 40:] = -torch.inf
@@ -151,7 +159,7 @@ def test_cached_logits_equal_those_of_a_whole_forward_pass(generator: Any) -> No
 
     def step(*args: Any) -> Any:
         logits, cache = original(*args)
-        found.append(logits)
+        found.append(logits.clone())
         return logits, cache
 
     generator.step = step
