@@ -6,7 +6,6 @@ it: sets, dpc and the options of stage 3 share them.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import time
 from collections.abc import Mapping, Sequence
@@ -18,6 +17,7 @@ import numpy as np
 
 from bench.api import Context, DistilledSet, Method, TrainData, UserError
 from methods.gen_distill.diagnostics import diagnose
+from methods.gen_distill.digest import data_digest
 from methods.gen_distill.finetune import FineTuning, fine_tune
 from methods.gen_distill.generator import Generator, load_generator, make_generator
 from methods.gen_distill.learner import Learner
@@ -120,13 +120,6 @@ def _fields(params: GenDistillParams, names: Sequence[str], data: TrainData, ctx
     return fields
 
 
-def data_digest(data: TrainData) -> str:
-    """Hex SHA-256 of the train rows."""
-    rows = [list(data.train.texts[name]) for name in data.info.fields]
-    text = json.dumps([rows, data.train.labels.tolist(), list(data.info.label_names)], ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 def max_tokens_of(folder: Path) -> int:
     """Most tokens of a text of a finished generator, start and end included."""
     return int(json.loads((folder / "stage.json").read_text(encoding="utf-8"))["max_tokens"])
@@ -168,6 +161,8 @@ def _train_lm(params: GenDistillParams, data: TrainData, ctx: Context) -> None:
     if ctx.find(kind, fields) is not None:
         return
     with ctx.workspace(kind, fields) as workspace:
+        if ctx.find(kind, fields) is not None:  # made by the run that held the workspace before
+            return
         generator = make_generator(params, data, ctx)
         sequences, cut = train_sequences(generator, params, data)
         report = train_lm(
@@ -201,6 +196,8 @@ def _tune(variants: Sequence[GenDistillParams], data: TrainData, ctx: Context) -
         folders = {number: stack.enter_context(ctx.workspace(*addresses[number])) for number in order}
         learner = Learner(data, ctx, variants[0])
         for number, params in enumerate(variants):
+            if ctx.find(*addresses[number]) is not None:  # made by the run that held the workspace before
+                continue
             source = ctx.find(*lm_address(params, data, ctx))
             assert source is not None
             try:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Hashable
 from pathlib import Path
 
@@ -11,6 +9,7 @@ import numpy as np
 
 from bench.api import Context, TrainData, UserError
 from methods.common import Pool, class_features
+from methods.gen_distill.digest import data_digest
 from methods.gen_distill.params import GenDistillParams
 from methods.gen_distill.seeds import derive
 from methods.selection import kmeans_medoids
@@ -68,7 +67,7 @@ def representative_sets(data: TrainData, ctx: Context, params: GenDistillParams)
     """
     p = params
     fields = {
-        "data": _digest(data),
+        "data": data_digest(data),
         "encoder": ctx.asset_identity(p.encoder),
         "pooling": p.pooling,
         "normalize": p.normalize,
@@ -97,9 +96,3 @@ def _save(folder: Path, data: TrainData, ctx: Context, params: GenDistillParams)
                 found.append(rows[kmeans_medoids(X, params.real_batch, seed).indices])
                 ctx.progress(label * n_sets + number + 1, n_classes * n_sets, "representative sets")
         np.save(folder / f"{label}.npy", np.stack(found), allow_pickle=False)
-
-
-def _digest(data: TrainData) -> str:
-    """Hex SHA-256 of the train texts and labels."""
-    rows = [list(data.train.texts[name]) for name in data.info.fields]
-    return hashlib.sha256(json.dumps([rows, data.train.labels.tolist()]).encode()).hexdigest()
