@@ -35,7 +35,7 @@ def curve(name: str, xs: Sequence[float], ys: Sequence[float], labels: Sequence[
     for value in dict.fromkeys((low, high)):
         y = ground - (value - low) * up
         parts.append(f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text class="axis" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.4g}</text>')
+        parts.append(f'<text class="axis" x="{LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">{value:.3g}</text>')
     for x, text, anchor in (
         (LEFT, f"{xs[0]:g}", "start"),
         ((LEFT + right) / 2, x_label, "middle"),

@@ -122,7 +122,9 @@ def test_a_worker_that_dies_costs_what_followed_its_checkpoint(sample: Sample, t
     assert not list((tmp_path / "cache" / "workspaces" / "priorities").glob("*/"))
 
 
-def test_plan_says_what_is_to_prepare(sample: Sample) -> None:
+def test_plan_and_info_say_what_is_to_prepare(sample: Sample) -> None:
+    shown = sample.bench("info", "trained", "--plugin", "plugin.py").stdout
+    assert "prepares        once a task, for all its variants together" in shown
     line = "to prepare (not in the estimate): words: trained, trained-fancy"
     assert line in sample("plan", "--methods", "trained,trained-fancy,pick").stdout.splitlines()
     assert "to prepare" not in sample("plan").stdout
