@@ -28,8 +28,8 @@ class PlainLearner:
     def losses(self, texts: Sequence[str], label: int) -> Tensor:
         """Cross-entropy of each text, [n]."""
         inputs = self.tokenizer(list(texts), padding=True, truncation=True, max_length=512, return_tensors="pt")
-        wanted = torch.full((len(texts),), label)
-        return functional.cross_entropy(self.model(**inputs).logits, wanted, reduction="none")
+        wanted = torch.full((len(texts),), label, device=self.model.device)
+        return functional.cross_entropy(self.model(**inputs.to(self.model.device)).logits, wanted, reduction="none")
 
     def last_layer(self, loss: Tensor, keep_graph: bool) -> Tensor:
         """The last layer's gradient, flattened, out of that of all wanted parameters."""
