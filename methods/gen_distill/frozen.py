@@ -3,8 +3,8 @@
 The pretrained embeddings and lower layers are frozen, the start tokens' rows among them, so what the lower layers
 give for a text never changes and may be kept. Control enters at the boundary instead, the input of the first trained
 layer: a trained vector of the text's class is added at every position of a text, and one of `<sep>` at its positions.
-The vectors start at zero, so at first the model computes what it did before. They are in units of the states' own
-size, which differs between models by orders: a step of AdamW moves every number by about the learning rate.
+The vectors start at zero, so at first the model computes what it did before. Their unit hangs on the states' own size,
+which differs between models by orders: a step of AdamW moves every number by about the learning rate.
 """
 
 from __future__ import annotations
@@ -21,6 +21,10 @@ from bench.api import UserError
 from bench.learners.whole import check_depth
 from methods.gen_distill.linear import linear
 from methods.gen_distill.template import Template
+
+# Measured on news headlines, SmolLM2, 2 epochs at 5e-4: a unit of 1, 10 and 50 times the states' size gives a loss of
+# 4.11, 4.08 and 4.07 on validation texts, whose class is the likeliest of five in 60, 62 and 65 %.
+CONTROL_UNIT = 50.0
 
 
 class _Reached(Exception):
@@ -110,9 +114,9 @@ class Frozen(nn.Module):
         raise AssertionError("the forward pass did not reach the first trained layer")
 
     def calibrate(self, states: Sequence[np.ndarray]) -> None:
-        """Set the unit of the control vectors: the median size of these states, [L, d] each."""
+        """Set the unit of the control vectors from the median size of these states, [L, d] each."""
         sizes = np.sqrt(np.square(np.concatenate(states)).mean(-1))  # median: the first position can be 50 times larger
-        self.scale.fill_(float(np.median(sizes)))
+        self.scale.fill_(CONTROL_UNIT * float(np.median(sizes)))
 
     def logits(self, model: Any, hidden: Tensor) -> Tensor:
         """The head with the trained rows of the new tokens: hidden [n, d] -> [n, V]."""
