@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.api import TrainData, UserError
+from methods.gen_distill.frozen import CONTROL_UNIT
 from methods.gen_distill.generator import Generator, load_generator, make_generator, pieces
 from methods.gen_distill.params import GenDistillParams
 from tests.methods.gen_distill.conftest import MakeContext, MakeParams
@@ -207,6 +208,14 @@ def test_cached_states_change_nothing(make: Make, architecture: str, layers: int
     generator.eval_mode()
     undisturbed = generator.losses(sequences, "length").detach()
     assert torch.equal(found[0][0], undisturbed) == (architecture == "llama")  # GPT-2 has dropout
+
+
+def test_the_unit_of_control_follows_the_states(make: Make, train_data: TrainData) -> None:
+    generator = make(train_data, "llama", trainable_layers=2)
+    assert generator.frozen is not None
+    sizes = np.concatenate([np.linalg.norm(s, axis=1) for s in generator.lower_states(encoded(generator, train_data))])
+    size = np.median(sizes) / np.sqrt(32)  # root mean square of a state of width 32
+    assert float(generator.frozen.scale) == pytest.approx(CONTROL_UNIT * size, rel=0.2)  # of other texts
 
 
 def test_dropout_is_on_in_the_trained_part_only(make: Make, train_data: TrainData) -> None:
