@@ -72,6 +72,7 @@ class GenDistill(Method):
                 raise errors[0]
             folder = ctx.find(*address(self.params, data, ctx))
             assert folder is not None
+        ctx.find(*lm_address(self.params, data, ctx))  # its report is part of how the set was made
         generator = load_generator(folder, ctx.device)
         wanted = dict.fromkeys(range(data.info.n_classes), self.params.over_sample * dpc)
         pools = draw_pools(
