@@ -24,7 +24,12 @@ def execution_options(function: Any) -> Any:
     for option in (
         click.option("--no-mlflow", is_flag=True, help="Send nothing to MLflow."),
         click.option("--mlflow-uri", metavar="URI", help="Tracking store [sqlite, mlflow.db in the output folder]."),
-        click.option("--timeout", type=click.FloatRange(min=1), metavar="SECONDS", help="Limit of one preparation, set or run."),
+        click.option(
+            "--timeout",
+            type=click.FloatRange(min=1),
+            metavar="SECONDS",
+            help="Limit of one job: preparation, set or run.",
+        ),
         click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
         click.option("--jobs", type=click.IntRange(1), help="Worker processes [one a core; one a GPU]."),
         click.option(
