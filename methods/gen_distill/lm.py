@@ -70,7 +70,7 @@ def train_lm(
     order = Order(len(sequences), batch, seed)
     micro = MICRO_TOKENS[torch.device(generator.device).type]
     states = None
-    if len(losses) < steps and steps * batch >= 2 * len(sequences):
+    if len(losses) < steps and steps * batch > len(sequences):  # some texts are read twice
         states = lower_states(generator, sequences, workspace)
     saved = time.monotonic()
     generator.train_mode()
