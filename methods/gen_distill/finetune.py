@@ -157,8 +157,11 @@ class FineTuning:
         self.sequences, self.prepared, self.batches = [], [], []
         for label, pool in enumerate(pools):
             labels = np.full(len(pool.texts[self.info.fields[0]]), label)
-            # As in the reference, the loss is that of the text's own tokens, which need not be those that were drawn.
-            self.sequences.append(self.generator.template.encode(pool.texts, self.info.fields, labels))
+            # As in the reference, the loss is that of the text's own tokens, which need not be those that were drawn
+            # and may be more of them than the generator can read.
+            template = self.generator.template
+            sequences = template.encode(pool.texts, self.info.fields, labels)
+            self.sequences.append(template.shortened(sequences, self.generator.context)[0])
             with self._timed("learner gradients"):
                 self.prepared.append(learner.prepare(pool.texts))
             if p.batch == "plain":

@@ -253,6 +253,16 @@ def test_a_generator_that_fails_leaves_the_others_alone(setting: Setting, make_p
     assert good.outer == 3
 
 
+def test_texts_that_take_more_tokens_than_were_drawn_are_cut(setting: Setting, make_params: MakeParams) -> None:
+    p = make_params(outer_loops=1)
+    run, learner = setting.run(p), setting.learner(p)
+    run.max_tokens = run.generator.context - 8
+    learner.start(0)
+    run.step(0, learner, {})  # an untrained generator draws broken bytes, which are read back as three tokens each
+    longest = max(len(sequence) for own in run.sequences for sequence in own)
+    assert longest == run.generator.context
+
+
 def test_pairs_and_reports(
     pair_data: TrainData, make_context: MakeContext, make_params: MakeParams, tmp_path: Path
 ) -> None:
