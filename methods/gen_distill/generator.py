@@ -17,6 +17,7 @@ from torch.nn import functional
 from bench.api import Context, TrainData, UserError
 from bench.data.encoders import quiet
 from bench.learners.pretrained import own_rng, precision
+from methods.gen_distill.control import OutputControl
 from methods.gen_distill.frozen import Frozen
 from methods.gen_distill.linear import speed_up
 from methods.gen_distill.params import SCRATCH, GenDistillParams
@@ -28,20 +29,26 @@ from methods.gen_distill.template import Template
 ROUNDED = 8  # padded lengths are multiples of this
 LOWER_TOKENS = 4096  # padded tokens of a batch in the frozen part
 CALIBRATION_TEXTS = 64
-_FACTS, _TRAINED, _ADDED = "generator.json", "trained.safetensors", "added.safetensors"
+_FACTS, _TRAINED = "generator.json", "trained.safetensors"
+_FROZEN, _CONTROL = "added.safetensors", "control.safetensors"
 
 
 class Generator:
     """A causal language model, its template, and what of it is trained.
 
     trainable_layers: train the top layers, the final norm and what `Frozen` adds; None trains everything.
+    class_vectors: add a trained vector of the class to the last hidden states, see `OutputControl`.
     """
 
-    def __init__(self, model: Any, template: Template, trainable_layers: int | None, device: str) -> None:
+    def __init__(
+        self, model: Any, template: Template, trainable_layers: int | None, device: str, class_vectors: bool = False
+    ) -> None:
         self.template, self.device, self.trainable_layers = template, device, trainable_layers
         self.context = int(model.config.max_position_embeddings)  # most positions
         self.frozen = Frozen(model, template, trainable_layers).to(device) if trainable_layers is not None else None
         self.model = model.to(device)
+        head = model.get_output_embeddings().weight
+        self.control = OutputControl(head, template.n_classes) if class_vectors else None
         if torch.device(device).type == "cpu":
             speed_up(self.model)
         self.eval_mode()
@@ -49,7 +56,9 @@ class Generator:
     def trained(self) -> list[tuple[str, nn.Parameter]]:
         """What stages 1 and 2 train, by name, in a stable order."""
         found = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
-        return found + ([] if self.frozen is None else list(self.frozen.named_parameters()))
+        return found + [
+            pair for part in (self.frozen, self.control) if part is not None for pair in part.named_parameters()
+        ]
 
     def train_mode(self) -> None:
         """Dropout on, except in what is frozen."""
@@ -80,12 +89,14 @@ class Generator:
             raise ValueError(f"a sequence has {lengths.max()} tokens, more than the generator's {self.context}")
         ids, real = self._padded([sequence[:-1] for sequence in sequences])
         given = None if states is None else self._padded_states(states, real)
+        classes = self._classes(sequences)
+        rows = torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths - 1)).to(self.device)
         with precision(self.device):
-            hidden = self._hidden(ids, self._classes(sequences), given)
-            logits = self._logits(hidden[real])  # the head on real positions only: it is the dearest layer
+            hidden = self._hidden(ids, classes, given)
+            # The head on real positions only: it is the dearest layer.
+            logits = self._logits(hidden[real], classes[rows])
         targets = np.concatenate([sequence[1:] for sequence in sequences]).astype(np.int64)
         nll = functional.cross_entropy(logits.float(), torch.from_numpy(targets).to(self.device), reduction="none")
-        rows = torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths - 1)).to(self.device)
         sums = nll.new_zeros(len(lengths)).index_add(0, rows, nll)
         if probability == "length":
             return sums / torch.from_numpy(lengths - 1).to(sums)
@@ -102,7 +113,7 @@ class Generator:
             else:
                 with self.frozen.steered(ids, starts):
                     found = self.model.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
-            logits = self._logits(found.last_hidden_state[:, -1])
+            logits = self._logits(found.last_hidden_state[:, -1], starts)
         return logits.float(), found.past_key_values
 
     def keep(self, cache: Any, rows: Tensor) -> Any:
@@ -138,7 +149,9 @@ class Generator:
             found = self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
         return found
 
-    def _logits(self, hidden: Tensor) -> Tensor:
+    def _logits(self, hidden: Tensor, classes: Tensor) -> Tensor:
+        if self.control is not None:
+            hidden = self.control(hidden, classes)
         if self.frozen is not None:
             return self.frozen.logits(self.model, hidden)
         found: Tensor = self.model.get_output_embeddings()(hidden)
@@ -185,18 +198,22 @@ class Generator:
         with quiet():
             self.model.save_pretrained(folder / "model")
         self.template.save(folder / "template")
-        if self.frozen is not None:
-            save_file({name: p.cpu().contiguous() for name, p in self.frozen.state_dict().items()}, folder / _ADDED)
-        (folder / _FACTS).write_text(json.dumps({"trainable_layers": self.trainable_layers}), encoding="utf-8")
+        for part, name in ((self.frozen, _FROZEN), (self.control, _CONTROL)):
+            if part is not None:
+                save_file({key: p.cpu().contiguous() for key, p in part.state_dict().items()}, folder / name)
+        facts = {"trainable_layers": self.trainable_layers, "class_vectors": self.control is not None}
+        (folder / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
 
 
 def load_generator(folder: Path, device: str) -> Generator:
     """The generator that `Generator.save` wrote."""
     facts = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
     model = load_model(folder / "model", str(folder))
-    generator = Generator(model, Template.load(folder / "template"), facts["trainable_layers"], device)
-    if generator.frozen is not None:
-        generator.frozen.load_state_dict(load_file(folder / _ADDED, device=device))
+    template = Template.load(folder / "template")
+    generator = Generator(model, template, facts["trainable_layers"], device, facts["class_vectors"])
+    for part, name in ((generator.frozen, _FROZEN), (generator.control, _CONTROL)):
+        if part is not None:
+            part.load_state_dict(load_file(folder / name, device=device))
     return generator
 
 
@@ -231,7 +248,7 @@ def make_generator(params: GenDistillParams, data: TrainData, ctx: Context) -> G
     with torch.no_grad():
         table = model.get_input_embeddings().weight
         table[list(template.bos)] = table[template.eos].clone()
-    generator = Generator(model, template, params.trainable_layers, ctx.device)
+    generator = Generator(model, template, params.trainable_layers, ctx.device, params.class_vectors)
     if generator.context < template.shortest:
         raise UserError(
             f"generator '{params.generator}' reads {generator.context} tokens, "

@@ -27,10 +27,13 @@ from methods.gen_distill.seeds import derive
 from methods.gen_distill.synthesis import draw_pools, select
 from methods.gen_distill.teacher import Teacher
 
-VERSION = "1"  # of the artifacts; raise it when a change of the code changes what they hold
+VERSION = "2"  # of the artifacts; raise it when a change of the code changes what they hold
 LM, TUNED = "gen-distill-lm", "gen-distill"  # kinds of artifacts
 
-GENERATOR = ("generator", "trainable_layers", "scratch_layers", "scratch_width", "scratch_vocabulary")
+GENERATOR = (
+    *("generator", "trainable_layers", "class_vectors"),
+    *("scratch_layers", "scratch_width", "scratch_vocabulary"),
+)
 STAGE_1 = (
     *GENERATOR,
     *("generator_seed", "max_tokens", "probability", "blanks", "weight_decay", "clip"),

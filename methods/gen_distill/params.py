@@ -23,6 +23,11 @@ class GenDistillParams(FeatureParams):
     trainable_layers: int | None = Field(
         None, ge=1, description="Train only the generator's top layers and its new tokens; None trains everything."
     )
+    class_vectors: bool = Field(
+        False,
+        description="Add a trained vector of the class to the last hidden states: class control for small models and "
+        "short training. The paper has start tokens alone.",
+    )
     scratch_layers: int = Field(4, ge=1, le=48, description="generator=scratch: layers.")
     scratch_width: int = Field(256, ge=16, le=4096, multiple_of=16, description="generator=scratch: hidden size.")
     scratch_vocabulary: int = Field(4000, ge=300, description="generator=scratch: most entries of its BPE vocabulary.")

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from bench.api import TrainData, UserError
+from methods.gen_distill.control import OUTPUT_UNIT
 from methods.gen_distill.frozen import CONTROL_UNIT
 from methods.gen_distill.generator import Generator, load_generator, make_generator, pieces
 from methods.gen_distill.params import GenDistillParams
@@ -43,10 +44,10 @@ def encoded(generator: Generator, data: TrainData, rows: slice = slice(0, 6)) ->
 
 
 def wiggle(generator: Generator) -> None:
-    """Give the control vectors and the new tokens' rows values that matter."""
-    if generator.frozen is not None:
-        draw = torch.Generator().manual_seed(7)
-        for _, parameter in generator.frozen.named_parameters():
+    """Give the control vectors, the class vectors and the new tokens' rows values that matter."""
+    draw = torch.Generator().manual_seed(7)
+    for part in (generator.frozen, generator.control):
+        for parameter in part.parameters() if part is not None else ():
             parameter.data.normal_(generator=draw)
 
 
@@ -80,12 +81,12 @@ def test_losses_are_those_of_the_plain_model(
 
 
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
-@pytest.mark.parametrize("layers", [None, 2, 4])
+@pytest.mark.parametrize(("layers", "vectors"), [(None, False), (None, True), (2, False), (2, True), (4, False)])
 def test_sampling_steps_agree_with_losses(
-    make: Make, architecture: str, layers: int | None, pair_data: TrainData
+    make: Make, architecture: str, layers: int | None, vectors: bool, pair_data: TrainData
 ) -> None:
-    """Property 21: logits from the cache are those of the whole forward pass, control vectors included."""
-    generator = make(pair_data, architecture, trainable_layers=layers)
+    """Property 21: logits from the cache are those of the whole forward pass, control and class vectors included."""
+    generator = make(pair_data, architecture, trainable_layers=layers, class_vectors=vectors)
     wiggle(generator)
     sequences = encoded(generator, pair_data, slice(0, 2))
     found = generator.losses(sequences, "length").detach()
@@ -93,7 +94,7 @@ def test_sampling_steps_agree_with_losses(
 
 
 def test_kept_rows_go_on_alone(make: Make, train_data: TrainData) -> None:
-    generator = make(train_data, "llama", trainable_layers=2)
+    generator = make(train_data, "llama", trainable_layers=2, class_vectors=True)
     wiggle(generator)
     classes = torch.tensor([0, 1, 2])
     ids = torch.tensor(generator.template.bos)[:, None]
@@ -186,11 +187,34 @@ def test_control_reaches_its_own_class_only(make: Make, train_data: TrainData) -
     assert (before == after).tolist() == [True, False, True]
 
 
+@pytest.mark.parametrize("architecture", ["gpt2", "llama", "scratch"])
+def test_class_vectors(make: Make, architecture: str, train_data: TrainData) -> None:
+    """At first they change nothing; then logits are those of the last hidden state plus the class's vector."""
+    generator = make(train_data, architecture, class_vectors=True)
+    sequences = encoded(generator, train_data, slice(0, 3))  # classes 0, 1, 2
+    before = generator.losses(sequences, "length").detach()
+    assert torch.equal(before, make(train_data, architecture).losses(sequences, "length").detach())
+    assert generator.control is not None
+    head = generator.model.get_output_embeddings().weight.detach()
+    assert float(generator.control.scale) * float(head.abs().mean()) * head.shape[1] == pytest.approx(OUTPUT_UNIT)
+    with torch.no_grad():
+        generator.control.vectors[1].normal_(std=0.01, generator=torch.Generator().manual_seed(0))
+        after = generator.losses(sequences, "length")
+        assert (before == after).tolist() == [True, False, True]
+        ids = torch.from_numpy(sequences[1].astype(np.int64))
+        hidden = generator.model.base_model(input_ids=ids[None, :-1]).last_hidden_state[0]
+        logits = (hidden + generator.control.scale * generator.control.vectors[1]) @ head.T
+        torch.testing.assert_close(after[1], torch.nn.functional.cross_entropy(logits, ids[1:]))
+    generator.losses(sequences[:2], "length").sum().backward()
+    assert generator.control.vectors.grad is not None
+    assert generator.control.vectors.grad.abs().sum(1).gt(0).tolist() == [True, True, False]
+
+
 @pytest.mark.parametrize("architecture", ["gpt2", "llama"])
 @pytest.mark.parametrize("layers", [1, 3, 4])
 def test_cached_states_change_nothing(make: Make, architecture: str, layers: int, pair_data: TrainData) -> None:
     """Losses and gradients from kept states are those of the whole forward pass, dropout included."""
-    generator = make(pair_data, architecture, trainable_layers=layers)
+    generator = make(pair_data, architecture, trainable_layers=layers, class_vectors=layers == 3)
     wiggle(generator)
     sequences = encoded(generator, pair_data)
     states = generator.lower_states(sequences)
@@ -230,9 +254,9 @@ def test_dropout_is_on_in_the_trained_part_only(make: Make, train_data: TrainDat
     assert not any(module.training for module in generator.model.modules())
 
 
-@pytest.mark.parametrize("layers", [None, 2])
-def test_saved_and_loaded(make: Make, layers: int | None, pair_data: TrainData, tmp_path: Path) -> None:
-    generator = make(pair_data, "llama", trainable_layers=layers)
+@pytest.mark.parametrize(("layers", "vectors"), [(None, False), (None, True), (2, False), (2, True)])
+def test_saved_and_loaded(make: Make, layers: int | None, vectors: bool, pair_data: TrainData, tmp_path: Path) -> None:
+    generator = make(pair_data, "llama", trainable_layers=layers, class_vectors=vectors)
     wiggle(generator)
     sequences = encoded(generator, pair_data)
     wanted = generator.losses(sequences, "length").detach()
@@ -242,7 +266,7 @@ def test_saved_and_loaded(make: Make, layers: int | None, pair_data: TrainData, 
     assert [name for name, _ in loaded.trained()] == [name for name, _ in generator.trained()]
     assert loaded.model.get_output_embeddings().weight is loaded.model.get_input_embeddings().weight
 
-    fresh = make(pair_data, "llama", trainable_layers=layers, generator_seed=5)
+    fresh = make(pair_data, "llama", trainable_layers=layers, class_vectors=vectors, generator_seed=5)
     generator.save_trained(tmp_path)
     fresh.load_trained(tmp_path)
     if layers is not None:  # everything but what is trained comes from the same asset
