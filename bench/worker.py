@@ -134,9 +134,20 @@ class Worker:
             "fields": list(distilled.texts) if distilled.texts is not None else [],
             "rows": example_rows(distilled)[:SHOWN_ROWS],
             "diagnostics": dict(distilled.diagnostics),
+            "near_test": self._near_test(job, distilled),
             "seconds": round(seconds, 3),
             "reports": {report["key"]: report for report in found if report is not None},
         }
+
+    def _near_test(self, job: SetJob, distilled: DistilledSet) -> int | None:
+        """How many examples repeat a test text, nearly or word for word; None without texts or with all data."""
+        if distilled.texts is None or job.dpc is None:
+            return None
+        from bench.data.overlap import near_duplicates
+
+        data = self.load(job.task)
+        mine, test = ({name: texts[name] for name in data.info.fields} for texts in (distilled.texts, data.test.texts))
+        return int(near_duplicates(mine, test).sum())
 
     def _score(self, job: RunJob) -> dict[str, Any]:
         """Train the student on the set; metrics, predictions and the size of the set."""

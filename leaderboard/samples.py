@@ -54,6 +54,8 @@ def _set(found: Mapping[str, Any], names: Sequence[str]) -> str:
     head = f"set {found['set']}, {found['n']} examples"
     if not fields:
         return f"<h4>{escape(head)}</h4><p>no text level</p>"
+    if found.get("near_test"):
+        head += f", {found['near_test']} of them near-duplicates of test texts"
     rows = _spread(found["rows"], ROWS_SHOWN)
     if len(rows) < found["n"]:
         head += f", {len(rows)} shown"

@@ -117,6 +117,8 @@ def _card(name: str, shown: dict[str, Any], records: list[Record], names: list[s
             "- every example is a train row, copied word for word; `row` is its index in the task's train split "
             "(from 0, after splitting and caps), not a line number of the file that the data came from"
         )
+    if (near := shown.get("near_test")) is not None:
+        lines.append(f"- examples that repeat a test text, nearly or word for word: {near}")
     lines += ["", "Scores on the test split (nothing was chosen by them):", ""]
     by_student: dict[str, list[float]] = defaultdict(list)
     for record in records:

@@ -91,6 +91,18 @@ class Fixed(Method):
         return DistilledSet.from_rows(data, np.concatenate(rows), why="the first rows")
 
 
+class Leak(Method):
+    """The first example of each class is a test text; the others are not."""
+
+    def distill(self, data: TrainData, dpc: int | None, ctx: Context) -> DistilledSet:
+        test = Words(WordsParams()).load(ctx).test
+        labels = np.repeat(np.arange(data.info.n_classes), dpc or 1)
+        texts = [
+            test.texts["text"][label] if i % (dpc or 1) == 0 else f"not {i} read" for i, label in enumerate(labels)
+        ]
+        return DistilledSet(labels=labels, texts={"text": texts})
+
+
 class Vectors(Method):
     def distill(self, data: TrainData, dpc: int | None, ctx: Context) -> DistilledSet:
         n = 2 * (dpc or 1)
@@ -255,6 +267,7 @@ def bench_methods() -> Sequence[MethodSpec]:
     return [
         MethodSpec(name="pick", summary="Random rows.", target=f"{__name__}:Pick", tags=("coreset",)),
         MethodSpec(name="fixed", summary="The first rows.", target=f"{__name__}:Fixed", deterministic=True),
+        MethodSpec(name="leak", summary="Knows test texts.", target=f"{__name__}:Leak", deterministic=True),
         MethodSpec(name="vectors", summary="Embedding level.", target=f"{__name__}:Vectors", deterministic=True),
         MethodSpec(name="trained", summary="Trains first.", **trained),
         MethodSpec(name="trained-fancy", summary="Trains otherwise.", preset={"style": "fancy"}, **trained),

@@ -51,6 +51,18 @@ def test_one_job_two_jobs_and_a_killed_run_agree(sample: Sample, tmp_path: Path)
     assert records(bench.folder / "killed") == records(bench.folder / "whole")
 
 
+def test_examples_that_repeat_test_texts_are_counted(sample: Sample) -> None:
+    sample("run", "--methods", "leak,vectors,pick", "--dpc", "3", "--out", "out")
+    out = sample.bench.folder / "out"
+    found = [json.loads(path.read_text()) for path in (out / "sets").iterdir()]
+    counted = {one["method"]: one["near_test"] for one in found}
+    assert counted == {"leak": 2, "vectors": None, "pick": 0}  # one for each class
+    assert "2 of them near-duplicates of test texts" in (out / "leaderboard.html").read_text()
+    sample.bench("export", "out", "--to", "sets", "--method", "leak")
+    (card,) = (sample.bench.folder / "sets").glob("*.md")
+    assert "nearly or word for word: 2" in card.read_text()
+
+
 def test_the_learner_seed_is_shared_by_methods_and_sets_differ(sample: Sample) -> None:
     sample("run", "--out", "out")
     found = records(sample.bench.folder / "out")
