@@ -28,9 +28,9 @@ from bench.learners.pretrained import own_rng
 from bench.learners.recipe import learning_rate
 from methods.gen_distill.batches import diverse_batches, plain_batches
 from methods.gen_distill.checkpoint import load_checkpoint, save_checkpoint
-from methods.gen_distill.generator import Generator
+from methods.gen_distill.generator import Generator, pieces, rounded_up
 from methods.gen_distill.learner import Learner
-from methods.gen_distill.lm import make_optimizer
+from methods.gen_distill.lm import Order, make_optimizer
 from methods.gen_distill.matching import effective_size, loss_weights, match, probabilities
 from methods.gen_distill.params import GenDistillParams
 from methods.gen_distill.report import thinned
@@ -54,15 +54,20 @@ class FineTuning:
         teacher: Teacher,
         params: GenDistillParams,
         info: TaskInfo,
+        real_sequences: Sequence[np.ndarray],
         *,
         max_tokens: int,
         workspace: Path,
     ) -> None:
+        """real_sequences: of the train rows, for the language-model loss."""
         self.generator, self.teacher, self.params, self.info = generator, teacher, params, info
         self.max_tokens, self.workspace = max_tokens, workspace
         self.seed = params.generator_seed
         self.named = generator.trained()
         self.optimizer = make_optimizer(self.named, params.learning_rate, params.weight_decay)
+        self.real_sequences = real_sequences
+        batch = min(params.lm_batch, len(real_sequences))
+        self.order = Order(len(real_sequences), batch, derive(self.seed, "stage 2, real texts"))
         self.total = params.outer_loops * params.inner_loop
         self.outer = 0  # S done so far
         self.matching: list[list[float]] = []  # L_GM of each step and class
@@ -119,6 +124,8 @@ class FineTuning:
             losses.append(loss)
             sizes.append(effective_size(a))
         with self._timed("generator"):
+            if p.lm_weight > 0:
+                self._add_lm_gradient(step)
             norm = nn.utils.clip_grad_norm_([parameter for _, parameter in self.named], p.clip)
             if not (all(map(math.isfinite, losses)) and math.isfinite(float(norm))):
                 raise UserError(
@@ -130,6 +137,15 @@ class FineTuning:
             self.optimizer.step()
         self.matching.append(losses)
         self.sizes.append(sizes)
+
+    def _add_lm_gradient(self, step: int) -> None:
+        """Add lambda times the gradient of stage 1's loss on a batch of train texts."""
+        chosen = [self.real_sequences[row] for row in self.order.rows(step)]
+        padded_to = rounded_up(max(map(len, chosen)))
+        for number, piece in enumerate(pieces(chosen, MICRO_TOKENS[torch.device(self.generator.device).type])):
+            with own_rng(derive(self.seed, "real dropout", step, number), self.generator.device):
+                l = self.generator.losses([chosen[row] for row in piece], self.params.probability, padded_to)  # noqa: E741
+            (l.sum() * (self.params.lm_weight / len(chosen))).backward()
 
     def _target(self, step: int, label: int, learner: Learner, real: Gradients) -> list[Tensor]:
         key = (self.teacher.key, label)
@@ -211,33 +227,33 @@ def backward(
     seed: int,
     micro_tokens: int,
 ) -> tuple[float, Tensor]:
-    """Add the gradient of L_GM / C of one class to the generator's; returns L_GM and the weights a_i [N].
+    """Add the gradient of (1 - lambda) L_GM / C of one class; returns L_GM and the weights a_i [N].
 
     More texts than one micro-batch holds take two passes: all l_i without gradients, then sum_i c_i l_i piece by
     piece under the same dropout masks. That is exact, because c_i = dL_GM/dl_i depends on the l_i alone.
     """
     lengths = np.array([len(sequence) for sequence in sequences])
-    padded_to = -(-int(lengths.max()) // 8) * 8
+    padded_to = rounded_up(int(lengths.max()))
     order = np.argsort(lengths, kind="stable")
     per_piece = max(1, micro_tokens // padded_to)
-    pieces = [order[start : start + per_piece] for start in range(0, len(order), per_piece)]
+    groups = [order[start : start + per_piece] for start in range(0, len(order), per_piece)]
 
     def losses(number: int) -> Tensor:
         with own_rng(derive(seed, number), generator.device):
-            return generator.losses([sequences[row] for row in pieces[number]], params.probability, padded_to)
+            return generator.losses([sequences[row] for row in groups[number]], params.probability, padded_to)
 
-    inverse = torch.from_numpy(np.argsort(np.concatenate(pieces), kind="stable")).to(generator.device)
-    if len(pieces) == 1:
+    inverse = torch.from_numpy(np.argsort(np.concatenate(groups), kind="stable")).to(generator.device)
+    if len(groups) == 1:
         found = [losses(0)]
     else:
         with torch.no_grad():
-            found = [losses(number) for number in range(len(pieces))]
+            found = [losses(number) for number in range(len(groups))]
     l = torch.cat(found).detach().float()[inverse]  # noqa: E741  eq. 1
     a = probabilities(l)
     loss, gradient = match(target, factors, a)
-    c = loss_weights(a, gradient) / n_classes
-    for number, piece in enumerate(pieces):
-        piece_losses = found[0] if len(pieces) == 1 else losses(number)
+    c = loss_weights(a, gradient) * (1.0 - params.lm_weight) / n_classes
+    for number, piece in enumerate(groups):
+        piece_losses = found[0] if len(groups) == 1 else losses(number)
         (piece_losses * c[torch.from_numpy(piece).to(c.device)].to(piece_losses)).sum().backward()
     return loss, a
 

@@ -46,7 +46,7 @@ TRAJECTORY = (  # what the learner's trajectory depends on, beside the data
 STAGE_2 = (
     *TRAJECTORY,
     *("teacher", "teacher_sets", "teacher_draw", "encoder", "pooling", "normalize", "real_batch"),
-    *("batch", "batch_draw", "synthetic_batch", "generation_interval", "learning_rate", "warmup", "top_p"),
+    *("batch", "batch_draw", "synthetic_batch", "generation_interval", "lm_weight", "learning_rate", "warmup", "top_p"),
 )
 STAGE_3 = ("finetune", "over_sample")  # `finetune` decides which artifact is read
 ASSETS = ("generator", "learner", "encoder")  # parameters that name assets
@@ -213,6 +213,7 @@ def _tune(variants: Sequence[GenDistillParams], data: TrainData, ctx: Context) -
                         teacher,
                         params,
                         data.info,
+                        train_sequences(generator, params, data)[0],
                         max_tokens=max_tokens_of(source),
                         workspace=folders[number],
                     )

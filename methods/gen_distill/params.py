@@ -57,6 +57,13 @@ class GenDistillParams(FeatureParams):
     real_batch: int = Field(200, ge=1, description="M: real texts a class in a step; a smaller class gives all.")
     synthetic_batch: int = Field(64, ge=2, description="N: synthetic texts a class in a step.")
     generation_interval: int = Field(200, ge=1, description="I_int: steps between two samplings of synthetic texts.")
+    lm_weight: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="lambda: stage 2 minimises (1 - lambda) L_GM + lambda L_LM, the latter on lm_batch train texts a "
+        "step; the authors' code has it, at 0.",
+    )
     learning_rate: float = Field(3e-7, gt=0, description="alpha: peak step size of AdamW for the generator.")
     warmup: float = Field(0.05, ge=0, le=1, description="Stage 2: part of the steps with linear warm-up.")
     probability: Literal["length", "padded"] = Field(

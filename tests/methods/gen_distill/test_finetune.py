@@ -18,6 +18,7 @@ from methods.gen_distill.finetune import FineTuning, backward, fine_tune
 from methods.gen_distill.generator import Generator, make_generator
 from methods.gen_distill.learner import Learner
 from methods.gen_distill.lm import train_lm
+from methods.gen_distill.method import train_sequences
 from methods.gen_distill.params import GenDistillParams
 from methods.gen_distill.teacher import Teacher
 from tests.methods.gen_distill.conftest import MakeContext, MakeParams
@@ -41,7 +42,8 @@ class Setting:
         workspace.mkdir(exist_ok=True)
         generator = make_generator(params, self.data, self.ctx)
         teacher = Teacher(self.data, self.ctx, params)
-        return FineTuning(generator, teacher, params, self.data.info, max_tokens=40, workspace=workspace)
+        real, _ = train_sequences(generator, params, self.data)
+        return FineTuning(generator, teacher, params, self.data.info, real, max_tokens=40, workspace=workspace)
 
     def learner(self, params: GenDistillParams) -> Learner:
         return Learner(self.data, self.ctx, params)
@@ -147,6 +149,28 @@ def test_micro_batches_give_the_whole_batchs_gradient(setting: Setting, make_par
             torch.testing.assert_close(mine, whole, atol=1e-7, rtol=1e-4)
 
 
+def test_the_language_model_loss_is_weighed_against_the_matching_loss(
+    setting: Setting, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(finetune, "MICRO_TOKENS", {"cpu": 60})  # several pieces
+    found = []
+    for weight in (0.0, 0.25):
+        run = setting.run(make_params(lm_weight=weight, learner_dropout=False, batch_draw="cycle"))
+        no_dropout(run.generator)
+        monkeypatch.setattr(run.optimizer, "step", lambda: None)
+        run.params = run.params.model_copy(update={"clip": 1e9})
+        learner = setting.learner(run.params)
+        learner.start(0)
+        run.step(0, learner, {})
+        found.append(gradients(run.generator))
+    sequences = [run.real_sequences[row] for row in run.order.rows(0)]
+    assert len(sequences) == run.params.lm_batch
+    plain = torch.stack([run.generator.losses([sequence], "length")[0] for sequence in sequences]).mean()
+    language = torch.autograd.grad(plain, [parameter for _, parameter in run.generator.trained()])
+    for both, matching, own in zip(found[1], found[0], language, strict=True):
+        torch.testing.assert_close(both, 0.75 * matching + 0.25 * own, atol=1e-6, rtol=1e-4)
+
+
 def test_steps_on_fixed_texts_lower_the_matching_loss(setting: Setting, make_params: MakeParams) -> None:
     p = make_params(learner_dropout=False)
     run, learner = setting.run(p), setting.learner(p)
@@ -207,7 +231,7 @@ def test_lock_step_trains_each_generator_as_if_it_were_alone(setting: Setting, m
         make_params(),
         make_params(teacher="random"),
         make_params(batch="plain", batch_draw="cycle"),
-        make_params(learning_rate=5e-4, synthetic_batch=3),
+        make_params(learning_rate=5e-4, synthetic_batch=3, lm_weight=0.3),
     ]
     together = [setting.run(p) for p in variants]
     setting.tune(*together)
@@ -224,7 +248,7 @@ def test_lock_step_trains_each_generator_as_if_it_were_alone(setting: Setting, m
 
 
 def test_a_killed_training_goes_on_to_the_same_weights(setting: Setting, make_params: MakeParams) -> None:
-    p, q = make_params(outer_loops=5), make_params(outer_loops=5, teacher="random")
+    p, q = make_params(outer_loops=5, lm_weight=0.1), make_params(outer_loops=5, teacher="random")
     whole = setting.run(p)
     setting.tune(whole)
 
