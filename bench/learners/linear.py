@@ -1,4 +1,7 @@
-"""Linear layers that are trained on a CPU: forward and backward products through oneDNN where it is there."""
+"""Linear layers that are trained on a CPU: forward and backward products through oneDNN where it is there.
+
+See `bench.data.onednn` for the reason. Frozen weights get no gradient.
+"""
 
 from __future__ import annotations
 
@@ -12,24 +15,35 @@ from torch.nn import functional
 from bench.data import onednn
 
 
-class _Linear(torch.autograd.Function):
+class _Product(torch.autograd.Function):
+    """x [n, d_in] times weight [d_out, d_in] transposed."""
+
     @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
         return onednn.product(weight, bias, x)
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor, Tensor]:
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
+        to_x, to_weight, to_bias = ctx.needs_input_grad
         grad = grad.contiguous()
-        to_x = onednn.product(weight.t(), None, grad) if ctx.needs_input_grad[0] else None
-        return to_x, onednn.product(x.t(), None, grad.t()), grad.sum(0)
+        return (
+            onednn.product(weight.t(), None, grad) if to_x else None,
+            onednn.product(x.t(), None, grad.t()) if to_weight else None,
+            grad.sum(0) if to_bias else None,
+        )
+
+
+def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """x @ weight^T + bias for x [..., d_in], weight [d_out, d_in]: [..., d_out]."""
+    if x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and onednn.available():
+        found: Tensor = _Product.apply(x.reshape(-1, x.shape[-1]), weight, bias)
+        return found.view(*x.shape[:-1], -1)
+    return functional.linear(x, weight, bias)
 
 
 def linear(x: Tensor, layer: torch.nn.Linear) -> Tensor:
-    """x @ weight^T + bias for x [n, d_in]: [n, d_out]."""
-    if onednn.available() and x.device.type == "cpu" and x.dtype == torch.float32:
-        found: Tensor = _Linear.apply(x, layer.weight, layer.bias)
-        return found
-    return functional.linear(x, layer.weight, layer.bias)
+    """The layer applied to x [..., d_in]: [..., d_out]."""
+    return affine(x, layer.weight, layer.bias)

@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import UserError
+from bench.learners.linear import affine
 from bench.learners.whole import check_depth
-from methods.gen_distill.linear import linear
 from methods.gen_distill.template import Template
 
 # Measured on news headlines, SmolLM2, 2 epochs at 5e-4: a unit of 1, 10 and 50 times the states' size gives a loss of
@@ -125,7 +125,7 @@ class Frozen(nn.Module):
         bias = getattr(head, "bias", None)
         parts = (bias[:known], bias[known:]) if bias is not None else (None, None)
         return torch.cat(
-            [linear(hidden, head.weight[:known], parts[0]), linear(hidden, self.rows, parts[1])],
+            [affine(hidden, head.weight[:known], parts[0]), affine(hidden, self.rows, parts[1])],
             -1,
         )
 

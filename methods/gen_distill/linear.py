@@ -1,63 +1,28 @@
-"""Linear layers of a generator that is trained on a CPU: forward and backward products through oneDNN.
-
-See `bench.data.onednn` for the reason. GPT-2's layers keep their weights transposed; frozen weights get no gradient.
-"""
+"""The linear layers of a generator on a CPU, computed by `bench.learners.linear`."""
 
 from __future__ import annotations
 
 from types import MethodType
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
-from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
-from bench.data import onednn
-
-
-class _Product(torch.autograd.Function):
-    """x [n, d_in] times weight [d_out, d_in] transposed."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return onednn.product(weight, bias, x)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        x, weight = ctx.saved_tensors
-        to_x, to_weight, to_bias = ctx.needs_input_grad
-        grad = grad.contiguous()
-        return (
-            onednn.product(weight.t(), None, grad) if to_x else None,
-            onednn.product(x.t(), None, grad.t()) if to_weight else None,
-            grad.sum(0) if to_bias else None,
-        )
-
-
-def linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x @ weight^T + bias for x [..., d_in], weight [d_out, d_in]: [..., d_out]."""
-    if x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and onednn.available():
-        found: Tensor = _Product.apply(x.reshape(-1, x.shape[-1]), weight, bias)
-        return found.view(*x.shape[:-1], -1)
-    return functional.linear(x, weight, bias)
-
-
-def _plain(layer: nn.Linear, x: Tensor) -> Tensor:
-    return linear(x, layer.weight, layer.bias)
+from bench.learners.linear import affine, linear
 
 
 def _transposed(layer: Any, x: Tensor) -> Tensor:
-    return linear(x, layer.weight.t(), layer.bias)
+    return affine(x, layer.weight.t(), layer.bias)
+
+
+def _plain(layer: nn.Linear, x: Tensor) -> Tensor:
+    return linear(x, layer)
 
 
 def speed_up(model: nn.Module) -> None:
-    """Let every nn.Linear and Conv1D of a model compute with `linear`; subclasses keep their own forward.
+    """Let every nn.Linear and Conv1D of a model compute so; GPT-2's layers keep their weights transposed.
 
-    The methods are bound, so a deep copy of the model computes with its own weights.
+    The methods are bound, so a deep copy of the model computes with its own weights. Subclasses keep their own forward.
     """
     for module in model.modules():
         if type(module) is nn.Linear:

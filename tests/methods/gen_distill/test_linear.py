@@ -9,8 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from bench.data import onednn
-from methods.gen_distill.linear import linear, speed_up
+from methods.gen_distill.linear import speed_up
 
 DRAW = torch.Generator().manual_seed(0)
 
@@ -34,21 +33,3 @@ def test_values_and_gradients(kind: str) -> None:
     for plain, ours in zip(*found, strict=True):
         torch.testing.assert_close(ours, plain)
     assert "forward" in vars(fast)
-
-
-def test_frozen_weights_cost_no_product(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not onednn.available():
-        pytest.skip("this build of PyTorch has no oneDNN operator")
-    calls = []
-    product = onednn.product
-    monkeypatch.setattr(onednn, "product", lambda *arguments: calls.append(1) or product(*arguments))
-    weight = torch.randn(7, 5, generator=DRAW)
-    linear(torch.randn(3, 5, generator=DRAW).requires_grad_(), weight, None).sum().backward()
-    assert len(calls) == 2  # forward, and the gradient of x
-    linear(torch.randn(3, 5, generator=DRAW), weight.requires_grad_(), None).sum().backward()
-    assert len(calls) == 4  # forward, and the gradient of the weight
-
-
-def test_other_precisions_keep_pytorchs_product() -> None:
-    x, weight = torch.randn(3, 5, dtype=torch.float64, generator=DRAW), torch.randn(7, 5, dtype=torch.float64)
-    assert torch.equal(linear(x, weight, None), x @ weight.T)
