@@ -21,7 +21,7 @@ class GenDistillParams(FeatureParams):
         "with a vocabulary of its own, trained on the task alone.",
     )
     trainable_layers: int | None = Field(
-        None, ge=1, description="Train only the generator's top layers and its new tokens; None trains everything."
+        None, ge=1, description="Train only the generator's top layers and its new tokens; null trains everything."
     )
     class_vectors: bool = Field(
         False,
@@ -33,7 +33,7 @@ class GenDistillParams(FeatureParams):
     scratch_vocabulary: int = Field(4000, ge=300, description="generator=scratch: most entries of its BPE vocabulary.")
     generator_seed: int = Field(0, ge=0, description="Seed of stages 1 and 2; all sets and dpc share one generator.")
     max_tokens: int | None = Field(
-        None, ge=4, description="Most tokens of a text, start and end included; None: the longest train text."
+        None, ge=4, description="Most tokens of a text, start and end included; null: the longest train text."
     )
 
     lm_steps: int = Field(80_000, ge=1, description="Stage 1: steps of language-model training.")
@@ -70,7 +70,7 @@ class GenDistillParams(FeatureParams):
         "length", description="Normalise log p by the text's own tokens (eq. 2), or by the padded length of its batch."
     )
     learner: str = Field("bert-base", min_length=1, description="Encoder whose gradients are matched.")
-    learner_layers: int | None = Field(None, ge=1, description="Layers of the learner that train; None: all.")
+    learner_layers: int | None = Field(None, ge=1, description="Layers of the learner that train; null: all.")
     learner_learning_rate: float = Field(1e-4, gt=0, description="eta: peak step size of AdamW for the learner.")
     learner_batch: int = Field(64, ge=1, description="Real texts in a learner step, all classes mixed.")
     learner_dropout: bool = Field(True, description="Dropout of the learner (Table 5), in its steps and gradients.")
