@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -43,7 +44,7 @@ def command(name: str, **options: Any) -> None:
     if name in registry.assets:
         blocks.append([f"asset {name}", *asset_lines(name, assets)])
     if not blocks:
-        raise unknown(registry, name)
+        raise unknown(registry, name, settings.cache)
     warn(registry)
     click.echo("\n\n".join("\n".join(lines) for lines in blocks))
 
@@ -74,7 +75,7 @@ def _outline(points: Mapping[str, Sequence[float]]) -> list[str]:
     return [f"{xs[-1]:g}", *(f"{value:.4g}" for value in (ys[0], ys[len(ys) // 2], ys[-1], min(ys)))]
 
 
-def unknown(registry: Registry, name: str) -> UserError:
+def unknown(registry: Registry, name: str, cache: Path) -> UserError:
     """The error for a name that nothing has."""
     for record in registry.plugins:
         for owned in record.owns:
@@ -83,7 +84,10 @@ def unknown(registry: Registry, name: str) -> UserError:
                 return registry.unknown(kind, name, ())
     known = {*suites(), *registry.assets, *(each for kind in KINDS for each in registry.specs(kind))}
     if REPORT_KEY.fullmatch(name):
-        return UserError(f"no artifact with a report in the cache has a key that starts with {name}")
+        return UserError(
+            f"no artifact with a report in {cache} has a key that starts with {name}: if the run had another --cache, "
+            "give it here too; the keys stand under `reports` in OUT/sets/*.json"
+        )
     return registry.unknown("task, method, student, suite or asset", name, known)
 
 

@@ -55,6 +55,7 @@ def diagnose(
         "samples": len(labels),
         "samples, invalid rate": invalid / drawn,
         "samples, distinct": distinct(texts),
+        "samples, with broken characters": broken(texts),
         "samples, mean words": mean_words(texts),
         "samples, mean tokens": float(np.mean(tokens)),
         "samples, copies of train texts": float(copies(texts, data.train.texts).mean()),
@@ -78,6 +79,12 @@ def distinct(texts: Columns) -> float:
     """Share of different texts among n >= 1, in (0, 1]; normalised."""
     rows = normalised(texts)
     return len(set(rows)) / len(rows)
+
+
+def broken(texts: Columns) -> float:
+    """Share of n >= 1 texts or pairs that hold U+FFFD, which stands for bytes that are no character."""
+    rows = list(zip(*texts.values(), strict=True))
+    return sum("\ufffd" in "".join(row) for row in rows) / len(rows)
 
 
 def mean_words(texts: Columns) -> float:

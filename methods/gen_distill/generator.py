@@ -225,8 +225,6 @@ def make_generator(params: GenDistillParams, data: TrainData, ctx: Context) -> G
     info = data.info
     facts = (info.n_classes, len(info.fields), params.blanks)
     if params.generator == SCRATCH:
-        if params.trainable_layers is not None:
-            raise UserError("trainable_layers would freeze random layers of generator=scratch: leave it out")
         tokenizer = train_tokenizer(
             chain.from_iterable(data.train.texts[name] for name in info.fields), params.scratch_vocabulary
         )

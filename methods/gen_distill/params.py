@@ -83,9 +83,13 @@ class GenDistillParams(FeatureParams):
     top_p: float = Field(0.95, gt=0, le=1, description="Nucleus of sampling, stages 2 and 3.")
 
     @model_validator(mode="after")
-    def _interval(self) -> GenDistillParams:
+    def _together(self) -> GenDistillParams:
         if self.generation_interval % self.inner_loop:
-            raise ValueError("generation_interval must be a multiple of inner_loop")
+            raise ValueError(
+                f"generation_interval ({self.generation_interval}) must be a multiple of inner_loop ({self.inner_loop})"
+            )
+        if self.generator == SCRATCH and self.trainable_layers is not None:
+            raise ValueError("trainable_layers would freeze random layers of generator=scratch: leave it out")
         return self
 
 

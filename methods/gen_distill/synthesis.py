@@ -53,7 +53,7 @@ def draw_pools(
     pools = {label: Pool(label, texts={name: [] for name in info.fields}) for label in wanted}
     total = sum(wanted.values())
     asked = dict.fromkeys(wanted, 0)  # draws so far, those beyond the last valid text that was needed included
-    while counts := _next_draws(pools, wanted, asked, info):
+    while counts := _next_draws(pools, wanted, asked, info, max_tokens):
         have = sum(len(pool.sequences) for pool in pools.values())
         found = sample(
             generator,
@@ -73,7 +73,7 @@ def draw_pools(
 
 
 def _next_draws(
-    pools: Mapping[int, Pool], wanted: Mapping[int, int], asked: Mapping[int, int], info: TaskInfo
+    pools: Mapping[int, Pool], wanted: Mapping[int, int], asked: Mapping[int, int], info: TaskInfo, max_tokens: int
 ) -> dict[int, int]:
     """How many sequences to draw next of each class that still lacks texts."""
     counts = {}
@@ -85,7 +85,8 @@ def _next_draws(
         if asked[label] >= most:
             raise UserError(
                 f"the generator yields too few valid texts of class '{info.label_names[label]}': "
-                f"{len(pool.sequences)} of {asked[label]} draws; train it longer (lm_steps)"
+                f"{len(pool.sequences)} of {asked[label]} draws of up to {max_tokens} tokens; "
+                "train it longer (lm_steps) or give it more room (max_tokens)"
             )
         share = (len(pool.sequences) + 1) / (asked[label] + 1)
         spare = math.ceil(1.2 * missing / share) + 1  # a round of a few rows costs nearly as much as one of many

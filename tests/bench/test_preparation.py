@@ -157,4 +157,4 @@ def test_reports_are_in_the_output_folder_also_from_the_cache(sample: Sample) ->
     assert ["loss", "4", "0.2", "0.1429", "0.125", "0.125"] in words, "the last step; first, middle, last, lowest loss"
     assert shown[-1] == "  <script>"
     done = sample.bench("info", "0123abcd", code=1)
-    assert "no artifact with a report in the cache has a key that starts with 0123abcd" in done.stderr
+    assert "cache has a key that starts with 0123abcd: if the run had another --cache" in done.stderr

@@ -14,7 +14,7 @@ from sklearn.preprocessing import Normalizer
 
 from bench.api import Split, TrainData
 from methods.gen_distill import diagnostics
-from methods.gen_distill.diagnostics import diagnose, distinct, label_agreement, mean_words
+from methods.gen_distill.diagnostics import broken, diagnose, distinct, label_agreement, mean_words
 from methods.gen_distill.generator import Generator, make_generator
 from methods.gen_distill.params import GenDistillParams
 from methods.gen_distill.seeds import derive
@@ -30,6 +30,10 @@ def test_distinct_and_words() -> None:
     pairs = {"a": ["x", "x"], "b": ["y", "z"]}
     assert mean_words(pairs) == 2
     assert distinct(pairs) == 1
+
+
+def test_broken_characters() -> None:
+    assert broken({"a": ["fine", "b\ufffdd", "x", "y"], "b": ["x", "y\ufffd", "\ufffd", "é"]}) == 0.5
 
 
 def test_label_agreement_is_that_of_the_regions_learnt_from_train() -> None:

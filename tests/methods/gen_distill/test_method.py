@@ -199,5 +199,5 @@ def test_mistakes_are_one_line(train_data: TrainData, make_context: MakeContext,
     ctx = make_context(train_data)
     with pytest.raises(UserError, match="dpc must be 1 or more"):
         GenDistill(make_params()).distill(train_data, 0, ctx)
-    with pytest.raises(ValueError, match="generation_interval must be a multiple of inner_loop"):
+    with pytest.raises(ValueError, match=r"generation_interval \(\d+\) must be a multiple of inner_loop \(\d+\)"):
         make_params(generation_interval=5)
