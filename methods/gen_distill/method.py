@@ -88,18 +88,19 @@ class GenDistill(Method):
             progress=lambda done, total: ctx.progress(done, total, "sampling"),
         )
         texts: dict[str, list[str]] = {name: [] for name in data.info.fields}
-        repeated = 0
+        repeated = tokens = 0
         for pool in pools:
             picked = select(pool.texts, dpc, ctx, self.params, ctx.derive("k-centers", pool.label))
             for name in data.info.fields:
                 texts[name] += [pool.texts[name][row] for row in picked.indices]
             repeated += picked.repeated
+            tokens += sum(len(pool.sequences[row]) - 2 for row in picked.indices)  # without start and end
         labels = np.repeat(np.arange(data.info.n_classes, dtype=np.int64), dpc)
         drawn, invalid = sum(pool.drawn for pool in pools), sum(pool.invalid for pool in pools)
         return DistilledSet(
             labels=labels,
             texts=texts,
-            diagnostics={"drawn": drawn, "invalid": invalid, "repeated": repeated},
+            diagnostics={"drawn": drawn, "invalid": invalid, "repeated": repeated, "tokens": tokens},
         )
 
 

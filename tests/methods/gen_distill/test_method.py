@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.api import TrainData, UserError
-from methods.gen_distill import finetune, lm
+from methods.gen_distill import finetune, lm, method
 from methods.gen_distill.method import (
     STAGE_1,
     STAGE_2,
@@ -20,6 +20,7 @@ from methods.gen_distill.method import (
     train_generators,
 )
 from methods.gen_distill.params import GenDistillParams
+from methods.gen_distill.synthesis import draw_pools
 from tests.methods.gen_distill.conftest import MakeContext, MakeParams
 
 WARM = {"lm_steps": 40, "lm_learning_rate": 1e-2}  # enough that samples are mostly valid
@@ -73,6 +74,22 @@ def test_sets_of_any_size_come_from_one_generator(
     assert np.bincount(other.labels).tolist() == [3, 3, 3]
     assert set(found.texts["sentence"]) != set(other.texts["sentence"])
     assert found.diagnostics["drawn"] - found.diagnostics["invalid"] == 2 * p.over_sample * 3
+
+
+def test_tokens_of_a_set_are_those_of_its_texts(
+    train_data: TrainData, make_context: MakeContext, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pools: list[Any] = []
+    monkeypatch.setattr(method, "draw_pools", lambda *a, **k: pools.extend(draw_pools(*a, **k)) or pools)
+    found = GenDistill(make_params(**WARM, finetune=False)).distill(train_data, 2, make_context(train_data))
+    assert found.texts is not None
+    lengths = {
+        (pool.label, text): len(sequence) - 2
+        for pool in pools
+        for text, sequence in zip(pool.texts["sentence"], pool.sequences, strict=True)
+    }
+    chosen = zip(found.labels.tolist(), found.texts["sentence"], strict=True)
+    assert found.diagnostics["tokens"] == sum(lengths[one] for one in chosen) > 0
 
 
 def test_before_fine_tuning_is_stage_1_alone(
