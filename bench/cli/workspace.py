@@ -71,7 +71,8 @@ class Workspace:
         choices += [job.method for job in plan.needed_sets(runs) if job.method is not None]
         for ref in dict.fromkeys(ref for choice in choices for ref in choice.spec.assets(choice.params)):
             if self.assets.locate(ref) is None:
-                click.echo(f"fetching {ref}", err=True)
+                if not self.settings.offline:
+                    click.echo(f"fetching {ref}", err=True)
                 self.assets.fetch(ref)
 
 

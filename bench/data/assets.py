@@ -138,7 +138,7 @@ class Assets:
         if asset.folder:
             local = f"put the files into DIR/{asset.folder} and give --data-dir DIR"
         elif asset.content == "model":
-            local = "name a local model folder instead; data comes from --data-dir"
+            local = "name a local folder with a model instead"
         else:
             local = "choose tasks that read --data-dir or a file of yours"
         return UserError(

@@ -244,7 +244,7 @@ def test_offline_opens_no_socket_and_says_what_to_do(tmp_path: Path, index: Path
     assert len(lines) == 4
     for name, line in zip(("sample", "model", "data"), lines[1:], strict=True):
         assert f"bench fetch {name}" in line
-        assert "--data-dir" in line
+        assert ("name a local folder with a model" if name == "model" else "--data-dir") in line
         assert "offline mode is on" in line
 
 
