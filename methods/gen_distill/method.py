@@ -27,7 +27,6 @@ from methods.gen_distill.seeds import derive
 from methods.gen_distill.synthesis import draw_pools, select
 from methods.gen_distill.teacher import Teacher
 
-VERSION = "2"  # of the artifacts; raise it when a change of the code changes what they hold
 LM, TUNED = "gen-distill-lm", "gen-distill"  # kinds of artifacts
 
 GENERATOR = (
@@ -118,7 +117,7 @@ def lm_address(params: GenDistillParams, data: TrainData, ctx: Context) -> Addre
 
 
 def _fields(params: GenDistillParams, names: Sequence[str], data: TrainData, ctx: Context) -> dict[str, Any]:
-    fields: dict[str, Any] = {"version": VERSION, "data": data_digest(data)}
+    fields: dict[str, Any] = {"data": data_digest(data)}
     for name in names:
         value = getattr(params, name)
         fields[name] = ctx.asset_identity(value) if name in ASSETS and value != SCRATCH else value
