@@ -173,7 +173,23 @@ def test_damaged_or_unfinished_folder_is_replaced(tmp_path: Path, index: Path) -
     damaged = assets(tmp_path, wheel_asset(sha256))
     assert damaged.locate("sample") is None
     assert (damaged.fetch("sample") / "a.txt").read_text() == "first"
+    assert damaged.said == [f"{folder / 'a.txt'} was damaged; sample is fetched again"]
     assert left_behind(tmp_path) == [folder.name]
+
+
+def test_a_flipped_byte_is_fetched_again_or_refused_offline(tmp_path: Path, index: Path) -> None:
+    _, sha256 = make_wheel(index)
+    found = assets(tmp_path, wheel_asset(sha256))
+    folder = found.fetch("sample")
+    (folder / "deep" / "b.txt").write_text("sEcond")
+    with pytest.raises(
+        UserError, match=r"sample is damaged in the cache \(deep/b.txt\).*run `bench fetch sample` once"
+    ):
+        assets(tmp_path, wheel_asset(sha256), offline=True).fetch("sample")
+    said: list[str] = []
+    assert (found.fetch("sample", said.append) / "deep" / "b.txt").read_text() == "second"
+    assert len(said) == 1
+    assert f"fetching again, {folder / 'deep' / 'b.txt'} was damaged: wheel sample-data" in said[0]
 
 
 def test_no_pip_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -431,6 +447,24 @@ def test_hub_model_is_weights_and_json_only(tmp_path: Path, hub_server: tuple[ty
     assert again == online  # the commit that the branch stood at is kept
     assert offline == online  # what the hub's own cache holds is used without a network
     assert handler.asked == {"config.json", "model.safetensors", "vocab.txt"}
+
+
+def test_a_damaged_hub_model_is_downloaded_again(
+    tmp_path: Path, hub_server: tuple[type[HubServer], dict[str, str]]
+) -> None:
+    """Its files are hard links into the hub's own cache, where the same bytes are wrong."""
+    handler, environment = hub_server
+    fetch_from(environment, tmp_path / "cache")
+    (weights,) = (tmp_path / "cache" / "assets").glob("*/model.safetensors")
+    assert weights.stat().st_nlink == 3, "the hub's blob and two caches of ours"
+    for damaged in (b"weighTs", b"weig"):
+        weights.write_bytes(damaged)
+        handler.asked.clear()
+        online, offline = fetch_from(environment, tmp_path / "cache")
+        assert online.endswith("vocab.txt weights")
+        assert "model.safetensors" in handler.asked
+        assert "org/name is damaged in the cache (model.safetensors)" in offline, "linked to the same bytes"
+        (weights,) = (tmp_path / "cache" / "assets").glob("*/model.safetensors")
 
 
 def test_hub_model_without_safetensors_is_refused(
