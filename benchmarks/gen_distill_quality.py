@@ -33,7 +33,7 @@ from bench.settings import Settings
 from bench.store.artifacts import REPORT
 from bench.suite import load_suite
 from bench.worker import Worker
-from methods.gen_distill.method import GenDistill, address
+from methods.gen_distill.method import GenDistill, address, samples_address
 
 SHOWN = ("seconds", "label agreement", "copies", "near-dup", "invalid", "distinct", "final loss", "mean words")
 
@@ -76,9 +76,12 @@ def main() -> None:
                 + paired(scores, first)
             )
     for number, choice in enumerate(generated):
-        folder = context(0).find(*address(choice.params, data, context(0)))  # type: ignore[arg-type]
-        if folder is not None and number not in errors:
-            facts = json.loads((folder / REPORT).read_text(encoding="utf-8"))["facts"]
+        trained = address(choice.params, data, context(0))  # type: ignore[arg-type]
+        sampled = samples_address(trained, choice.params, data, context(0))  # type: ignore[arg-type]
+        folders = [folder for where in (trained, sampled) if (folder := context(0).find(*where)) is not None]
+        if folders and number not in errors:
+            reports = [json.loads((folder / REPORT).read_text(encoding="utf-8")) for folder in folders]
+            facts = {name: value for report in reports for name, value in report["facts"].items()}
             print(choice.label, {name: value for name, value in facts.items() if any(word in name for word in SHOWN)})
 
 
