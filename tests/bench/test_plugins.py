@@ -127,7 +127,7 @@ def test_a_file_beside_a_one_file_plugin_counts_where_it_is_imported(
     (tmp_path / "beside_helper.py").write_text("x = 1\n")
     (tmp_path / "beside_other.py").write_text("y = 1\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    file = one_file(tmp_path, GOOD + "\nimport beside_helper\n")
+    file = one_file(tmp_path, textwrap.dedent(GOOD) + "\nimport beside_helper\n")
     module = load(tmp_path, file).spec("method", "first").target.partition(":")[0]
     before = code_digest(module)
     (tmp_path / "beside_other.py").write_text("y = 2\n")
@@ -141,7 +141,7 @@ def test_a_file_beside_a_one_file_plugin_counts_where_it_is_imported(
 def test_a_reworded_one_file_plugin_keeps_its_digest(tmp_path: Path) -> None:
     first, second = (
         load(tmp_path, one_file(tmp_path, text)).spec("method", "first").target.partition(":")[0]
-        for text in (GOOD, GOOD + "\n# reworded\n")
+        for text in (GOOD, textwrap.dedent(GOOD) + "\n# reworded\n")
     )
     assert code_digest(first) == code_digest(second)
 
