@@ -177,7 +177,10 @@ def read(path: Path, module: str) -> Source:
 
 @cache
 def _read(content: bytes, module: str, is_package: bool) -> Source:
-    tree = _tree(content)
+    try:
+        tree = _tree(content)
+    except (SyntaxError, ValueError, RecursionError):  # whoever imports it says what is wrong with it
+        return Source(hashlib.sha256(content).hexdigest(), frozenset(), frozenset())
     digest = hashlib.sha256(canonical(_plain(tree)).encode()).hexdigest()
     attributes = frozenset(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
     return Source(digest, frozenset(_imports(tree, module, is_package)), attributes)
