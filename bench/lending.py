@@ -73,7 +73,7 @@ def _texts(texts: Mapping[str, Any]) -> LentMapping:
 
 
 def _array(values: Any, dtype: str | None = None) -> Any:
-    """The same numbers over the memory of a bytes object, for which `setflags(write=True)` is refused; None for None."""
+    """The same numbers over the memory of a bytes object, so `setflags(write=True)` is refused; None for None."""
     import numpy as np
 
     if values is None:
