@@ -26,14 +26,15 @@ from sklearn.linear_model import LogisticRegression
 
 from bench.api import TrainData
 from bench.context import JobContext
-from bench.identities import identity
+from bench.identities import identity, made_by
 from bench.plan import TaskPart
 from bench.selection import Choice
 from bench.settings import Settings
 from bench.store.artifacts import REPORT
 from bench.suite import load_suite
 from bench.worker import Worker
-from methods.gen_distill.method import GenDistill, address, samples_address
+from methods.gen_distill.addresses import address, samples_address
+from methods.gen_distill.method import GenDistill
 
 SHOWN = ("seconds", "label agreement", "copies", "near-dup", "invalid", "distinct", "final loss", "mean words")
 
@@ -55,7 +56,9 @@ def main() -> None:
     data = worker.load(part).train_data()
 
     def context(seed: int) -> JobContext:
-        return JobContext(worker.assets, worker.artifacts, seed=seed, data=data, task_identity=part.identity)
+        by = made_by("methods.gen_distill.method", "method")
+        shared = {"task_identity": part.identity, "made_by": by}
+        return JobContext(worker.assets, worker.artifacts, seed=seed, data=data, **shared)
 
     generated = [choice for choice in suite.methods if choice.spec.prepares]  # type: ignore[attr-defined]
     started = time.perf_counter()
