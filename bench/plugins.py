@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -136,7 +138,8 @@ class Registry:
 def load(settings: Any) -> Registry:
     """The registry of the installed plugins and of `settings.plugin_files`; read once per process and settings."""
     global _latest
-    _latest = _load(tuple(settings.plugin_files), os.environ.get("BENCH_PLUGINS"))
+    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints must not get into a board
+        _latest = _load(tuple(settings.plugin_files), os.environ.get("BENCH_PLUGINS"))
     return _latest
 
 
