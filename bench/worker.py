@@ -13,7 +13,9 @@ from bench.context import JobContext
 from bench.data.assets import Assets
 from bench.errors import PluginError, UserError
 from bench.executors.base import Job, Outcome
+from bench.identities import made_by, metrics_code
 from bench.plan import PrepareJob, RunJob, SetJob, TaskPart
+from bench.selection import Choice
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from bench.store.results import SHOWN_ROWS, encode_predictions
@@ -54,7 +56,8 @@ class Worker:
             return failure(error, time.monotonic() - started)
         return Outcome("ok", None, None, value, time.monotonic() - started)
 
-    def _context(self, data: TaskData | TrainData | Queries | None, task: TaskPart, seed: int) -> JobContext:
+    def context(self, data: TaskData | TrainData | Queries | None, task: TaskPart, seed: int, by: Choice) -> JobContext:
+        """What a job of the plugin `by` is lent."""
         return JobContext(
             self.assets,
             self.artifacts,
@@ -62,6 +65,7 @@ class Worker:
             device=self.device,
             data=data,
             task_identity=task.identity,
+            made_by=made_by(by.spec.target.partition(":")[0], by.spec.kind),
             on_progress=self.on_progress,
         )
 
@@ -69,7 +73,7 @@ class Worker:
         """A task's data, checked; the last few loaded are kept."""
         if part.revision not in self._tasks:
             task = self.registry.build(part.choice.spec, part.choice.params)
-            data = task.load(self._context(None, part, 0))
+            data = task.load(self.context(None, part, 0, part.choice))
             check_task(data, part.choice.label)
             while len(self._tasks) >= KEPT_TASKS:
                 self._tasks.pop(next(iter(self._tasks)))
@@ -98,7 +102,7 @@ class Worker:
         method: Any = self.registry.target(job.methods[0].spec)
         variants = [choice.params for choice in job.methods]
         started = time.monotonic()
-        errors = method.prepare(variants, data, self._context(data, job.task, job.seed))
+        errors = method.prepare(variants, data, self.context(data, job.task, job.seed, job.methods[0]))
         seconds = time.monotonic() - started
         return {job.methods[number].label: failure(error, seconds) for number, error in errors.items()}
 
@@ -112,7 +116,7 @@ class Worker:
             data = self.load(job.task).train_data()
             method = self.registry.build(job.method.spec, job.method.params)
             started = time.monotonic()
-            ctx = self._context(data, job.task, job.seed)
+            ctx = self.context(data, job.task, job.seed, job.method)
             distilled = method.distill(data, job.dpc, ctx)
             seconds = time.monotonic() - started
             who = f"the method '{job.method_label}'"
@@ -161,7 +165,7 @@ class Worker:
         if refusal:
             raise NotApplicable(refusal)
         queries = data.queries()
-        labels = student.predict(distilled, queries, self._context(queries, job.task, job.seed))
+        labels = student.predict(distilled, queries, self.context(queries, job.task, job.seed, job.student))
         check_predictions(labels, len(queries), data.info.n_classes, job.student.label)
         scores = metrics.score(data.info.metric, data.test.labels, labels)
         return {
@@ -169,6 +173,7 @@ class Worker:
             "metric": data.info.metric,
             "score": scores[data.info.metric],
             "metrics": scores,
+            "metrics_code": metrics_code(),
             "n_train": len(distilled),
             "predictions": encode_predictions(labels),
         }

