@@ -8,14 +8,13 @@ import json
 import math
 import zlib
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
 from bench.api import Metric
 from bench.errors import UserError
 from bench.store.files import read_json
-from bench.store.identity import SCHEMA, code_digest
+from bench.store.identity import SCHEMA
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,8 +26,9 @@ LEAGUES = frozenset({"A", "B", "C"})
 DTYPES = {"uint8": 1, "uint16": 2, "uint32": 4, "uint64": 8}  # of stored predictions -> bytes each
 SAME = 1e-9  # one prediction more or less changes a score by more than this
 
-NONE, NUMBER = type(None), (int, float)
-PLUGIN = {"name": (str,), "label": (str,), "params": (dict,)}
+NONE = type(None)
+NUMBER = (int, float)
+PLUGIN: dict[str, tuple[type, ...]] = {"name": (str,), "label": (str,), "params": (dict,)}
 SHAPE: dict[str, tuple[type, ...]] = {
     "key": (str,),
     "status": (str,),
@@ -142,7 +142,7 @@ def decode(stored: Mapping[str, Any]) -> np.ndarray:
     import numpy as np
 
     n, dtype, data = (stored.get(name) for name in ("n", "dtype", "data"))
-    if type(n) is not int or n < 0 or dtype not in DTYPES or type(data) is not str:
+    if type(n) is not int or not 0 <= n < 1 << 40 or dtype not in DTYPES or type(data) is not str:
         raise ValueError("'predictions' without their length, type or data")
     size = n * DTYPES[dtype]
     try:
@@ -201,14 +201,10 @@ def _read_gold(task: Any) -> tuple[np.ndarray, int, str]:
     return np.array(labels, dtype=np.int64), n_classes, task["metric"]
 
 
-@cache
-def metrics_code() -> str:
-    """Digest of the code that makes scores of predictions."""
-    return code_digest("bench.metrics")
-
-
-def rescored(record: Record, gold: GoldLabels) -> dict[str, float] | None:
+def rescored(record: Record, gold: GoldLabels, code: str) -> dict[str, float] | None:
     """Today's metrics of a finished record when they are not the stored ones, because the metrics' code changed.
+
+    code: the digest of today's code; a record without one must have the score that today's code gives.
 
     None: the stored ones hold, or there is nothing to compare with. Raises ValueError with the reason when the
     predictions are damaged, or when they contradict the score and no change of the code explains it.
@@ -224,7 +220,7 @@ def rescored(record: Record, gold: GoldLabels) -> dict[str, float] | None:
         raise ValueError(f"it predicts the label {predicted.max()}, not in 0..{n_classes - 1}")
     if record["metric"] != metric:
         raise ValueError(f"metric {record['metric']}, but {metric}{_by(record, gold)}")
-    changed = record.get("metrics_code", metrics_code()) != metrics_code()
+    changed = (record.get("metrics_code") or code) != code
     if not changed and _same(record["metrics"], quick_scores(record["metric"], labels, predicted)):
         return None
     from bench import metrics

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import os
 import zlib
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,6 +14,7 @@ from filelock import FileLock, Timeout
 
 from bench.errors import UserError
 from bench.store.check import GoldLabels, decode, parse_record, rescored
+from bench.store.code import code_digest
 from bench.store.files import check_schema, explained, read_json, write_json
 from bench.store.identity import canonical
 
@@ -154,6 +156,10 @@ class ResultStore:
             self._refuse(damaged)
         return sorted((record for _, _, record in latest.values()), key=canonical_order)
 
+    @cached_property
+    def _metrics_code(self) -> str:
+        return code_digest("bench.metrics")
+
     def _check_score(self, line: int, record: Record) -> None:
         if record["status"] == "ok" and line not in self._held:
             revision = record["task"]["revision"]
@@ -161,7 +167,7 @@ class ResultStore:
                 if self._mode == "r":
                     raise self._no_task(revision)
                 return  # the run that holds the store writes the file
-            now = rescored(record, self._gold)
+            now = rescored(record, self._gold, self._metrics_code)
             if now is not None:
                 if not self._rescored:
                     self.said.append(f"{self.path}: scores of another version are computed anew from the predictions")
@@ -175,7 +181,9 @@ class ResultStore:
         first, *others = sorted(damaged)
         more = f"; so are lines {', '.join(map(str, others[:20]))}{' ...' * (len(others) > 20)}" if others else ""
         lines = "those lines" if others else "that line"
-        gold = "" if str(self._gold.folder) not in damaged[first] else " (or that file, when it is the one that changed)"
+        gold = (
+            "" if str(self._gold.folder) not in damaged[first] else " (or that file, when it is the one that changed)"
+        )
         raise UserError(
             f"{self.path} line {first} is damaged ({damaged[first]}){more}: "
             f"delete {lines}{gold} and run again to compute it anew"

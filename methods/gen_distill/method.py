@@ -47,7 +47,17 @@ TRAJECTORY = (  # what the learner's trajectory depends on, beside the data
 STAGE_2 = (
     *TRAJECTORY,
     *("teacher", "teacher_sets", "teacher_draw", "encoder", "pooling", "normalize", "real_batch"),
-    *("batch", "batch_draw", "batch_learner", "synthetic_batch", "generation_interval", "lm_weight", "learning_rate", "warmup", "top_p"),
+    *(
+        "batch",
+        "batch_draw",
+        "batch_learner",
+        "synthetic_batch",
+        "generation_interval",
+        "lm_weight",
+        "learning_rate",
+        "warmup",
+        "top_p",
+    ),
 )
 STAGE_3 = ("finetune", "over_sample", "repeats")  # `finetune` decides which artifact is read
 SAMPLES = ("encoder", "pooling", "max_length", "top_p")  # what the report on samples depends on beside the generator

@@ -24,7 +24,14 @@ from tests.leaderboard.records import Record, cell, record
 def some_records() -> list[Record]:
     """Three cells: random with one failure, herding (one set), and one that is not applicable."""
     records = cell("random", n_sets=2) + cell("herding", n_sets=2)
-    records[0] |= {"status": "failed", "score": None, "metrics": {}, "metric": None, "reason": "student: out of memory"}
+    records[0] |= {
+        "status": "failed",
+        "score": None,
+        "metrics": {},
+        "metric": None,
+        "predictions": None,
+        "reason": "student: out of memory",
+    }
     records[1]["student"]["params"] = {"steps": 200, "layers": [1, 2], "rate": 0.0001}
     return [*records, record(None, method="tdd", status="not_applicable", reason="no text level")]
 

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from bench.cli.export import command
 from bench.errors import UserError
 from bench.store.results import ResultStore
-from tests.leaderboard.records import Record, plugin, record
+from tests.leaderboard.records import GOLD, Record, plugin, record
 
 LABEL = "bbc[test_rows=100,train_rows=300]"
 
@@ -33,7 +33,9 @@ def results() -> Iterator[Record]:
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     with ResultStore(tmp_path / "out", "w") as store:
-        store.put_task("r1", {"label_names": ["politics", "sport"]})
+        store.put_task(
+            "r1", {"label_names": ["politics", "sport"], "metric": "accuracy", "test_labels": GOLD, "n_test": len(GOLD)}
+        )
         for one in results():
             store.append(one)
             names = {"task": one["task"]["label"], "method": one["method"]["label"], "dpc": one["dpc"]}
