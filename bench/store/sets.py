@@ -60,7 +60,16 @@ def set_reports(folder: Path) -> dict[str, str]:
 
 
 def load_set(folder: Path) -> DistilledSet:
-    """Read back what `save_set` wrote."""
+    """Read back what `save_set` wrote. UserError, in one line, when that cannot be read."""
+    from safetensors import SafetensorError
+
+    try:
+        return _load_set(folder)
+    except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
+        raise UserError(f"{folder} holds no readable set ({error}): delete that folder and run again") from error
+
+
+def _load_set(folder: Path) -> DistilledSet:
     import numpy as np
 
     head = read_json(folder / "set.json")
