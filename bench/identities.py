@@ -19,13 +19,14 @@ SEEDS = (
     "bench.context:JobContext.derive",
     "bench.context:JobContext.rng",
 )
+LENT = tuple(f"bench.lending:{name}" for name in ("lend_task", "lend_set", "_split", "_texts", "_array", "_json"))
 HANDED = {  # what a plugin of a kind is handed, and how what it returns is kept
     "task": SEEDS,
     "method": (
         *(*SEEDS, "bench.api:TrainData", "bench.api:DistilledSet"),
-        *("bench.store.sets:save_set", "bench.store.sets:example_rows"),
+        *("bench.store.sets:save_set", "bench.store.sets:example_rows", *LENT),
     ),
-    "student": (*SEEDS, "bench.api:Queries", "bench.api:TaskData.queries", "bench.store.sets:load_set"),
+    "student": (*SEEDS, "bench.api:Queries", "bench.api:TaskData.queries", "bench.store.sets:load_set", *LENT),
 }
 FEATURES = tuple(f"bench.context:JobContext.{name}" for name in ("features", "embed", "_encode", "_texts"))
 FEATURES_MODULE = "bench.data.features"

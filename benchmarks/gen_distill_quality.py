@@ -33,7 +33,8 @@ from bench.settings import Settings
 from bench.store.artifacts import REPORT
 from bench.suite import load_suite
 from bench.worker import Worker
-from methods.gen_distill.method import GenDistill, address, samples_address
+from methods.gen_distill.addresses import address, samples_address
+from methods.gen_distill.method import GenDistill
 
 SHOWN = ("seconds", "label agreement", "copies", "near-dup", "invalid", "distinct", "final loss", "mean words")
 

@@ -70,7 +70,7 @@ def definition_digest(target: str) -> str:
     """Hex SHA-256 of one definition, "package.module:Class.method", whatever stands around it in its module."""
     module, _, path = target.partition(":")
     file = find(module)
-    node: Any = None if file is None else _tree(file)
+    node: Any = None if file is None else _tree(file.read_bytes())
     for name in path.split("."):
         body = getattr(node, "body", ())
         node = next((each for each in body if getattr(each, "name", None) == name), None)
@@ -81,8 +81,8 @@ def definition_digest(target: str) -> str:
 
 def forget() -> None:
     """Drop what is remembered, so that changed sources are read again."""
-    for remembered in (closure, read, _tree, _distribution_mates):
-        remembered.cache_clear()
+    closure.cache_clear()
+    _distribution_mates.cache_clear()
 
 
 def find(module: str) -> Path | None:
@@ -170,18 +170,25 @@ def _top_levels(distribution: importlib.metadata.Distribution) -> Iterator[str]:
             yield file.parts[0].removesuffix(".py")
 
 
-@cache
 def read(path: Path, module: str) -> Source:
     """What matters of a source file that is the module of that name."""
-    tree = _tree(path)
-    digest = hashlib.sha256(canonical(_plain(tree)).encode()).hexdigest()
-    attributes = frozenset(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
-    return Source(digest, frozenset(_imports(tree, module, path.name == "__init__.py")), attributes)
+    return _read(path.read_bytes(), module, path.name == "__init__.py")
 
 
 @cache
-def _tree(path: Path) -> ast.Module:
-    return ast.parse(path.read_bytes(), str(path))
+def _read(content: bytes, module: str, is_package: bool) -> Source:
+    try:
+        tree = _tree(content)
+    except (SyntaxError, ValueError, RecursionError):  # whoever imports it says what is wrong with it
+        return Source(hashlib.sha256(content).hexdigest(), frozenset(), frozenset())
+    digest = hashlib.sha256(canonical(_plain(tree)).encode()).hexdigest()
+    attributes = frozenset(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
+    return Source(digest, frozenset(_imports(tree, module, is_package)), attributes)
+
+
+@cache
+def _tree(content: bytes) -> ast.Module:
+    return ast.parse(content)
 
 
 def _imports(tree: ast.Module, module: str, is_package: bool) -> Iterator[str]:

@@ -109,7 +109,10 @@ class FineTuning:
         return self.params.batch == "diverse" and self.params.batch_learner == "trained"
 
     def step(self, step: int, learner: Learner, real: Gradients) -> None:
-        """One generator update, after `sample` where it is due; `real` shares the teachers' gradients among the generators of a step."""
+        """One generator update, after `sample` where it is due.
+
+        `real` shares the teachers' gradients among the generators of a step.
+        """
         p = self.params
         self.generator.train_mode()
         self.optimizer.zero_grad(set_to_none=True)

@@ -13,6 +13,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 ALL = {"bbc", "rt", "random", "kcenters", "gen-distill", "probe", "minilm"}
+PARTS = {"states", "teacher", "stage 1", "stage 2"}
 METHODS, STUDENTS = {"random", "kcenters", "gen-distill"}, {"probe", "minilm"}
 ENCODED = {"kcenters", "gen-distill", "probe", "minilm", "features"}  # that read texts with an encoder
 
@@ -25,24 +26,26 @@ EDITS = [
         "methods/selection.py",
         "chosen = X[selected].astype(np.float64)",
         "chosen = X[selected]",
-        {"kcenters", "gen-distill", "teacher"},
+        {"kcenters", "gen-distill", "teacher", "stage 2"},
     ),
-    ("methods/common.py", "if dpc is None or dpc < 1", "if dpc is None or dpc < 2", METHODS | {"teacher"}),
-    ("methods/gen_distill/finetune.py", "import math", "import math as math", {"gen-distill"}),
-    ("bench/data/encoders.py", "TOKENIZE_ROWS = 8192", "TOKENIZE_ROWS = 8", ENCODED | {"states", "teacher"}),
-    ("bench/data/features.py", "1024", "512", ENCODED | {"states", "teacher"}),
-    ("bench/data/onednn.py", "x @ weight.T + bias", "bias + x @ weight.T", ENCODED | {"states", "teacher"}),
-    ("bench/learners/recipe.py", "import math", "import math as math", {"gen-distill", "minilm", "states"}),
+    ("methods/common.py", "if dpc is None or dpc < 1", "if dpc is None or dpc < 2", METHODS | {"teacher", "stage 2"}),
+    ("methods/gen_distill/finetune.py", "import math", "import math as math", {"gen-distill", "stage 2"}),
+    ("methods/gen_distill/lm.py", "import math", "import math as math", {"gen-distill", "stage 1", "stage 2"}),
+    ("methods/gen_distill/diagnostics.py", "SHOWN = 5", "SHOWN = 6", {"gen-distill"}),
+    ("bench/data/encoders.py", "TOKENIZE_ROWS = 8192", "TOKENIZE_ROWS = 8", ENCODED | PARTS),
+    ("bench/data/features.py", "1024", "512", ENCODED | PARTS),
+    ("bench/data/onednn.py", "x @ weight.T + bias", "bias + x @ weight.T", ENCODED | PARTS),
+    ("bench/learners/recipe.py", "import math", "import math as math", {"gen-distill", "minilm", *PARTS} - {"teacher"}),
     ("bench/metrics.py", "/ 2}", "/ 3}", {"metrics"}),
     ("bench/api.py", 'kind="stable"', 'kind="heapsort"', METHODS),
     ("bench/api.py", "licence: str", "licence: str = ''", set()),
-    ("bench/seeds.py", "digest()[:4]", "digest()[4:8]", ALL | {"states", "teacher"}),
-    ("bench/context.py", "seeds.derive(self.seed", "seeds.derive(1, self.seed", ALL | {"states", "teacher"}),
+    ("bench/seeds.py", "digest()[:4]", "digest()[4:8]", ALL | PARTS),
+    ("bench/context.py", "seeds.derive(self.seed", "seeds.derive(1, self.seed", ALL | PARTS),
     (
         "bench/context.py",
         "tuple(texts), max_length",
         "tuple(texts), 2 * max_length",
-        ENCODED - {"minilm"} | {"teacher"},
+        ENCODED - {"minilm"} | {"teacher", "stage 2"},
     ),
     ("bench/store/sets.py", "rows[0]", "rows[-1]", STUDENTS),
     ("bench/runner.py", "import platform", "import platform as platform", set()),
@@ -57,7 +60,8 @@ from bench.store import code
 TARGETS = {"bbc": ("tasks.bbc", "task"), "rt": ("tasks.rt", "task"), "random": ("methods.random_", "method"),
     "kcenters": ("methods.kcenters", "method"), "gen-distill": ("methods.gen_distill.method", "method"),
     "probe": ("students.probe", "student"), "minilm": ("students.encoder", "student"),
-    "states": ("bench.learners.split", None), "teacher": ("methods.gen_distill.teacher", None)}
+    "states": ("bench.learners.split", None), "teacher": ("methods.gen_distill.teacher", None),
+    "stage 1": ("methods.gen_distill.stage1", None), "stage 2": ("methods.gen_distill.stage2", None)}
 
 def keys():
     code.forget()

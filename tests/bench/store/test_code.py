@@ -68,6 +68,13 @@ def test_what_is_not_imported_and_line_ends_do_not_count(package: Path) -> None:
     assert digest("digested.main") == before
 
 
+def test_a_module_that_cannot_be_read_counts_by_its_bytes(package: Path) -> None:
+    (package / "helper.py").write_text("def f(:\n")
+    before = digest("digested.main")
+    (package / "helper.py").write_text("def g(:\n")
+    assert digest("digested.main") != before
+
+
 CODE = '''
 class P(Params):
     """A docstring."""

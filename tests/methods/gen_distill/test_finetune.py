@@ -18,9 +18,9 @@ from methods.gen_distill.finetune import FineTuning, backward, fine_tune
 from methods.gen_distill.generator import Generator, make_generator
 from methods.gen_distill.learner import Learner
 from methods.gen_distill.lm import train_lm
-from methods.gen_distill.method import train_sequences
 from methods.gen_distill.params import GenDistillParams
 from methods.gen_distill.seeds import derive
+from methods.gen_distill.stage1 import train_sequences
 from methods.gen_distill.teacher import Teacher
 from tests.methods.gen_distill.conftest import MakeContext, MakeParams
 

@@ -9,16 +9,9 @@ import numpy as np
 import pytest
 
 from bench.api import TrainData, UserError
-from methods.gen_distill import finetune, lm, method
-from methods.gen_distill.method import (
-    STAGE_1,
-    STAGE_2,
-    STAGE_3,
-    GenDistill,
-    address,
-    lm_address,
-    train_generators,
-)
+from methods.gen_distill import finetune, lm
+from methods.gen_distill.addresses import STAGE_1, STAGE_2, STAGE_3, address, lm_address
+from methods.gen_distill.method import GenDistill, train_generators
 from methods.gen_distill.params import GenDistillParams
 from methods.gen_distill.synthesis import draw_pools
 from tests.methods.gen_distill.conftest import MakeContext, MakeParams
@@ -82,7 +75,9 @@ def test_tokens_of_a_set_are_those_of_its_texts(
     train_data: TrainData, make_context: MakeContext, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pools: list[Any] = []
-    monkeypatch.setattr(method, "draw_pools", lambda *a, **k: pools.extend(draw_pools(*a, **k)) or pools)
+    monkeypatch.setattr(
+        "methods.gen_distill.method.draw_pools", lambda *a, **k: pools.extend(draw_pools(*a, **k)) or pools
+    )
     found = GenDistill(make_params(**WARM, finetune=False)).distill(train_data, 2, make_context(train_data))
     assert found.texts is not None
     lengths = {
