@@ -11,7 +11,7 @@ from typing import Any
 import click
 
 from bench.cli.options import settings_options
-from bench.cli.workspace import output_folder
+from bench.cli.workspace import output_folder, pass_on
 from bench.errors import UserError
 from bench.store.files import write_atomic
 from leaderboard.escape import code_span, plain_text
@@ -43,6 +43,7 @@ def command(out: str, to: str, **options: Any) -> None:
     index = options.pop("index")
     store, artifacts = ResultStore(output_folder(out)), Artifacts(collect(options).cache)
     cells, left_out = gather(store.records(), store.cells())
+    pass_on(store)
     finished = [record for cell in cells for record in cell.records if record["status"] == "ok"]
     names = _file_names(finished)
     by_set: dict[str, list[Record]] = defaultdict(list)

@@ -37,6 +37,17 @@ def damage(folder: Path) -> str | None:
         return NOTE
 
 
+def is_older(folder: Path) -> bool:
+    """Whether an older version made the artifact in `folder`, which noted no hashes."""
+    try:
+        _noted(folder)
+    except (OSError, ValueError):
+        return False
+    except LookupError:
+        return True
+    return False
+
+
 class Artifacts:
     """`<cache>/artifacts/<kind>/<key>/`: content and `artifact.json` (fields, and size and SHA-256 of each file).
 
