@@ -81,7 +81,8 @@ class Runner:
         """Compute what is missing. Ctrl-C leaves all finished records in the store."""
         runs = self.plan.missing_runs()
         try:
-            broken = self._check_tasks({run.task.revision: run.task for run in runs})
+            absent = [task for task in self.plan.tasks() if not self.store.has_task(task.revision)]
+            broken = self._check_tasks({task.revision: task for task in (*absent, *(run.task for run in runs))})
             self.store.put_plan(self.plan.suite, [describe_cell(cell) for cell in self.plan.cells])
             self._compute(runs, broken)
         finally:

@@ -66,7 +66,9 @@ class Worker:
         """Do a job; every way in which it can end is an outcome."""
         started = time.monotonic()
         outcome = self._outcome(job, started)
-        said, self._warnings = self._warnings, []
+        said = [*self._warnings, *self.artifacts.said, *self.assets.said]
+        for heard in (self._warnings, self.artifacts.said, self.assets.said):
+            heard.clear()
         return replace(outcome, warnings=tuple(said))
 
     def _outcome(self, job: Job, started: float) -> Outcome:
@@ -270,7 +272,7 @@ class LentArtifacts(Artifacts):
     """The store as a plugin has it: what it made after it had changed what it was lent is not kept."""
 
     def __init__(self, artifacts: Artifacts, who: str, seals: Sequence[Seal]) -> None:
-        self.root = artifacts.root
+        self.root, self.said = artifacts.root, artifacts.said
         self._who = who
         self._seals = seals
 

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 from tabulate import tabulate
 
 from leaderboard.board import LEAGUES, METRICS, Board, Overview, Row, build, overviews
+from leaderboard.escape import plain_text as _cell
+from leaderboard.escape import spreadsheet_cell
 from leaderboard.statistics import Difference, Interval, Summary
 
 if TYPE_CHECKING:
@@ -120,11 +122,6 @@ def overview_note(table: Overview) -> str:
     return f"No mean, because a cell is missing or incomplete: {', '.join(table.left_out)}."
 
 
-def _cell(text: str) -> str:
-    """Text that cannot break a markdown table or start markup."""
-    return text.replace("\\", "\\\\").replace("|", "\\|").replace("<", "&lt;").replace("\n", " ")
-
-
 def _table(rows: list[list[str]], headers: list[str]) -> str:
     align = ["left" if head == "method" else "right" for head in headers]
     cells = [[_cell(cell) for cell in row] for row in rows]
@@ -140,9 +137,9 @@ def _overview(table: Overview) -> list[str]:
         rows.append([method, *map(short_score, cells), *tail])
     if table.full:
         rows.append(["all data", *(short_score(table.full.get(task)) for task, _ in table.columns), *[""] * many])
-    lines = [f"## {overview_title(table)}", "", _table(rows, headers), ""]
+    lines = [f"## {_cell(overview_title(table))}", "", _table(rows, headers), ""]
     if note := overview_note(table):
-        lines += [note, ""]
+        lines += [_cell(note), ""]
     return lines
 
 
@@ -163,7 +160,7 @@ def _details(board: Board, rows: list[Row]) -> list[str]:
             line.append(NOTHING if row.gap is None else f"{percent(row.gap)} %")
         line += [str(row.summary.n_sets) if row.summary else NOTHING, coverage(row)]
         lines.append(line)
-    return [f"### {first.task}, {first.student}", "", _table(lines, headers), ""]
+    return [f"### {_cell(f'{first.task}, {first.student}')}", "", _table(lines, headers), ""]
 
 
 def sections(board: Board) -> list[tuple[str, str, str, list[Row]]]:
@@ -239,7 +236,7 @@ def csv_text(board: Board) -> str:
     text = io.StringIO()
     writer = csv.DictWriter(text, list(rows[0]) if rows else ["task"], lineterminator="\n")
     writer.writeheader()
-    writer.writerows(rows)
+    writer.writerows({name: spreadsheet_cell(value) for name, value in row.items()} for row in rows)
     return text.getvalue()
 
 

@@ -8,7 +8,7 @@ import click
 
 from bench.cli.options import selection_options, settings_options
 from bench.cli.progress import duration
-from bench.cli.workspace import Workspace, output_folder
+from bench.cli.workspace import Workspace, output_folder, pass_on
 from bench.plan import PrepareJob, estimate
 from bench.settings import cores
 from bench.store.results import ResultStore
@@ -28,7 +28,9 @@ def command(**options: Any) -> None:
 
     out, jobs = output_folder(options.pop("out")), options.pop("jobs") or cores()
     work = Workspace.open(options)
-    records = ResultStore(out).records()
+    store = ResultStore(out)
+    records = store.records()
+    pass_on(store)
     plan = work.plan(records)
     rows = []
     for cell in plan.cells:

@@ -10,7 +10,7 @@ import click
 
 from bench.cli.options import selection_options, settings_options
 from bench.cli.progress import RunReport
-from bench.cli.workspace import Workspace, output_folder
+from bench.cli.workspace import Workspace, output_folder, pass_on
 from bench.plan import Plan
 from bench.runner import Runner, Summary
 from bench.settings import Settings, cores
@@ -86,6 +86,7 @@ def execute(
     from bench.executors.local import LocalExecutor
 
     report = RunReport()
+    pass_on(store)
     if not plan.missing_runs():
         click.echo(
             f"nothing to compute: all {sum(len(cell.runs) for cell in plan.cells)} replicates are there", err=True

@@ -73,5 +73,13 @@ class Workspace:
             self.assets.fetch(ref, lambda line: click.echo(line, err=True))
 
 
+def pass_on(*sources: Any) -> None:
+    """Print as warnings what stores and caches have to say, each line once."""
+    for source in sources:
+        for line in source.said:
+            click.echo(f"bench: warning: {line}", err=True)
+        source.said.clear()
+
+
 def output_folder(value: str) -> Path:
     return Path(value).expanduser().absolute()

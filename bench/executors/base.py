@@ -21,7 +21,7 @@ class Outcome:
     traceback: str | None = None
     value: Any = None
     seconds: float = 0.0
-    warnings: tuple[str, ...] = ()  # what a plugin did that the worker put right
+    warnings: tuple[str, ...] = ()  # what a plugin did that the worker put right, and damage that was mended
 
 
 @dataclass(frozen=True)

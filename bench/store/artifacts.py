@@ -37,6 +37,17 @@ def damage(folder: Path) -> str | None:
         return NOTE
 
 
+def is_older(folder: Path) -> bool:
+    """Whether an older version made the artifact in `folder`, which noted no hashes."""
+    try:
+        _noted(folder)
+    except (OSError, ValueError):
+        return False
+    except LookupError:
+        return True
+    return False
+
+
 class Artifacts:
     """`<cache>/artifacts/<kind>/<key>/`: content and `artifact.json` (fields, and size and SHA-256 of each file).
 
@@ -78,21 +89,20 @@ class Artifacts:
         folder = self.folder(kind, key)
         with explained(self.root):
             folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
+        with explained(self.root, "full"), FileLock(folder.with_suffix(".lock")):
             found = self.get(kind, key)
             if found is not None:
                 return found
             part = self.root / "parts" / uuid.uuid4().hex
             try:
-                with explained(self.root, "full"):
-                    part.mkdir(parents=True)
-                    build(part)
-                    files = contents_of(part)
-                    (part / NOTE).write_text(canonical({"fields": fields, "files": files}), encoding="utf-8")
-                    if folder.exists():
-                        self._say_damage(folder, files)
-                        shutil.rmtree(folder)
-                    os.rename(part, folder)
+                part.mkdir(parents=True)
+                build(part)
+                files = contents_of(part)
+                (part / NOTE).write_text(canonical({"fields": fields, "files": files}), encoding="utf-8")
+                if folder.exists():
+                    self._say_damage(folder, files)
+                    shutil.rmtree(folder)
+                os.rename(part, folder)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(self._workspace(kind, key), ignore_errors=True)
@@ -119,7 +129,7 @@ class Artifacts:
         folder = self._workspace(kind, key)
         with explained(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
+        with explained(folder, "full"), FileLock(folder.with_suffix(".lock")):
             folder.mkdir(exist_ok=True)
             yield folder
             if self.get(kind, key) is not None:  # perhaps made by the process that this one waited for

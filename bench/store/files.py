@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +14,9 @@ from typing import Any, Literal
 
 from bench.errors import UserError
 from bench.store.identity import SCHEMA
+
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 
 
 @contextlib.contextmanager
@@ -23,16 +27,27 @@ def explained(where: Path, which: Literal["all", "full"] = "all") -> Iterator[No
     """
     try:
         yield
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    except Exception as error:
+        if is_full(error):
             raise UserError(f"no space left on the disk of {where}: free some, then run the same command") from error
-        if which == "full":
+        if which == "full" or not isinstance(error, OSError):
             raise
         if error.errno in {errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOENT}:
             raise UserError(f"cannot write to {where}: {error.strerror}; choose another folder") from error
         if error.errno in {errno.ENOTDIR, errno.EEXIST}:
             raise UserError(f"{where} is in the way: a file where a folder is needed") from error
         raise
+
+
+def is_full(error: Exception) -> bool:
+    """Whether a write failed for want of space, under a quota or limit too.
+
+    Not every library keeps the error number: numpy counts what it could write, safetensors and pyarrow quote the text.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in NO_SPACE
+    text = str(error)
+    return SHORT_WRITE.search(text) is not None or any(os.strerror(number) in text for number in NO_SPACE)
 
 
 def write_atomic(path: Path, text: str) -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -60,32 +61,43 @@ def set_reports(folder: Path) -> dict[str, str]:
 
 
 def load_set(folder: Path) -> DistilledSet:
-    """Read back what `save_set` wrote."""
+    """Read back what `save_set` wrote. UserError, in one line, when that cannot be read."""
     import numpy as np
 
-    head = read_json(folder / "set.json")
-    with open(folder / "examples.jsonl", encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    arrays: Mapping[str, Any] = {}
-    if (folder / "arrays.safetensors").exists():
-        from safetensors.numpy import load_file
+    with _readable(folder):
+        head = read_json(folder / "set.json")
+        with open(folder / "examples.jsonl", encoding="utf-8") as file:
+            rows = [json.loads(line) for line in file]
+        arrays: Mapping[str, Any] = {}
+        if (folder / "arrays.safetensors").exists():
+            from safetensors.numpy import load_file
 
-        arrays = load_file(folder / "arrays.safetensors")
-    embeddings = None
-    if head["encoder"] is not None:
-        names = ("inputs_embeds", "attention_mask", "label_distribution")
-        parts = {name: arrays[name] for name in names}
-        embeddings = Embeddings(**parts, encoder=head["encoder"], step_sizes=arrays.get("step_sizes"))
-    fields = head["fields"]
-    copied = bool(rows) and "row" in rows[0]
-    return DistilledSet(
-        labels=np.array([row["label"] for row in rows], dtype=np.int64),
-        texts={name: [row[name] for row in rows] for name in fields} if fields is not None else None,
-        soft_labels=arrays.get("soft_labels"),
-        embeddings=embeddings,
-        rows=np.array([row["row"] for row in rows], dtype=np.int64) if copied else None,
-        diagnostics=head["diagnostics"],
-    )
+            arrays = load_file(folder / "arrays.safetensors")
+        embeddings = None
+        if head["encoder"] is not None:
+            names = ("inputs_embeds", "attention_mask", "label_distribution")
+            parts = {name: arrays[name] for name in names}
+            embeddings = Embeddings(**parts, encoder=head["encoder"], step_sizes=arrays.get("step_sizes"))
+        fields = head["fields"]
+        copied = bool(rows) and "row" in rows[0]
+        return DistilledSet(
+            labels=np.array([row["label"] for row in rows], dtype=np.int64),
+            texts={name: [row[name] for row in rows] for name in fields} if fields is not None else None,
+            soft_labels=arrays.get("soft_labels"),
+            embeddings=embeddings,
+            rows=np.array([row["row"] for row in rows], dtype=np.int64) if copied else None,
+            diagnostics=head["diagnostics"],
+        )
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
+        raise UserError(f"{folder} holds no readable set ({error}): delete that folder and run again") from error
 
 
 def check_budget(distilled: DistilledSet, label_names: Sequence[str], dpc: int, who: str) -> None:

@@ -23,7 +23,14 @@ DETAILS = "document.querySelectorAll('.cellblock')[0]"
 
 def board_records() -> list[Record]:
     records = pocket()
-    records[0] = {**records[0], "status": "failed", "score": None, "metrics": {}, "reason": f"broke: {EVIL}"}
+    records[0] = {
+        **records[0],
+        "status": "failed",
+        "score": None,
+        "metrics": {},
+        "predictions": None,
+        "reason": f"broke: {EVIL}",
+    }
     return [*records, record(None, method="tdd", status="not_applicable", reason="the set has no text level")]
 
 

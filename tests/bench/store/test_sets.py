@@ -14,6 +14,9 @@ from bench.api import DistilledSet, Embeddings
 from bench.errors import UserError
 from bench.store.sets import check_set, load_set, save_set
 
+EMBEDDINGS = Embeddings(
+    np.zeros((4, 3, 5), np.float32), np.ones((4, 3), np.int64), np.ones((4, 2), np.float32), "minilm"
+)
 texts = st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda text: bool(text.strip()))
 
 
@@ -77,3 +80,24 @@ def test_useless_sets_are_refused(changes: dict[str, Any], line: str) -> None:
     check_set(DistilledSet(**good), ("text",), 2, "m")
     with pytest.raises(UserError, match=line):
         check_set(DistilledSet(**(good | changes)), ("text",), 2, "m")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("set.json", "{"),
+        ("set.json", "{}"),
+        ("set.json", "[]"),
+        ("examples.jsonl", '{"label": 0, "text": '),
+        ("examples.jsonl", '{"lbel": 0}'),
+        ("examples.jsonl", '{"label": "one"}'),
+        ("examples.jsonl", "1"),
+        ("examples.jsonl", "\udcff"),
+        ("arrays.safetensors", "no header"),
+    ],
+)
+def test_a_set_that_cannot_be_read_is_one_line(tmp_path: Path, name: str, content: str) -> None:
+    save_set(tmp_path, DistilledSet(np.array([0, 1, 0, 1]), {"text": ["a", "b", "c", "d"]}, None, EMBEDDINGS))
+    (tmp_path / name).write_bytes(content.encode(errors="surrogateescape"))
+    with pytest.raises(UserError, match=r"delete (it|that folder) and run again"):
+        load_set(tmp_path)
