@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import traceback
 
-LINE = 500  # characters that a reason keeps
+HALF = "half of a surrogate pair, which is no character"
+LINE = 1000  # characters that a reason keeps
 TRACE = 20_000  # characters that a traceback keeps
 # What a terminal or a browser obeys instead of showing it: control characters but tab and newline, line and paragraph
 # separators, marks that turn the direction of writing; and halves of surrogate pairs, which no encoding can write.
@@ -48,5 +49,5 @@ def trace(error: BaseException) -> str:
 
 
 def unwritable(text: str) -> bool:
-    """Whether it holds half of a surrogate pair: no file can keep it, no tokenizer can read it."""
+    """Whether it holds half of a surrogate pair (HALF): no file can keep it, no tokenizer can read it."""
     return not text.isascii() and _SURROGATE.search(text) is not None

@@ -18,6 +18,7 @@ import click
 from bench import plugins
 from bench.cli.columns import columns
 from bench.cli.options import collect, settings_options
+from bench.cli.output import echo
 from bench.data.assets import Assets
 from bench.discovery import DISTRIBUTION
 from bench.errors import UserError
@@ -54,7 +55,7 @@ def command(**options: Any) -> int:
     found = [python(), *dependencies(), device(), cores(), *cache(settings)]
     found += [*suite_assets(registry, settings), *plugin_states(registry)]
     rows = [(each.state, each.subject, f"{each.found} -> {each.mend}" if each.mend else each.found) for each in found]
-    click.echo("\n".join(columns(rows, indent=0)))
+    echo("\n".join(columns(rows, indent=0)))
     if registry.warnings():
         return 3
     return int(any(each.state == "fail" for each in found))

@@ -10,9 +10,11 @@ from typing import Any
 import click
 
 from bench.cli.options import settings_options
+from bench.cli.output import echo
 from bench.cli.workspace import output_folder
 from bench.errors import UserError
 from bench.store.files import write_atomic
+from bench.text import shown as safe
 
 Record = dict[str, Any]
 
@@ -48,11 +50,11 @@ def command(out: str, to: str, **options: Any) -> None:
         names = store.task(records[0]["task"]["revision"])["label_names"]
         lines = [json.dumps({**row, "label_name": names[row["label"]]}, ensure_ascii=False) for row in rows]
         write_atomic(folder / f"{name}.jsonl", "\n".join(lines) + "\n")
-        write_atomic(folder / f"{name}.md", _card(name, shown, records, names))
+        write_atomic(folder / f"{name}.md", safe(_card(name, shown, records, names)))
         written += 1
     if not written:
         raise UserError(f"{out} has no set {index} of these cells")
-    click.echo(f"{written} sets written to {folder}")
+    echo(f"{written} sets written to {folder}")
 
 
 def _choose(records: list[Record], wanted: dict[str, Any], out: str) -> list[Record]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from bench.cli.output import echo
+
 FORMATS = ("md", "csv", "html")
 
 
@@ -46,4 +48,4 @@ def command(
         students=list(students),
         baseline=baseline,
     )
-    click.echo(text, nl=False)
+    echo(text, nl=False)

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from bench.cli.options import selection_options, settings_options
+from bench.cli.output import echo
 from bench.cli.progress import RunReport
 from bench.cli.workspace import Workspace, output_folder
 from bench.plan import Plan
@@ -87,9 +88,7 @@ def execute(
 
     report = RunReport()
     if not plan.missing_runs():
-        click.echo(
-            f"nothing to compute: all {sum(len(cell.runs) for cell in plan.cells)} replicates are there", err=True
-        )
+        echo(f"nothing to compute: all {sum(len(cell.runs) for cell in plan.cells)} replicates are there", err=True)
     tracking = None if no_mlflow else Tracking(store, mlflow_uri, report)
     executor = LocalExecutor(settings, jobs or gpus or cores(), gpus)
     try:
@@ -109,8 +108,8 @@ def execute(
         tracking.finish()
     from leaderboard.render import write_boards
 
-    click.echo(write_boards(store, store.out))
-    click.echo(f"Plots and the distilled sets to read: {store.out / 'leaderboard.html'}", err=True)
+    echo(write_boards(store, store.out))
+    echo(f"Plots and the distilled sets to read: {store.out / 'leaderboard.html'}", err=True)
     return conclude(summary, store.out)
 
 
@@ -138,9 +137,9 @@ class Tracking:
 def conclude(summary: Summary, out: Path) -> int:
     """Name every failing cell in one line; the exit code."""
     for name, reason in summary.failures.items():
-        click.echo(f"bench: {name}: {reason}", err=True)
+        echo(f"bench: {name}: {reason}", err=True)
     for name, trace in summary.tracebacks.items():
-        click.echo(f"\n{name}\n{trace}", err=True)
+        echo(f"\n{name}\n{trace}", err=True)
     if summary.failures:
-        click.echo(f"bench: {len(summary.failures)} cell(s) failed; results so far are in {out}", err=True)
+        echo(f"bench: {len(summary.failures)} cell(s) failed; results so far are in {out}", err=True)
     return summary.exit_code

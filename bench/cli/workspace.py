@@ -7,10 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import click
-
 from bench import plugins
 from bench.cli.options import collect
+from bench.cli.output import echo
 from bench.data.assets import Assets
 from bench.errors import UserError
 from bench.plan import Plan, make_plan
@@ -36,7 +35,7 @@ class Workspace:
         settings = collect(options, device)
         registry = plugins.load(settings)
         for line in registry.warnings():
-            click.echo(f"bench: warning: {line}", err=True)
+            echo(f"bench: warning: {line}", err=True)
         columns = options.pop("text_columns")
         table = {
             "text": columns.split(",") if columns else None,
@@ -72,7 +71,7 @@ class Workspace:
         for ref in dict.fromkeys(ref for choice in choices for ref in choice.spec.assets(choice.params)):
             if self.assets.locate(ref) is None:
                 if not self.settings.offline:
-                    click.echo(f"fetching {ref}", err=True)
+                    echo(f"fetching {ref}", err=True)
                 self.assets.fetch(ref)
 
 
