@@ -7,6 +7,7 @@ import importlib
 import os
 import re
 import sys
+from itertools import pairwise
 
 import click
 
@@ -62,12 +63,11 @@ def cli() -> None:
 
 def check_words(words: list[str]) -> None:
     """Refuse what nobody means: an empty word, such as an unset variable of a script, and bytes that are no text."""
-    for number, word in enumerate(words, start=1):
+    for before, word in pairwise(["bench", *words]):
         if unwritable(word):
-            raise UserError(f"argument {number} ({word}) is no UTF-8 text: a file with such a name must be renamed")
+            raise UserError(f"the argument '{word}' is no UTF-8 text: rename the file or folder that it names")
         if not word.strip() or re.fullmatch(r"--[a-z-]+=\s*", word):
-            after = f" (after {words[number - 2]})" if number > 1 and not word.strip() else f" ({word})" * bool(word)
-            raise UserError(f"argument {number}{after} is empty: give a value, or leave it out")
+            raise UserError(f"an empty value stands after '{word.strip() or before}': fill it in, or leave it out")
 
 
 def main() -> None:

@@ -18,7 +18,7 @@ from bench.store.results import ResultStore
 @click.command("plan", short_help="Show what a run would do.")
 @selection_options
 @click.option("--out", default="bench-out", show_default=True, metavar="DIR", help="Where earlier results are.")
-@click.option("--jobs", type=click.IntRange(1), help="Worker processes the estimate is for [one a core].")
+@click.option("--jobs", type=click.IntRange(1, 1024), help="Worker processes the estimate is for [one a core].")
 @settings_options
 def command(**options: Any) -> None:
     """Show the cells of a run, how much of each is there, and an estimate from earlier runs.

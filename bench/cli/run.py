@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,12 @@ from bench.store.results import ResultStore
 TRACK_SECONDS = 120.0  # how often finished results go to MLflow while a run lasts
 
 
+def _number(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    if value is not None and math.isnan(value):
+        raise click.BadParameter("nan is no number of seconds")
+    return value
+
+
 def execution_options(function: Any) -> Any:
     """Flags of the commands that compute."""
     for option in (
@@ -27,12 +34,13 @@ def execution_options(function: Any) -> Any:
         click.option("--mlflow-uri", metavar="URI", help="Tracking store [sqlite, mlflow.db in the output folder]."),
         click.option(
             "--timeout",
-            type=click.FloatRange(min=1),
+            type=click.FloatRange(1, 10_000_000),
+            callback=_number,
             metavar="SECONDS",
             help="Limit of one job: preparation, set or run.",
         ),
         click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
-        click.option("--jobs", type=click.IntRange(1), help="Worker processes [one a core; one a GPU]."),
+        click.option("--jobs", type=click.IntRange(1, 1024), help="Worker processes [one a core; one a GPU]."),
         click.option(
             "--out", default="bench-out", show_default=True, metavar="DIR", help="Results, boards, mlflow.db."
         ),

@@ -16,6 +16,7 @@ from bench.api import Asset
 from bench.data import install
 from bench.errors import UserError, did_you_mean
 from bench.settings import Settings
+from bench.store.files import regular_file
 from bench.store.identity import file_digest, key_of
 
 Progress = Callable[[str], None]
@@ -35,6 +36,8 @@ class Assets:
 
     def resolve(self, ref: str) -> Asset | Path:
         """The asset that a reference means, or the existing local path. UserError for anything else."""
+        if not ref.strip():
+            raise UserError("the name of an asset is empty: give a registered name, hub:org/name, or a path")
         if ref in self.registered:
             asset = self.registered[ref]
             local = self._data_folder(asset)
@@ -52,7 +55,7 @@ class Assets:
         try:
             path = Path(ref).expanduser()
             if path.exists():
-                return path
+                return path if path.is_dir() else regular_file(path, "local asset")
         except (OSError, RuntimeError, ValueError) as error:
             raise UserError(f"cannot read '{ref}': {error}") from error
         if "/" in ref or "\\" in ref or path.suffix:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from filelock import FileLock, Timeout
 
 from bench.errors import UserError
-from bench.store.files import check_schema, explained, read_json, write_json
+from bench.store.files import check_schema, explained, read_json, regular_file, write_json
 from bench.store.identity import canonical
 
 if TYPE_CHECKING:
@@ -130,12 +130,12 @@ class ResultStore:
         """The last record of every key, in canonical order."""
         latest: dict[str, Record] = {}
         if self.path.exists():
-            content = self.path.read_bytes()
+            content = regular_file(self.path, "the records").read_bytes()
             for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
                 try:
                     record = json.loads(line)
                     latest[record["key"]] = record
-                except (ValueError, KeyError, TypeError) as error:
+                except (ValueError, KeyError, TypeError, RecursionError) as error:
                     raise UserError(
                         f"{self.path} line {number} is damaged: delete that line and run again to compute it anew"
                     ) from error
