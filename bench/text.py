@@ -20,15 +20,16 @@ def shown(text: str) -> str:
 
 
 def one_line(text: str, limit: int = LINE) -> str:
-    """The text on one line, safe to show; of a longer one the first `limit` characters and how many there were."""
-    head = shown(" ".join(text[: 4 * limit].split()))
-    if len(text) <= 4 * limit and len(head) <= limit:
-        return head
-    return f"{head[:limit].rstrip()}... ({len(text)} characters)"
+    """The text on one line, safe to show; a longer one is cut in the middle and says how long it was."""
+    line = shown(" ".join(text.split()))
+    if len(line) <= limit:
+        return line
+    half = limit // 2
+    return f"{line[:half]} ... ({len(text)} characters) ... {line[len(line) - half :]}"
 
 
 def excerpt(text: str, limit: int = TRACE) -> str:
-    """The lines of a text, safe to show; of a longer one its beginning and its end."""
+    """The lines of a text, safe to show; a longer one is cut in the middle and says how much is left out."""
     if len(text) > limit:
         half = limit // 2
         text = f"{text[:half]}\n... ({len(text) - 2 * half} characters left out) ...\n{text[-half:]}"

@@ -6,6 +6,7 @@ import errno
 import importlib
 import os
 import re
+import signal
 import sys
 from itertools import pairwise
 
@@ -15,7 +16,6 @@ from bench.cli.output import echo, prepare_streams
 from bench.errors import UserError, did_you_mean
 from bench.text import one_line, unwritable
 
-ERROR = 2000  # characters of an error that are shown
 COMMANDS = {  # name -> (module, one line for --help); the module is imported when the command is used
     "run": ("bench.cli.run", "Distil, train students, score: every combination that is still missing."),
     "plan": ("bench.cli.plan", "Show the cells of a run, what is cached and an estimate; compute nothing."),
@@ -77,15 +77,16 @@ def main() -> None:
         check_words(sys.argv[1:])
         code = cli.main(prog_name="bench", standalone_mode=False)
     except UserError as error:
-        echo(f"bench: error: {one_line(str(error), ERROR)}", err=True)
+        echo(f"bench: error: {one_line(str(error))}", err=True)
         code = error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         echo(error.format_message())
         code = 0
     except click.ClickException as error:
-        echo(f"bench: error: {one_line(error.format_message(), ERROR)}", err=True)
+        echo(f"bench: error: {one_line(error.format_message())}", err=True)
         code = 1
     except (click.Abort, KeyboardInterrupt):
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more would leave a traceback on the way out
         echo("bench: interrupted; what was finished is kept", err=True)
         code = 130
     except BrokenPipeError:
@@ -93,7 +94,7 @@ def main() -> None:
         code = 0
     except OSError as error:
         if error.errno in {errno.ENAMETOOLONG, errno.ELOOP}:
-            echo(f"bench: error: {one_line(f'{error.filename}: {error.strerror}', ERROR)}", err=True)
+            echo(f"bench: error: {one_line(f'{error.filename}: {error.strerror}')}", err=True)
             sys.exit(1)
         if error.errno != errno.ENOSPC:
             raise

@@ -32,7 +32,7 @@ def test_a_reason_is_one_short_line(text: str, limit: int) -> None:
     line = one_line(text, limit)
     assert line == shown(line)
     assert len(line.splitlines()) <= 1
-    assert len(line) <= limit + len(f"... ({len(text)} characters)")
+    assert len(line) <= limit + len(f" ... ({len(text)} characters) ... ")
 
 
 def test_plain_text_stays_as_it_is() -> None:
@@ -43,7 +43,9 @@ def test_plain_text_stays_as_it_is() -> None:
 
 
 def test_long_text_is_cut_and_says_so() -> None:
-    assert one_line("x" * 5_000_000) == f"{'x' * 1000}... (5000000 characters)"
+    assert one_line("cannot read " + "x" * 5_000_000 + ": no such file", 40) == (
+        "cannot read xxxxxxxx ... (5000026 characters) ... xxxxxx: no such file"
+    )
     cut = excerpt("a" * 60 + "b" * 60, 100)
     assert cut == f"{'a' * 50}\n... (20 characters left out) ...\n{'b' * 50}"
 
