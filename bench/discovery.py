@@ -188,6 +188,8 @@ def shadowed(module: str) -> str:
 def cause(error: BaseException) -> str:
     """An exception as one line, with the place in the plugin's code when there is one."""
     text = message(error)
+    if isinstance(error, PluginError):  # it says all by itself
+        return text
     line = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if isinstance(error, SyntaxError):
         return line

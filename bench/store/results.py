@@ -130,7 +130,7 @@ class ResultStore:
         """The last record of every key, in canonical order."""
         latest: dict[str, Record] = {}
         if self.path.exists():
-            content = regular_file(self.path, "the records").read_bytes()
+            content = regular_file(self.path, "the file of records").read_bytes()
             for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
                 try:
                     record = json.loads(line)
