@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +11,6 @@ import pytest
 
 from bench import plugins
 from bench.cli.main import main
-from bench.suite import MOST_REPLICATES
 from tests.bench.conftest import SUITE
 
 LONG = "x" * 5000
@@ -67,7 +67,7 @@ def sample(refused: Command) -> Command:
         (["--cache", LONG], "File name too long"),
         (["--data-dir", LONG], "File name too long"),
         (["--plugin", f"{LONG}.py"], "File name too long"),
-        (["--tasks", f"table:{LONG}.csv"], "File name too long"),
+        (["--tasks", f"table:{LONG}.csv"], "cannot read 'xxx"),
         (["--tasks", "table:pipe.csv"], "local asset pipe.csv is a pipe, socket or device, not a file"),
         (["--tasks", "table:/dev/zero"], "local asset /dev/zero is a pipe, socket or device, not a file"),
         (["--tasks", 'table[path="a\\u0000.csv"]'], "no file or folder 'a\\u0000.csv'"),
@@ -151,9 +151,17 @@ def test_sets_made_elsewhere(sample: Command, tmp_path: Path, content: str | Non
 )
 def test_a_folder_in_the_place_of_results(sample: Command, tmp_path: Path, taken: str, said: str) -> None:
     (tmp_path / "out" / "results" / taken).mkdir(parents=True)
-    assert __import__("re").search(said, sample("plan", "--out", "out"))
+    assert re.search(said, sample("plan", "--out", "out"))
 
 
-def test_the_largest_plan_is_below_the_limit_of_its_parts() -> None:
-    papers = 3 * 6 * 5 * 5 * 20 * 5  # tasks, methods, sizes, students, sets, runs of the paper's protocol
-    assert papers * 10 < MOST_REPLICATES
+@pytest.mark.parametrize(
+    ("out", "said"),
+    [
+        ("/dev/null/out", "/dev/null/out is in the way: a file where a folder is needed"),
+        ("/proc/out", "cannot write to /proc/out: .*; choose another folder"),  # refused also to root
+        ("taken", "results/records.jsonl is in the way: a folder where a file is needed"),
+    ],
+)
+def test_an_output_that_cannot_be_written(sample: Command, tmp_path: Path, out: str, said: str) -> None:
+    (tmp_path / "taken" / "results" / "records.jsonl").mkdir(parents=True)
+    assert re.search(said, sample("run", "--out", out, "--jobs", "1"))

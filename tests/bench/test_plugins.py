@@ -159,10 +159,7 @@ def test_plugin_file_that_cannot_be_one(tmp_path: Path, name: str, said: str) ->
         ("raise KeyboardInterrupt", r"KeyboardInterrupt \(mine.py:1\)"),
         ("raise GeneratorExit('early')", r"GeneratorExit: early \(mine.py:1\)"),
         ("class Own(BaseException): pass\nraise Own('bad')", r"Own: bad \(mine.py:2\)"),
-        (
-            "raise ValueError('\\x1b[2J' + 5_000_000 * 'x' + '\\ud800')",
-            r"ValueError: \\u001b.2Jx+ ... \(5000005 char.*ud800",
-        ),
+        ("raise ValueError('\\x1b' + 5_000_000 * 'x' + '\\ud800')", r"ValueError: \\u001bx+ ... \(5000002 char.*ud800"),
         (GOOD.replace("return [", "raise KeyboardInterrupt; return ["), r"KeyboardInterrupt \(mine.py:15\)"),
         ("x = 1", "implements no hook; hooks: bench_tasks"),
         (GOOD.replace("bench_methods", "bench_metods"), "'bench_metods' is no hook; did you mean 'bench_methods'"),
@@ -426,9 +423,7 @@ def test_the_users_ctrl_c_goes_through_an_import(tmp_path: Path, around: str) ->
     assert signal.getsignal(signal.SIGINT) is handler
 
 
-def test_a_target_that_leaves_by_the_back_door_names_its_plugin(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_target_that_ends_the_process_names_its_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(tmp_path))
     (tmp_path / "third_door.py").write_text("raise KeyboardInterrupt")
     (tmp_path / "mine.py").write_text(textwrap.dedent(GOOD).replace("{__name__}:First", "third_door:First"))

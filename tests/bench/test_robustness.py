@@ -135,3 +135,25 @@ def test_after_signals_it_goes_on_where_it_was(sample: Sample) -> None:
 
     sample.bench(*words)
     assert [record["status"] for record in records(out)] == ["ok"] * 24
+
+
+def test_closed_streams_and_folders_in_the_way(sample: Sample) -> None:
+    folder = sample.bench.folder
+    plugin = folder / "plugin.py"
+    noise = "import os\nfor number in (1, 2):\n    os.write(number, b'noise of a library')\n"
+    plugin.write_text(plugin.read_text().replace("import os\n", noise, 1))  # in the parent and in the workers
+    words = sample.bench.command(*sample.words("run", "--dpc", "2", "--sets", "1"))
+    closed = ["sh", "-c", 'exec "$@" >&- 2>&-', "sh", *words]
+    done = subprocess.run(closed, cwd=folder, env=sample.bench.environment, timeout=120)
+    assert done.returncode == 0
+    assert len(records(folder / "bench-out")) == 4
+    assert not [
+        path for path in (folder / "bench-out").rglob("*") if path.is_file() and b"noise of" in path.read_bytes()
+    ]
+
+    page = folder / "bench-out" / "leaderboard.html"
+    page.unlink()
+    page.mkdir()
+    done = sample("run", "--dpc", "2", "--sets", "1", code=1)
+    assert f"bench: error: {page} is in the way: a folder where a file is needed" in done.stderr
+    assert "Traceback" not in done.stderr
