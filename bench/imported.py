@@ -12,13 +12,18 @@ from bench.errors import UserError, did_you_mean
 from bench.identities import identity
 from bench.plan import Cell, Plan, SetJob, TaskPart, cell_key, note_state, replicate_runs
 from bench.store.artifacts import Artifacts
+from bench.store.files import regular_file
 from bench.store.identity import file_digest, key_of
 from bench.store.results import Record
 from bench.store.sets import check_set, save_set
+from bench.text import HALF, unwritable
 
 if TYPE_CHECKING:
     from bench.data.assets import Assets
     from bench.suite import Suite
+
+
+MOST_LETTERS = 100  # of a name: it stands in every row of a board
 
 
 def read_set(path: Path, info: TaskInfo) -> DistilledSet:
@@ -28,7 +33,7 @@ def read_set(path: Path, info: TaskInfo) -> DistilledSet:
     labels: list[int] = []
     texts: dict[str, list[str]] = {name: [] for name in info.fields}
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = regular_file(path, "set").read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"cannot read {path}: {error}") from error
     for number, line in enumerate(lines, start=1):
@@ -37,7 +42,7 @@ def read_set(path: Path, info: TaskInfo) -> DistilledSet:
         where = f"{path} line {number}"
         try:
             row = json.loads(line)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise UserError(f"{where} is not JSON: {error}") from None
         if not isinstance(row, dict):
             raise UserError(f'{where}: a JSON object is needed, such as {{"{info.fields[0]}": "...", "label": 0}}')
@@ -53,6 +58,8 @@ def read_set(path: Path, info: TaskInfo) -> DistilledSet:
             text = row[name]
             if not isinstance(text, str) or not text.strip():
                 raise UserError(f"{where}: '{name}' is empty or no text")
+            if unwritable(text):
+                raise UserError(f"{where}: {HALF} in '{name}'")
             texts[name].append(text.strip())
     distilled = DistilledSet(labels=np.array(labels, dtype=np.int64), texts=texts)
     check_set(distilled, info.fields, info.n_classes, str(path), UserError)
@@ -92,8 +99,8 @@ def common_dpc(found: list[tuple[Path, DistilledSet]], info: TaskInfo, asked: in
 
 def check_name(name: str, methods: Any) -> None:
     """A name of one's own, so that the board cannot mix it with a registered method."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise UserError(f"'{name}' is no method name: letters, digits, '.', '_' and '-' only")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or len(name) > MOST_LETTERS:
+        raise UserError(f"'{name:.60}' is no method name: up to {MOST_LETTERS} letters, digits, '.', '_' and '-' only")
     if name in methods:
         raise UserError(f"'{name}' is a registered method: give the imported sets another --name")
 

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.api import UserError, did_you_mean
+from bench.store.files import regular_file
+from bench.text import HALF, unwritable
 
 SUFFIXES = (".jsonl", ".parquet", ".csv", ".tsv")
 _SEPARATORS = {",": "commas", ";": "';'", "\t": "tabs"}
@@ -46,6 +48,8 @@ class Table:
         for row, value in enumerate(self.column(name)):
             if value is not None and not isinstance(value, str):
                 raise UserError(f"{self.at(row)}: column '{name}' holds {value!r}, which is no text")
+            if value and unwritable(value):
+                raise UserError(f"{self.at(row)}: column '{name}' holds {HALF}")
             found.append((value or "").strip())
         return found
 
@@ -55,8 +59,7 @@ def read(path: Path) -> Table:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UserError(f"{path} has the extension '{suffix}'; tables are read from {', '.join(SUFFIXES)}")
-    if not path.is_file():
-        raise UserError(f"{path} is {'a folder, not a file' if path.is_dir() else 'missing'}")
+    regular_file(path, "table")
     try:
         if suffix == ".parquet":
             table = _parquet(path)
@@ -139,7 +142,7 @@ def _json_lines(path: Path) -> Table:
                 continue
             try:
                 row = json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise UserError(f"{path}, line {number}: no JSON ({error}); is the file cut off?") from error
             if not isinstance(row, dict):
                 raise UserError(f"{path}, line {number}: an object with one value per column is needed")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.api import Context, Task, TaskData, TaskInfo, UserError
+from bench.text import HALF, unwritable
 from tasks.files import Table as File
 from tasks.files import label_order, label_text, read
 from tasks.params import TableParams
@@ -137,6 +138,8 @@ def _labels(file: File, column: str) -> list[str]:
         if text is None:
             said = "missing" if value is None else f"{value!r}, which is no class"
             raise UserError(f"{file.at(row)}: the label (column '{column}') is {said}")
+        if unwritable(text):
+            raise UserError(f"{file.at(row)}: the label (column '{column}') holds {HALF}")
         found.append(text)
     return found
 

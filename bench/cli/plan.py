@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from bench.cli.options import selection_options, settings_options
+from bench.cli.output import echo
 from bench.cli.progress import duration
 from bench.cli.workspace import Workspace, output_folder, pass_on
 from bench.plan import PrepareJob, estimate
@@ -17,7 +18,7 @@ from bench.store.results import ResultStore
 @click.command("plan", short_help="Show what a run would do.")
 @selection_options
 @click.option("--out", default="bench-out", show_default=True, metavar="DIR", help="Where earlier results are.")
-@click.option("--jobs", type=click.IntRange(1), help="Worker processes the estimate is for [one a core].")
+@click.option("--jobs", type=click.IntRange(1, 1024), help="Worker processes the estimate is for [one a core].")
 @settings_options
 def command(**options: Any) -> None:
     """Show the cells of a run, how much of each is there, and an estimate from earlier runs.
@@ -40,24 +41,24 @@ def command(**options: Any) -> None:
         dpc = cell.dpc if cell.dpc is not None else "all"
         name = (cell.task.choice.label, dpc, cell.method_label, cell.student.label)
         rows.append((*name, f"{cached}/{len(keys)}", f"{done}/{len(cell.runs)}"))
-    click.echo(tabulate(rows, headers=["task", "dpc", "method", "student", "sets cached", "runs done"]))
+    echo(tabulate(rows, headers=["task", "dpc", "method", "student", "sets cached", "runs done"]))
     runs = plan.missing_runs()
     total = sum(len(cell.runs) for cell in plan.cells)
-    click.echo(f"\ncells: {len(plan.cells)}, replicates: {total}, done: {total - len(runs)}, to compute: {len(runs)}")
+    echo(f"\ncells: {len(plan.cells)}, replicates: {total}, done: {total - len(runs)}, to compute: {len(runs)}")
     preparations = plan.preparations(plan.needed_sets(runs))
     if preparations:
-        click.echo(f"to prepare (not in the estimate): {'; '.join(map(prepared, preparations))}")
+        echo(f"to prepare (not in the estimate): {'; '.join(map(prepared, preparations))}")
     refs = dict.fromkeys(ref for choice in plan.choices() for ref in choice.spec.assets(choice.params))
     absent = [ref for ref in refs if work.assets.locate(ref) is None]
     if absent:
-        click.echo(f"to fetch: {', '.join(absent)} (bench fetch, or the run does it)")
+        echo(f"to fetch: {', '.join(absent)} (bench fetch, or the run does it)")
     if runs:
         guess = estimate(plan, records)
         if guess.unknown == len(runs):
-            click.echo("estimate: none yet, no earlier result of these students in the output folder")
+            echo("estimate: none yet, no earlier result of these students in the output folder")
         else:
             rest = f", without {guess.unknown} replicates of students not seen before" if guess.unknown else ""
-            click.echo(f"estimate: {duration(guess.core_seconds / jobs)} with {jobs} workers{rest}")
+            echo(f"estimate: {duration(guess.core_seconds / jobs)} with {jobs} workers{rest}")
 
 
 def prepared(job: PrepareJob) -> str:
