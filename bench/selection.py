@@ -24,7 +24,7 @@ Defaults = Mapping[str, Mapping[str, Any]]
 ITEM = re.compile(r"(?P<minus>-?)(?P<name>[^\[\]:]+)(?::(?P<argument>[^\[\]]*))?(?:\[(?P<params>.*)\])?", re.DOTALL)
 ARGUMENT = "path"  # the parameter that `name:ARGUMENT` sets
 TABLE = "table"  # the task of a file
-TABLE_FILES = (".csv", ".tsv", ".jsonl", ".parquet")
+TABLE_FILES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 
 
 @dataclass(frozen=True)
