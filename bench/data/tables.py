@@ -181,7 +181,7 @@ def _json_lines(path: Path) -> Table:
             try:
                 row = json.loads(line)
             except (ValueError, RecursionError) as error:
-                raise UserError(f"{path}, line {number}: no JSON ({error}); is the file cut off?") from error
+                raise UserError(f"{path}, line {number} is not JSON ({error}); is the file cut off?") from error
             if not isinstance(row, dict):
                 raise UserError(f"{path}, line {number}: an object with one value per column is needed")
             rows.append(row)
@@ -197,7 +197,7 @@ def _json(path: Path) -> Table:
     try:
         rows = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"{path} is no JSON ({error}); is the file cut off?") from error
+        raise UserError(f"{path} is not JSON ({error}); is the file cut off?") from error
     for number, row in enumerate(rows, start=1):
         if not isinstance(row, dict):
             raise UserError(f"{path}, row {number}: an object with one value per column is needed")
