@@ -46,8 +46,8 @@ def command(folder: Path, name: str, **options: Any) -> int:
     part = TaskPart(choice, identity(choice, work.assets))
     info = Worker(work.settings).load(part).info
     # What names the label of a user's table may name it in the sets; what `bench export` wrote has `label`.
-    labels = (LABEL,) if not label else (label, LABEL) if choice.spec.name == TABLE else (label,)
-    named = Columns(tuple(texts.split(",")) if texts else (), labels)
+    columns = (LABEL,) if not label else (label, LABEL) if choice.spec.name == TABLE else (label,)
+    named = Columns(tuple(texts.split(",")) if texts else (), columns)
     found = read_sets(folder.expanduser().absolute(), info, named)
     dpc = common_dpc(found, info, asked)
     with ResultStore(output_folder(flags.pop("out")), "w") as store:

@@ -223,12 +223,9 @@ def _parquet(path: Path) -> Table:
 
 
 def check_characters(value: str, where: str) -> None:
-    """UserError for half of a surrogate pair, which JSON can write and no file can hold."""
-    try:
-        value.encode()
-    except UnicodeEncodeError as error:
-        code = ord(value[error.start])
-        raise UserError(f"{where} holds half a character (\\u{code:04x}): delete it or write the whole one") from None
+    """UserError for half of a surrogate pair: JSON can write it, no file can keep it."""
+    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
+        raise UserError(f"{where} holds half of a surrogate pair, which is no character")
 
 
 def label_text(value: Any) -> str | None:

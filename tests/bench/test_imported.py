@@ -136,7 +136,7 @@ def test_numbers_that_are_names_of_other_classes(tmp_path: Path) -> None:
         ('{"text": "a", "label": 0}\n{"text": "b", "label": "money"}', "line 2: 'money'. and numbers .* .line 1: '0'."),
         ('{"text": " ", "label": 1}', "line 1: 'text' is empty"),
         ('{"text": 5, "label": 1}', "line 1: column 'text' holds 5, which is no text"),
-        ('{"text": "\\ud800", "label": 1}', "line 1: column 'text' holds half a character"),
+        ('{"text": "\\ud800", "label": 1}', "line 1: column 'text' holds half of a surrogate pair"),
         ('{"text": "a", "lab', "line 1 is not JSON"),
         ("[" * 100_000, "line 1 is not JSON"),
         ('["a"]', "line 1: an object with one value per column"),
