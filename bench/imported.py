@@ -92,10 +92,10 @@ def class_numbers(table: Table, column: str, names: Sequence[str]) -> list[int]:
         if text not in by_name and text not in by_number:
             if lack := _lack(table, row, column):
                 raise UserError(f"{table.at(row)}{lack}")
-            hint = did_you_mean(text, names) if text else f"; known: {', '.join(names)}"
+            hint = did_you_mean(text or "", names)
             raise UserError(
-                f"{table.at(row)}: label {values[row]!r} is not an integer in 0..{len(names) - 1} "
-                f"or the name of a class{hint}"
+                f"{table.at(row)}: label {values[row]!r} is not an integer in 0..{len(names) - 1} ({', '.join(names)}) "
+                f"or one of these names{hint if 'did you mean' in hint else ''}"
             )
     readings = [[of[text] for text in texts if text in of] for of in (by_name, by_number)]
     possible = [found for found in readings if len(found) == len(texts)]
