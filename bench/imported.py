@@ -106,9 +106,13 @@ def class_numbers(table: Table, column: str, names: Sequence[str]) -> list[int]:
             f"{texts[name]!r}) and numbers in others ({table.unit} {table.lines[number]}: {texts[number]!r}); "
             "write names in all"
         )
-    if possible[0] == possible[-1]:
+    typed = table.path.suffix.lower() in TYPED
+    # In a CSV, 0 and 1 for classes named 1, 2, 3: numbers for certain only where all of them occur, as in a whole set.
+    clash = any(by_name.get(text, number) != number for text, number in by_number.items() if text in texts)
+    unsure = clash and not typed and readings[0] not in possible and set(texts) != set(by_number)
+    if possible[0] == possible[-1] and not unsure:
         return possible[0]
-    if table.path.suffix.lower() in TYPED and all(isinstance(value, str) for value in values):
+    if typed and all(isinstance(value, str) for value in values):
         return readings[0]
     raise UserError(
         f"{table.path}: the labels may be names of classes ({', '.join(names)}) or their numbers from 0; "

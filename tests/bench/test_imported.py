@@ -109,9 +109,10 @@ def test_numbers_that_are_names_of_other_classes(tmp_path: Path) -> None:
     assert labels(next(sets) / "a.csv", starred(3, 2, 1), STARS) == [2, 1, 0]
     assert labels(next(sets) / "a.jsonl", starred("1", "2"), STARS) == [0, 1]
     assert labels(next(sets) / "a.parquet", starred("1", "2"), STARS) == [0, 1]
-    for name in ("a.jsonl", "a.csv", "a.parquet"):
+    assert labels(next(sets) / "a.jsonl", starred(0, 1), STARS) == [0, 1]
+    for name, values in (("a.jsonl", (1, 2)), ("a.csv", (1, 2)), ("a.parquet", (1, 2)), ("a.csv", (0, 1))):
         folder = next(sets)
-        write(folder / name, starred(1, 2))
+        write(folder / name, starred(*values))
         message = refused(folder, STARS)
         assert "the labels may be names of classes (1, 2, 3) or their numbers from 0" in message
         assert message.endswith('write the names as texts into a .jsonl file, such as {"label": "1"}')
