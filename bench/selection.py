@@ -25,7 +25,7 @@ ITEM = re.compile(r"(?P<minus>-?)(?P<name>[^\[\]:]+)(?::(?P<argument>[^\[\]]*))?
 ARGUMENT = "path"  # the parameter that `name:ARGUMENT` sets
 MOST_BRACKETS = 100  # of one value: its readers call themselves for each
 TABLE = "table"  # the task of a file
-TABLE_FILES = (".csv", ".tsv", ".jsonl", ".parquet")
+TABLE_FILES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,11 @@ class Workspace:
     assets: Assets
 
     @classmethod
-    def open(cls, options: dict[str, Any], device: str = "cpu", **fixed: Any) -> Workspace:
-        """Take the shared options out of a command's keyword arguments; `fixed` replaces some of them."""
+    def open(cls, options: dict[str, Any], device: str = "cpu", *, sets: bool = False, **fixed: Any) -> Workspace:
+        """Take the shared options out of a command's keyword arguments; `fixed` replaces some of them.
+
+        `sets`: the command reads sets, whose columns --text-columns and --label-column name too.
+        """
         settings = collect(options, device)
         registry = plugins.load(settings)
         for line in registry.warnings():
@@ -52,8 +55,9 @@ class Workspace:
             task_params={"table": table} if table else None,
             **(flags | fixed),
         )
-        if table and not any(choice.spec.name == "table" for choice in suite.tasks):
-            raise UserError("--text-columns, --label-column and --test-table go with --tasks table:PATH")
+        if (table.keys() & {"test"} if sets else table) and not any(task.spec.name == "table" for task in suite.tasks):
+            flags_of_table = "--test-table goes" if sets else "--text-columns, --label-column and --test-table go"
+            raise UserError(f"{flags_of_table} with --tasks table:PATH")
         return cls(settings, registry, suite, Assets(registry.assets, settings))
 
     @cached_property
