@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from bench import seeds
 from bench.api import Queries, TaskData, TrainData
 from bench.data.assets import Assets
+from bench.environment import environment
 from bench.errors import UserError
+from bench.meter import Meter
 from bench.store.artifacts import Artifacts
 from bench.store.identity import key_of
 from bench.store.reports import REPORT, load_report
@@ -47,6 +49,7 @@ class JobContext:
         self._task_identity = task_identity
         self._on_progress = on_progress
         self.reports: dict[str, str] = {}  # key -> kind of each artifact with a report that the job has used
+        self.meter = Meter()  # whose seconds pass, and what the job's result is made of
 
     def derive(self, *purpose: str | int) -> int:
         """A further seed in [0, 2**32) for a named purpose of this job."""
@@ -92,7 +95,7 @@ class JobContext:
             "max_length": max_length,
             "version": features.FEATURES_VERSION,
         }
-        folder = self._artifacts.make("features", fields, build)
+        folder = self._make("features", fields, build)
         found: np.ndarray = np.load(folder / f"{pooling}.npy", mmap_mode="r", allow_pickle=False)
         return found
 
@@ -116,7 +119,7 @@ class JobContext:
             build(folder)
             load_report(folder, kind)  # refuses a bad one before it is kept
 
-        return self._used(kind, key_of({"kind": kind, **fields}), self._artifacts.make(kind, fields, checked))
+        return self._used(kind, key_of({"kind": kind, **fields}), self._make(kind, fields, checked))
 
     def find(self, kind: str, fields: Mapping[str, Any]) -> Path | None:
         """The finished artifact with this address, or None."""
@@ -126,14 +129,39 @@ class JobContext:
 
     def workspace(self, kind: str, fields: Mapping[str, Any]) -> AbstractContextManager[Path]:
         """A folder for checkpoints on the way to this artifact: exclusive, kept over crashes, gone once it is made."""
-        return self._artifacts.workspace(kind, key_of({"kind": kind, **fields}))
+        return self._metered(kind, key_of({"kind": kind, **fields}))
+
+    @contextmanager
+    def _metered(self, kind: str, key: str) -> Iterator[Path]:
+        with ExitStack() as stack:
+            with self.meter.working():  # another process may hold it
+                folder = stack.enter_context(self._artifacts.workspace(kind, key))
+            stack.enter_context(self.meter.workspace(key, folder))
+            yield folder
+
+    def _make(self, kind: str, fields: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+        key = key_of({"kind": kind, **fields})
+
+        def timed(folder: Path) -> None:
+            with self.meter.working(key):
+                build(folder)
+
+        def about() -> dict[str, Any]:
+            return {"environment": environment(self.device), **self.meter.about(key)}
+
+        with self.meter.working():  # another process may be making it
+            folder = self._artifacts.make(kind, fields, timed, key, about)
+        self.meter.use(kind, key)
+        return folder
 
     def _used(self, kind: str, key: str, folder: Path) -> Path:
+        self.meter.use(kind, key)
         if (folder / REPORT).is_file():
             self.reports[key] = kind
         return folder
 
     def progress(self, done: int, total: int, what: str = "") -> None:
         """Pass the progress of a long job on to the runner."""
+        self.meter.tick()
         if self._on_progress is not None:
             self._on_progress(done, total, what)

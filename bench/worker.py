@@ -11,13 +11,14 @@ from bench import metrics, plugins
 from bench.api import DistilledSet, NotApplicable, Queries, Student, TaskData, TrainData
 from bench.context import JobContext
 from bench.data.assets import Assets
+from bench.environment import environment
 from bench.errors import PluginError, UserError
 from bench.executors.base import Job, Outcome
 from bench.plan import PrepareJob, RunJob, SetJob, TaskPart
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from bench.store.results import SHOWN_ROWS, encode_predictions
-from bench.store.sets import check_budget, check_set, example_rows, load_set, save_set, set_reports
+from bench.store.sets import check_budget, check_set, content_digest, example_rows, load_set, save_set, set_reports
 
 if TYPE_CHECKING:
     from bench.plugins import Registry
@@ -105,24 +106,26 @@ class Worker:
     def _distil(self, job: SetJob) -> dict[str, Any]:
         """Make a set, or find it in the cache; returns its readable description."""
         folder = self.artifacts.get("set", job.key)
-        seconds = 0.0
         if folder is None:
             if job.method is None:
                 raise UserError(f"the imported set {job.key[:12]} is no longer in the cache: run `bench score` again")
             data = self.load(job.task).train_data()
             method = self.registry.build(job.method.spec, job.method.params)
-            started = time.monotonic()
             ctx = self._context(data, job.task, job.seed)
             distilled = method.distill(data, job.dpc, ctx)
-            seconds = time.monotonic() - started
+            about = {
+                "seconds": round(ctx.meter.own, 3),
+                "made_of": self.artifacts.lineage(ctx.meter.parts),
+                "environment": environment(self.device),
+            }
             who = f"the method '{job.method_label}'"
             check_set(distilled, data.info.fields, data.info.n_classes, who)
             if job.dpc is not None:
                 check_budget(distilled, data.info.label_names, job.dpc, who)
             folder = self.artifacts.make(
-                "set", job.fields, lambda part: save_set(part, distilled, ctx.reports), key=job.key
+                "set", job.fields, lambda part: save_set(part, distilled, ctx.reports), job.key, lambda: about
             )
-        distilled = load_set(folder)
+        distilled, about = load_set(folder), self.artifacts.about("set", job.key)
         found = (self.artifacts.report(kind, key) for key, kind in set_reports(folder).items())
         return {
             "task": job.task.choice.label,
@@ -135,7 +138,10 @@ class Worker:
             "rows": example_rows(distilled)[:SHOWN_ROWS],
             "diagnostics": dict(distilled.diagnostics),
             "near_test": self._near_test(job, distilled),
-            "seconds": round(seconds, 3),
+            "set_digest": content_digest(distilled),
+            "seconds": about.get("seconds", 0.0),
+            "made_of": about.get("made_of"),
+            "environment": about.get("environment"),
             "reports": {report["key"]: report for report in found if report is not None},
         }
 

@@ -52,6 +52,7 @@ def record(
         "run": run,
         "seed": {"base": base, "set": 100 + set_index, "run": 200 + 10 * set_index + run},
         "set_key": set_key or f"{task}-{chosen['label']}-{dpc}-{base}-{index}",
+        "league": "A" if status == "ok" else None,
         "metric": metric if status == "ok" else None,
         "score": score,
         "metrics": metrics if metrics is not None else ({} if score is None else {"accuracy": score}),
