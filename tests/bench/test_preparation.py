@@ -68,6 +68,9 @@ def test_what_preparing_took_is_known_also_from_the_cache(sample: Sample) -> Non
     assert float(trained["prepare_s"]) == pytest.approx(part["seconds"] / 2)
     assert float(rows["pick"]["prepare_s"]) == 0
     assert " s a set |" in (folder / "again" / "leaderboard.md").read_text()
+    sample.bench("export", "again", "--to", "sets", "--method", "trained[seconds=0.1]", "--set", "0")
+    (card,) = (folder / "sets").glob("*.md")
+    assert f", and of what it shares with other sets: priorities {part['seconds']:.1f}\n" in card.read_text()
 
 
 def test_a_failing_variant_is_a_row_and_the_others_go_on(sample: Sample) -> None:
