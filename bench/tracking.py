@@ -100,6 +100,11 @@ def _row_metrics(row: Row) -> dict[str, float]:
         found |= {f"{name}_mean": value for name, value in row.metrics.items()}
         if row.summary.interval is not None:
             found |= {"score_ci_low": row.summary.interval.low, "score_ci_high": row.summary.interval.high}
+    if row.cost is not None:
+        found |= {"set_s": row.cost.total, "set_distil_s": row.cost.distil}
+        found |= {"set_prepare_s": row.cost.prepare, "set_features_s": row.cost.features}
+    if row.near_test is not None:
+        found["near_test"] = row.near_test
     return found
 
 
@@ -293,7 +298,7 @@ class Tracker:
         old = known.get(cell)
         if old is None:
             started = min(map(_start, members))
-            tags = {CELL: cell, "bench.suite": members[0]["suite"], "bench.league": row.league}
+            tags = {CELL: cell, "bench.suite": members[0]["suite"], "bench.league": row.league or ""}
             run = client.create_run(experiment, start_time=started, tags=tags, run_name=_cell_name(members[0]))
             run_id, present = str(run.info.run_id), set[str]()
             counts["cells"] += 1
@@ -302,7 +307,7 @@ class Tracker:
             present = {Path(file.path).name for file in client.list_artifacts(run_id, "sets")}
         if old is None or _board_metrics(old) != metrics:
             tags = {NOTE: f"{score_text(row.summary) if row.summary else row_state(row)}, {row.ok}/{row.planned} ok"}
-            tags[REASON] = row.reason or ""
+            tags |= {REASON: row.reason or "", "bench.league": row.league or ""}
             _log(client, run_id, metrics, {} if old else _plugin_params(members[0]), tags)
             failed = any(row.statuses[status] for status in ("failed", "timeout", "oom"))
             if failed or row.complete or not row.applicable:  # a cell that still runs stays open

@@ -14,6 +14,7 @@ from bench.api import DistilledSet, NotApplicable, Queries, Student, TaskData, T
 from bench.context import JobContext
 from bench.data.assets import Assets
 from bench.data.grants import granted
+from bench.environment import environment
 from bench.errors import PluginError, UserError
 from bench.executors.base import Job, Outcome
 from bench.identities import made_by, metrics_code
@@ -25,7 +26,7 @@ from bench.selection import Choice
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from bench.store.results import SHOWN_ROWS, encode_predictions
-from bench.store.sets import check_budget, check_set, example_rows, load_set, save_set, set_reports
+from bench.store.sets import check_budget, check_set, content_digest, example_rows, load_set, save_set, set_reports
 from bench.text import HALF, message, trace, unwritable
 
 if TYPE_CHECKING:
@@ -187,7 +188,6 @@ class Worker:
     def _distil(self, job: SetJob) -> dict[str, Any]:
         """Make a set, or find it in the cache; returns its readable description."""
         folder = self.artifacts.get("set", job.key)
-        seconds = 0.0
         if folder is None:
             if job.method is None:
                 raise UserError(f"the imported set {job.key[:12]} is no longer in the cache: run `bench score` again")
@@ -196,17 +196,20 @@ class Worker:
             with self._plugin(who):
                 method = self.registry.build(job.method.spec, job.method.params)
                 ctx = self._context(data, job.task, job.seed, who, [job.method])
-                started = time.monotonic()
                 distilled = method.distill(data, job.dpc, ctx)
-                seconds = time.monotonic() - started
             who = f"the {who}"
+            about = {
+                "seconds": round(ctx.meter.own, 3),
+                "made_of": self.artifacts.lineage(ctx.meter.parts),
+                "environment": environment(self.device),
+            }
             check_set(distilled, data.info.fields, data.info.n_classes, who)
             if job.dpc is not None:
                 check_budget(distilled, data.info.label_names, job.dpc, who)
             folder = self.artifacts.make(
-                "set", job.fields, lambda part: save_set(part, distilled, ctx.reports), key=job.key
+                "set", job.fields, lambda part: save_set(part, distilled, ctx.reports), job.key, lambda: about
             )
-        distilled = load_set(folder)
+        distilled, about = load_set(folder), self.artifacts.about("set", job.key)
         found = (self.artifacts.report(kind, key) for key, kind in set_reports(folder).items())
         return {
             "task": job.task.choice.label,
@@ -219,7 +222,10 @@ class Worker:
             "rows": example_rows(distilled)[:SHOWN_ROWS],
             "diagnostics": dict(distilled.diagnostics),
             "near_test": self._near_test(job, distilled),
-            "seconds": round(seconds, 3),
+            "set_digest": content_digest(distilled),
+            "seconds": about.get("seconds", 0.0),
+            "made_of": about.get("made_of"),
+            "environment": about.get("environment"),
             "reports": {report["key"]: report for report in found if report is not None},
         }
 
@@ -276,14 +282,21 @@ class LentArtifacts(Artifacts):
         self._who = who
         self._seals = seals
 
-    def make(self, kind: str, fields: Mapping[str, Any], build: Callable[[Path], None], key: str | None = None) -> Path:
+    def make(
+        self,
+        kind: str,
+        fields: Mapping[str, Any],
+        build: Callable[[Path], None],
+        key: str | None = None,
+        about: Callable[[], Mapping[str, Any]] = dict,
+    ) -> Path:
         def checked(folder: Path) -> None:
             build(folder)
             part = next((part for seal in self._seals if (part := seal.broken())), "")
             if part:
                 raise PluginError(_changed(self._who, part))
 
-        return super().make(kind, fields, checked, key)
+        return super().make(kind, fields, checked, key, about)
 
 
 def _changed(who: str, part: str) -> str:

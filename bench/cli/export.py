@@ -184,6 +184,9 @@ def _card(name: str, shown: dict[str, Any], records: list[Record], names: list[s
         _identity_line(first["set_key"]),
         f"- seconds to make: {shown['seconds']:.1f}",
     ]
+    if parts := shown.get("made_of"):
+        spent = ", ".join(f"{one['kind']} {one['seconds']:.1f}" for one in parts if one["seconds"] is not None)
+        lines[-1] += f", and of what it shares with other sets: {spent}"
     if any("row" in row for row in shown["rows"]):
         lines.append(
             "- every example is a train row, copied word for word; `row` is its index in the task's train split "

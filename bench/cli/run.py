@@ -118,8 +118,18 @@ def execute(
     from leaderboard.render import write_boards
 
     echo(write_boards(store, store.out))
+    warn_of_overlaps(plan, store)
     echo(f"Plots and the distilled sets to read: {store.out / 'leaderboard.html'}", err=True)
     return conclude(summary, store.out)
+
+
+def warn_of_overlaps(plan: Plan, store: ResultStore) -> None:
+    """Name the plan's sets that repeat test texts, one line a task, dpc and method."""
+    from leaderboard.overlap import overlap_lines
+
+    asked = {run.key for cell in plan.cells for run in cell.runs}
+    for line in overlap_lines([record for record in store.records() if record["key"] in asked]):
+        click.echo(f"bench: warning: {line}", err=True)
 
 
 class Tracking:

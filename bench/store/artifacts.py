@@ -80,8 +80,37 @@ class Artifacts:
         found = self.root.glob(f"*/{prefix[:2]}/{prefix}*/{REPORT}")
         return sorted((file.parent.parent.parent.name, file.parent.name) for file in found)
 
-    def make(self, kind: str, fields: Mapping[str, Any], build: Callable[[Path], None], key: str | None = None) -> Path:
-        """The folder for these fields; `build(folder)` fills a new one when there is none."""
+    def about(self, kind: str, key: str) -> dict[str, Any]:
+        """What was noted of an artifact when it was made (`make`); empty when nothing is known."""
+        try:
+            found = json.loads((self.folder(kind, key) / "artifact.json").read_text(encoding="utf-8"))
+            return dict(found.get("about") or {})
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+
+    def lineage(self, parts: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Kind, key and own seconds (None: unknown) of artifacts, key -> kind, and of all that these were made of."""
+        todo, found = dict(parts), dict[str, dict[str, Any]]()
+        while todo:
+            key, kind = todo.popitem()
+            if key not in found:
+                noted = self.about(kind, key)
+                found[key] = {"kind": kind, "key": key, "seconds": noted.get("seconds")}
+                todo |= noted.get("made_of") or {}
+        return sorted(found.values(), key=lambda one: (one["kind"], one["key"]))
+
+    def make(
+        self,
+        kind: str,
+        fields: Mapping[str, Any],
+        build: Callable[[Path], None],
+        key: str | None = None,
+        about: Callable[[], Mapping[str, Any]] = dict,
+    ) -> Path:
+        """The folder for these fields; `build(folder)` fills a new one when there is none.
+
+        `about()` is noted beside the content once it is there: what is no part of it, such as seconds.
+        """
         key = key or key_of({"kind": kind, **fields})
         found = self.get(kind, key)
         if found is not None:
@@ -98,7 +127,9 @@ class Artifacts:
                 part.mkdir(parents=True)
                 build(part)
                 files = contents_of(part)
-                (part / NOTE).write_text(canonical({"fields": fields, "files": files}), encoding="utf-8")
+                (part / NOTE).write_text(
+                    canonical({"fields": fields, "files": files, "about": about()}), encoding="utf-8"
+                )
                 if folder.exists():
                     self._say_damage(folder, files)
                     shutil.rmtree(folder)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -53,6 +54,33 @@ def example_rows(distilled: DistilledSet) -> list[dict[str, Any]]:
         for row, index in zip(rows, distilled.rows, strict=True):
             row["row"] = int(index)
     return rows
+
+
+def content_digest(distilled: DistilledSet) -> str:
+    """Hex SHA-256 of what a student can see of a set: labels, texts, soft labels, embeddings, in any order of examples.
+
+    Two sets with the same digest are one observation, whatever made them and under whichever key they are kept.
+    """
+    import numpy as np
+
+    arrays = [] if distilled.soft_labels is None else [distilled.soft_labels]
+    whole: list[Any] = []
+    if (embeddings := distilled.embeddings) is not None:
+        arrays += [embeddings.inputs_embeds, embeddings.attention_mask, embeddings.label_distribution]
+        steps = embeddings.step_sizes
+        whole = [embeddings.encoder, None if steps is None else np.asarray(steps, np.float64).tolist()]
+    fields = sorted(distilled.texts or {})
+    examples = []
+    for i, label in enumerate(distilled.labels):
+        example = hashlib.sha256(
+            canonical([int(label), *((distilled.texts or {})[name][i] for name in fields)]).encode()
+        )
+        for array in arrays:
+            example.update(canonical([array.dtype.str, list(array.shape[1:])]).encode())
+            example.update(np.ascontiguousarray(array[i]).tobytes())
+        examples.append(example.hexdigest())
+    shape = [fields if distilled.texts is not None else None, distilled.soft_labels is not None, whole]
+    return hashlib.sha256(canonical([shape, sorted(examples)]).encode()).hexdigest()
 
 
 def set_reports(folder: Path) -> dict[str, str]:

@@ -36,6 +36,10 @@ def some_records() -> list[Record]:
         "predictions": None,
         "reason": "student: out of memory",
     }
+    model = {"kind": "model", "key": "m", "seconds": 8.0}
+    for one in records[4:]:
+        one["time"] |= {"made_of": [model]}
+        one["near_test"] = 1
     records[1]["student"]["params"] = {"steps": 200, "layers": [1, 2], "rate": 0.0001}
     return [*records, record(None, method="tdd", status="not_applicable", reason="no text level")]
 
@@ -84,6 +88,9 @@ def test_parents_hold_the_figures_of_the_board(sent: tuple[ResultStore, Seen, di
             expected |= {"score_mean": row.summary.mean, "score_std": row.summary.std, "sets": row.summary.n_sets}
             expected |= {"score_ci_low": row.summary.interval.low, "score_ci_high": row.summary.interval.high}
             expected |= {"accuracy_mean": row.metrics["accuracy"]}
+        if row.method == "herding":  # one set, the only one with the model
+            costs = {"set_s": 8.1, "set_distil_s": 0.1, "set_prepare_s": 8.0, "set_features_s": 0.0}
+            expected |= costs | {"near_test": 1}
         assert run.data.metrics == expected
         assert run.data.params["method"] == row.method
         assert run.info.status == ("FAILED" if row.method == "random" else "FINISHED")
