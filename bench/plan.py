@@ -80,6 +80,17 @@ class RunJob:
 
 
 @dataclass(frozen=True)
+class VerifyJob:
+    """Compute a finished set or run again, to compare: its result is neither taken from the cache nor kept."""
+
+    job: SetJob | RunJob
+
+    @property
+    def task(self) -> TaskPart:
+        return self.job.task
+
+
+@dataclass(frozen=True)
 class Cell:
     """task x method x dpc x student with its replicates; `key` identifies what the replicates have in common."""
 

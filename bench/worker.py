@@ -13,14 +13,18 @@ from bench.context import JobContext
 from bench.data.assets import Assets
 from bench.errors import PluginError, UserError
 from bench.executors.base import Job, Outcome
-from bench.plan import PrepareJob, RunJob, SetJob, TaskPart
+from bench.plan import PrepareJob, RunJob, SetJob, TaskPart, VerifyJob
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
+from bench.store.difference import difference
 from bench.store.results import SHOWN_ROWS, encode_predictions
 from bench.store.sets import check_budget, check_set, example_rows, load_set, save_set, set_reports
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from bench.plugins import Registry
+    from bench.selection import Choice
 
 KEPT_TASKS = 4  # loaded tasks a worker holds; GLUE's are some hundred MB each
 
@@ -40,7 +44,7 @@ class Worker:
     def run(self, job: Job) -> Outcome:
         """Do a job; every way in which it can end is an outcome."""
         started = time.monotonic()
-        value = None
+        value: Any = None
         try:
             if isinstance(job, TaskPart):
                 value = self._describe(job)
@@ -48,6 +52,8 @@ class Worker:
                 value = self._prepare(job)
             elif isinstance(job, SetJob):
                 value = self._distil(job)
+            elif isinstance(job, VerifyJob):
+                value = self._verify(job.job)
             else:
                 value = self._score(job)
         except Exception as error:
@@ -109,19 +115,8 @@ class Worker:
         if folder is None:
             if job.method is None:
                 raise UserError(f"the imported set {job.key[:12]} is no longer in the cache: run `bench score` again")
-            data = self.load(job.task).train_data()
-            method = self.registry.build(job.method.spec, job.method.params)
-            started = time.monotonic()
-            ctx = self._context(data, job.task, job.seed)
-            distilled = method.distill(data, job.dpc, ctx)
-            seconds = time.monotonic() - started
-            who = f"the method '{job.method_label}'"
-            check_set(distilled, data.info.fields, data.info.n_classes, who)
-            if job.dpc is not None:
-                check_budget(distilled, data.info.label_names, job.dpc, who)
-            folder = self.artifacts.make(
-                "set", job.fields, lambda part: save_set(part, distilled, ctx.reports), key=job.key
-            )
+            made, reports, seconds = self._make_set(job, job.method)
+            folder = self.artifacts.make("set", job.fields, lambda part: save_set(part, made, reports), key=job.key)
         distilled = load_set(folder)
         found = (self.artifacts.report(kind, key) for key, kind in set_reports(folder).items())
         return {
@@ -139,6 +134,20 @@ class Worker:
             "reports": {report["key"]: report for report in found if report is not None},
         }
 
+    def _make_set(self, job: SetJob, choice: Choice) -> tuple[DistilledSet, dict[str, str], float]:
+        """Distil a set and check it; also the reports of what it was made of, and the seconds it took."""
+        data = self.load(job.task).train_data()
+        method = self.registry.build(choice.spec, choice.params)
+        ctx = self._context(data, job.task, job.seed)
+        started = time.monotonic()
+        distilled = method.distill(data, job.dpc, ctx)
+        seconds = time.monotonic() - started
+        who = f"the method '{job.method_label}'"
+        check_set(distilled, data.info.fields, data.info.n_classes, who)
+        if job.dpc is not None:
+            check_budget(distilled, data.info.label_names, job.dpc, who)
+        return distilled, ctx.reports, seconds
+
     def _near_test(self, job: SetJob, distilled: DistilledSet) -> int | None:
         """How many examples repeat a test text, nearly or word for word; None without texts or with all data."""
         if distilled.texts is None or job.dpc is None:
@@ -152,17 +161,8 @@ class Worker:
     def _score(self, job: RunJob) -> dict[str, Any]:
         """Train the student on the set; metrics, predictions and the size of the set."""
         data = self.load(job.task)
-        folder = self.artifacts.get("set", job.set_key)
-        if folder is None:
-            raise UserError(f"the set {job.set_key[:12]} vanished from the cache: run the same command again")
-        distilled = load_set(folder)
-        student = self._student_for(job)
-        refusal = student.refuses(distilled)
-        if refusal:
-            raise NotApplicable(refusal)
-        queries = data.queries()
-        labels = student.predict(distilled, queries, self._context(queries, job.task, job.seed))
-        check_predictions(labels, len(queries), data.info.n_classes, job.student.label)
+        distilled = self._cached_set(job.set_key)
+        labels = self._predict(job, distilled)
         scores = metrics.score(data.info.metric, data.test.labels, labels)
         return {
             "league": league(distilled),
@@ -172,6 +172,32 @@ class Worker:
             "n_train": len(distilled),
             "predictions": encode_predictions(labels),
         }
+
+    def _cached_set(self, key: str) -> DistilledSet:
+        folder = self.artifacts.get("set", key)
+        if folder is None:
+            raise UserError(f"the set {key[:12]} vanished from the cache: run the same command again")
+        return load_set(folder)
+
+    def _predict(self, job: RunJob, distilled: DistilledSet) -> np.ndarray:
+        """Train the student on the set; its labels for the test split, int [n], checked."""
+        import numpy as np
+
+        queries = self.load(job.task).queries()
+        student = self._student_for(job)
+        refusal = student.refuses(distilled)
+        if refusal:
+            raise NotApplicable(refusal)
+        labels = student.predict(distilled, queries, self._context(queries, job.task, job.seed))
+        check_predictions(labels, len(queries), queries.info.n_classes, job.student.label)
+        return np.asarray(labels)
+
+    def _verify(self, job: SetJob | RunJob) -> str | np.ndarray:
+        """Do a finished job again: the part in which a set differs from the cached one, or a run's labels."""
+        if isinstance(job, RunJob):
+            return self._predict(job, self._cached_set(job.set_key))
+        assert job.method is not None
+        return difference(self._cached_set(job.key), self._make_set(job, job.method)[0])
 
     def _student_for(self, job: RunJob) -> Student:
         wanted = (job.student.spec.name, job.student.params)

@@ -30,9 +30,10 @@ from bench.params import plain, validate
 from bench.plugins import Registry
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
+from bench.store.difference import difference
 from bench.store.identity import canonical, key_of
 from bench.store.sets import check_set, load_set, save_set
-from bench.testing.guards import ConformanceError, demand, difference, fingerprint, global_random_state
+from bench.testing.guards import ConformanceError, demand, fingerprint, global_random_state
 from bench.testing.texts import pair_task, topic_task
 from bench.worker import check_predictions
 from bench.worker import check_task as check_task_data

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Iterator
-from typing import Any
 
-from bench.api import DistilledSet, Split
+from bench.api import Split
 from bench.store.identity import canonical
 
 
@@ -55,33 +54,3 @@ def _numpy_state() -> str:
 def fingerprint(split: Split) -> str:
     """All of a split as text, to see whether somebody changed it."""
     return canonical([{name: list(texts) for name, texts in split.texts.items()}, split.labels.tolist()])
-
-
-def difference(first: DistilledSet, second: DistilledSet) -> str:
-    """The first part in which two sets differ, or an empty string; diagnostics may hold times and are left out."""
-    for name in ("labels", "soft_labels", "rows"):
-        if not _same(getattr(first, name), getattr(second, name)):
-            return name
-    if (first.texts is None) != (second.texts is None):
-        return "texts"
-    if first.texts is not None and second.texts is not None:
-        texts = [{name: list(values) for name, values in each.texts.items()} for each in (first, second) if each.texts]
-        if texts[:1] != texts[1:]:
-            return "texts"
-    if (first.embeddings is None) != (second.embeddings is None):
-        return "embeddings"
-    if first.embeddings is not None and second.embeddings is not None:
-        for name in ("inputs_embeds", "attention_mask", "label_distribution", "step_sizes"):
-            if not _same(getattr(first.embeddings, name), getattr(second.embeddings, name)):
-                return f"embeddings.{name}"
-        if first.embeddings.encoder != second.embeddings.encoder:
-            return "embeddings.encoder"
-    return ""
-
-
-def _same(first: Any, second: Any) -> bool:
-    import numpy as np
-
-    if first is None or second is None:
-        return first is second
-    return np.asarray(first).dtype == np.asarray(second).dtype and np.array_equal(first, second)

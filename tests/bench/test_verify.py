@@ -1,0 +1,173 @@
+"""`bench run --verify N`: what is finished is computed again alone; a plugin that keeps state is named."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+from bench import plugins
+from bench.data.assets import Assets
+from bench.plan import Plan, RunJob, SetJob, make_plan
+from bench.settings import Settings
+from bench.store.artifacts import Artifacts
+from bench.suite import load_suite
+from bench.verify import sample
+
+Sample = Any
+
+STATEFUL = '''
+import itertools
+
+import numpy as np
+
+from bench.api import DistilledSet, Method, MethodSpec, NotApplicable, Student, StudentSpec, hookimpl
+
+CALLS = itertools.count()
+
+
+class Counting(Method):
+    """Its sets differ by how many it has made before in its process."""
+
+    def distill(self, data, dpc, ctx):
+        rng = ctx.rng(next(CALLS))
+        rows = [rng.choice(data.class_rows(label), dpc, replace=False) for label in range(data.info.n_classes)]
+        return DistilledSet.from_rows(data, np.concatenate(rows))
+
+
+class Warm(Student):
+    """Naive Bayes on word counts whose counts are never reset: each run goes on where the last one ended."""
+
+    counts = None
+
+    def predict(self, distilled, queries, ctx):
+        if self.counts is None:
+            self.counts = [{} for _ in range(queries.info.n_classes)]
+        for text, label in zip(distilled.texts["text"], distilled.labels, strict=True):
+            for word in text.split():
+                self.counts[label][word] = self.counts[label].get(word, 0) + 1
+        sizes = [sum(count.values()) for count in self.counts]
+        scores = [
+            [
+                sum(np.log((count.get(word, 0) + 1) / (size + 50)) for word in text.split())
+                for count, size in zip(self.counts, sizes, strict=True)
+            ]
+            for text in queries.texts["text"]
+        ]
+        return np.argmax(scores, axis=1)
+
+
+@hookimpl
+def bench_methods():
+    return [MethodSpec(name="counting", summary="Counts its calls.", target=f"{__name__}:Counting")]
+
+
+@hookimpl
+def bench_students():
+    return [StudentSpec(name="warm", summary="Never starts anew.", target=f"{__name__}:Warm")]
+'''
+
+
+def files(folder: Path) -> dict[str, str]:
+    """Every file of the cache and the output folder that holds results, with its content."""
+    found = [*folder.glob("cache/artifacts/*/*/*/*"), *folder.glob("work/bench-out/results/*.jsonl")]
+    return {str(path): path.read_text() for path in found if path.is_file()}
+
+
+def test_good_plugins_are_the_same_alone_and_nothing_is_kept(sample: Sample, tmp_path: Path) -> None:
+    counts = tmp_path / "counts"
+    counts.mkdir()
+    words = ["--methods", "pick,trained", "--dpc", "2", "--jobs", "2"]
+    done = sample("run", *words, "--verify", "3", BENCH_TEST_CALLS=str(counts))
+    assert "computing 6 finished sets and runs again, each alone in a fresh process" in done.stderr
+    assert done.stderr.count(": the same (") == 6
+    assert done.stderr.endswith("verified: 3 sets and 3 runs are the same when computed alone\n")
+    again = sum("words dpc 2 pick set" in line and " run " not in line for line in done.stderr.splitlines())
+    called = {path.name: len(path.read_text()) for path in counts.iterdir()}
+    assert again in (1, 2)
+    assert called["distill"] == 3 + again  # made anew, not read from the cache
+    assert called["predict"] == 12 + 3
+    assert called["step"] == 4  # the trained artifact is used as it is
+
+    before = files(tmp_path)
+    done = sample("run", *words, "--verify", "1")
+    assert "nothing to compute" in done.stderr
+    assert done.stderr.endswith("verified: 1 set and 1 run are the same when computed alone\n")
+    assert files(tmp_path) == before
+
+
+def test_plugins_that_keep_state_are_named(sample: Sample) -> None:
+    (sample.bench.folder / "stateful.py").write_text(STATEFUL)
+    words = ["--plugin", "stateful.py", "--methods", "counting,pick", "--students", "warm,centroid", "--dpc", "2"]
+    sample("run", *words, "--jobs", "1")
+    done = sample("run", *words, "--verify", "4", code=2)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("bench: ")]
+    sets = [line for line in lines if line.startswith("bench: method 'counting' (words dpc 2 set ")]
+    runs = [line for line in lines if line.startswith("bench: student 'warm' (words dpc 2 ")]
+    assert sets
+    assert runs
+    assert len(sets) + len(runs) == len(lines), "only those two"
+    for line in sets:
+        assert "differ when computed alone in a fresh process, with the same seed: it keeps state" in line
+        assert "draw from ctx.rng()" in line
+    for line in runs:
+        assert re.search(r"\d+ of 40 predictions differ when computed alone", line)
+        assert "reset all that is trained from copies" in line
+    assert "are the same when computed alone, " in done.stderr.splitlines()[-1]
+
+
+def test_a_job_that_ends_badly_alone_is_named(sample: Sample) -> None:
+    words = ["--methods", "trained[ends=if asked]", "--dpc", "2"]
+    sample("run", *words)
+    shutil.rmtree(sample.bench.folder.parent / "cache" / "artifacts" / "priorities")
+    done = sample("run", *words, "--verify", "1", code=2, BENCH_TEST_FAIL="1")
+    line = "method 'trained[ends=if asked]' (words dpc 2 set "
+    assert line in done.stderr
+    assert "ended well in the run, but computed alone: ValueError: asked to fail" in done.stderr
+    assert "Traceback" in done.stderr
+
+
+def test_what_is_not_finished_is_not_verified(sample: Sample) -> None:
+    done = sample("run", "--methods", "fail,vectors", "--sets", "1", "--verify", "2", code=2)
+    assert "verified: 2 sets and 0 runs are the same when computed alone" in done.stderr
+    done = sample("run", "--methods", "fail", "--sets", "1", "--verify", "2", code=2)
+    assert "verified: nothing" in done.stderr
+
+
+def plan(tmp_path: Path, methods: str, students: str, seed: int = 0) -> Plan:
+    """A plan of two tasks, with every set cached and every run ok."""
+    settings = Settings.make(cache=tmp_path, plugin_files=(Path(__file__).parent / "sample_plugin.py",))
+    registry = plugins.load(settings)
+    choices: Any = {"tasks": "words,words[rows=40]", "methods": methods, "students": students}
+    suite = load_suite("pocket", registry, **choices, dpc=(2, 4), sets=3, runs=2, seed=seed)
+    made = make_plan(suite, Assets(registry.assets, settings), Artifacts(tmp_path), [])
+    made.cached_sets = set(made.sets)
+    made.done = {run.key: {"status": "ok"} for cell in made.cells for run in cell.runs}
+    return made
+
+
+def test_the_sample_is_spread_and_the_same_every_time(tmp_path: Path) -> None:
+    made = plan(tmp_path, "pick,fixed,trained", "centroid,centroid[seconds=1]")
+    chosen = [each.job for each in sample(made, 3)]
+    sets = [job for job in chosen if isinstance(job, SetJob)]
+    runs = [job for job in chosen if isinstance(job, RunJob)]
+    assert (len(sets), len(runs)) == (3, 3)
+    assert {job.method_label for job in sets} == {"pick", "fixed", "trained"}
+    assert len({job.task.choice.label for job in sets}) == 2
+    assert {made.sets[job.set_key].method_label for job in runs} == {"pick", "fixed", "trained"}
+    assert len({job.student.label for job in runs}) == 2
+    assert [each.job.key for each in sample(made, 3)] == [job.key for job in chosen]
+    cells = {
+        (run.student.label, made.sets[run.set_key].method_label, run.task.revision)
+        for run in map(run_of, sample(made, 12)[-12:])
+    }
+    assert len(cells) == 12, "each cell once before any twice"
+    assert {each.job.key for each in sample(made, 10**6)} == set(made.sets) | set(made.done)
+    other = plan(tmp_path, "pick,fixed,trained", "centroid,centroid[seconds=1]", seed=1)
+    assert [(job.index, job.dpc) for job in runs] != [(each.job.index, each.job.dpc) for each in sample(other, 3)[3:]]
+
+
+def run_of(job: Any) -> RunJob:
+    assert isinstance(job.job, RunJob)
+    return job.job
