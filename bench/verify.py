@@ -139,9 +139,9 @@ def _judge(plan: Plan, job: SetJob | RunJob, outcome: Outcome, found: Verified) 
 
 def _named(plan: Plan, job: SetJob | RunJob) -> tuple[str, str, str]:
     """Where a job belongs, whose it is, and what is to be mended when it differs."""
+    set_job = job if isinstance(job, SetJob) else plan.sets[job.set_key]
     dpc = f"dpc {job.dpc}" if job.dpc is not None else "all data"
-    task = job.task.choice.label
+    where = f"{job.task.choice.label} {dpc} {set_job.method_label} set {job.index}"
     if isinstance(job, SetJob):
-        return f"{task} {dpc} set {job.index}", f"method '{job.method_label}'", SET_MEND
-    method = plan.sets[job.set_key].method_label
-    return f"{task} {dpc} {method} set {job.index} run {job.run}", f"student '{job.student.label}'", RUN_MEND
+        return where, f"method '{job.method_label}'", SET_MEND
+    return f"{where} run {job.run}", f"student '{job.student.label}'", RUN_MEND
