@@ -33,12 +33,13 @@ from bench.errors import PluginError, UserError
 from bench.lending import Seal, lend_set, lend_task, refused_write
 from bench.params import plain, validate
 from bench.plugins import Registry
+from bench.process_state import ProcessState
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from bench.store.difference import difference
 from bench.store.identity import canonical, key_of
 from bench.store.sets import check_set, load_set, save_set
-from bench.testing.guards import ConformanceError, demand, fingerprint, global_random_state
+from bench.testing.guards import ConformanceError, demand, fingerprint, global_random_state, kept_random_state
 from bench.testing.texts import pair_task, topic_task
 from bench.worker import check_predictions
 from bench.worker import check_task as check_task_data
@@ -52,6 +53,7 @@ class _Kit:
     params: Params
     assets: Assets
     artifacts: Artifacts
+    state: ProcessState
 
     @property
     def who(self) -> str:
@@ -80,12 +82,15 @@ class _Kit:
         """Watch one call of the plugin; `when` says which. All global generators stand at `start` (None: unwatched)."""
         who, seals = f"{self.who} ({when})", [Seal(each) for each in lent]
         try:
-            with global_random_state(who, start) if start is not None else contextlib.nullcontext():
+            with global_random_state(who, start) if start is not None else kept_random_state():
                 yield
         except (NotApplicable, PluginError, ConformanceError):
             raise
         except Exception as error:
             raise ConformanceError(f"{who} raised {cause(error)}{refused_write(error)}") from error
+        finally:
+            changed = self.state.restore()
+        demand(not changed, f"{who} left {', '.join(changed)} changed: put back what you set")
         for seal in seals:
             part = seal.broken()
             demand(not part, f"{who} changed {part} of what it was lent: take a copy and change that")
@@ -123,9 +128,9 @@ def _kit(
     settings = settings or Settings.make()
     if assets is None:
         assets = plugins.load(settings).assets
-    with tempfile.TemporaryDirectory(prefix="bench-kit-") as folder:
+    with tempfile.TemporaryDirectory(prefix="bench-kit-") as folder, kept_random_state():
         try:
-            yield _Kit(spec, valid, Assets(assets, settings), Artifacts(Path(folder)))
+            yield _Kit(spec, valid, Assets(assets, settings), Artifacts(Path(folder)), ProcessState())
         except PluginError as error:
             raise ConformanceError(str(error)) from error
 
@@ -319,18 +324,16 @@ ORDER = (0, 1, 0, 2, 1, 2, 0, 3, 0, 0)  # each of the first three after each oth
 
 def _check_order(kit: _Kit, calls: Sequence[_Call], alone: Sequence[list[int] | None]) -> None:
     """One instance in many runs must answer in each as a fresh one does alone."""
-    student, before = kit.build(), "nothing"
+    student, before = kit.build(), ""
     mend = "a run leaves a trace in the next; reset all that was trained, from copies"
     for number, index in enumerate(ORDER, start=1):
-        when = f"run {number} of one instance ({calls[index]}), after {before}"
+        when = f"run {number} of one instance{before}"
         try:
             answer = _predictions(kit, student, number, calls[index], when)
-        except ConformanceError as error:
-            if error.__cause__ is None:
-                raise
-            raise ConformanceError(f"{error}; alone it did not: {mend}") from error.__cause__
-        demand(answer == alone[index], f"{kit.who}: {when}, differs from the same run alone: {mend}")
-        before = f"({calls[index]})"
+        except (ConformanceError, PluginError) as error:
+            raise ConformanceError(f"{error}; alone on {calls[index]} it did not: {mend}") from error.__cause__ or error
+        demand(answer == alone[index], f"{kit.who} ({when}) answers otherwise than alone on {calls[index]}: {mend}")
+        before = f", after one on {calls[index]}"
 
 
 def _predictions_alone(kit: _Kit, start: int, call: _Call) -> list[int] | None:

@@ -21,6 +21,21 @@ def demand(holds: object, line: str) -> None:
 
 
 @contextlib.contextmanager
+def kept_random_state() -> Iterator[None]:
+    """Leave all global generators as they were found."""
+    import numpy as np
+    import torch
+
+    saved = (random.getstate(), np.random.get_state(), torch.get_rng_state())
+    try:
+        yield
+    finally:
+        random.setstate(saved[0])
+        np.random.set_state(saved[1])
+        torch.set_rng_state(saved[2])
+
+
+@contextlib.contextmanager
 def global_random_state(who: str, start: int) -> Iterator[None]:
     """Run a block with all global generators at `start`; refuse one that draws from or reseeds them.
 
@@ -29,26 +44,26 @@ def global_random_state(who: str, start: int) -> Iterator[None]:
     import numpy as np
     import torch
 
-    saved = (random.getstate(), np.random.get_state(), torch.get_rng_state())
-    random.seed(start)
-    np.random.seed(start)  # the global generator is what is watched
-    torch.random.default_generator.manual_seed(start)
-    before = {"random": random.getstate(), "numpy.random": _numpy_state(), "torch": torch.get_rng_state().tolist()}
-    try:
+    with kept_random_state():
+        random.seed(start)
+        np.random.seed(start)  # the global generator is what is watched
+        torch.random.default_generator.manual_seed(start)
+        before = _generators()
         yield
-        after = {"random": random.getstate(), "numpy.random": _numpy_state(), "torch": torch.get_rng_state().tolist()}
-    finally:
-        random.setstate(saved[0])
-        np.random.set_state(saved[1])
-        torch.set_rng_state(saved[2])
+        after = _generators()
     changed = [name for name in before if before[name] != after[name]]
     demand(not changed, f"{who} uses the global generator of {', '.join(changed)}: draw from ctx.rng() or ctx.derive()")
 
 
-def _numpy_state() -> str:
+def _generators() -> dict[str, object]:
     import numpy as np
+    import torch
 
-    return repr(np.random.get_state(legacy=False))
+    return {
+        "random": random.getstate(),
+        "numpy.random": repr(np.random.get_state(legacy=False)),
+        "torch": torch.get_rng_state().tolist(),
+    }
 
 
 def fingerprint(split: Split) -> str:
