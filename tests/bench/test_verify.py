@@ -1,4 +1,4 @@
-"""`bench run --verify N`: what is finished is computed again alone; a plugin that keeps state is named."""
+"""`bench run --verify N`: what is finished is computed again alone (what it finds: testing/test_planted_defects.py)."""
 
 from __future__ import annotations
 
@@ -16,57 +16,6 @@ from bench.suite import load_suite
 from bench.verify import sample
 
 Sample = Any
-
-STATEFUL = '''
-import itertools
-
-import numpy as np
-
-from bench.api import DistilledSet, Method, MethodSpec, NotApplicable, Student, StudentSpec, hookimpl
-
-CALLS = itertools.count()
-
-
-class Counting(Method):
-    """Its sets differ by how many it has made before in its process."""
-
-    def distill(self, data, dpc, ctx):
-        rng = ctx.rng(next(CALLS))
-        rows = [rng.choice(data.class_rows(label), dpc, replace=False) for label in range(data.info.n_classes)]
-        return DistilledSet.from_rows(data, np.concatenate(rows))
-
-
-class Warm(Student):
-    """Naive Bayes on word counts whose counts are never reset: each run goes on where the last one ended."""
-
-    counts = None
-
-    def predict(self, distilled, queries, ctx):
-        if self.counts is None:
-            self.counts = [{} for _ in range(queries.info.n_classes)]
-        for text, label in zip(distilled.texts["text"], distilled.labels, strict=True):
-            for word in text.split():
-                self.counts[label][word] = self.counts[label].get(word, 0) + 1
-        sizes = [sum(count.values()) for count in self.counts]
-        scores = [
-            [
-                sum(np.log((count.get(word, 0) + 1) / (size + 50)) for word in text.split())
-                for count, size in zip(self.counts, sizes, strict=True)
-            ]
-            for text in queries.texts["text"]
-        ]
-        return np.argmax(scores, axis=1)
-
-
-@hookimpl
-def bench_methods():
-    return [MethodSpec(name="counting", summary="Counts its calls.", target=f"{__name__}:Counting")]
-
-
-@hookimpl
-def bench_students():
-    return [StudentSpec(name="warm", summary="Never starts anew.", target=f"{__name__}:Warm")]
-'''
 
 
 def files(folder: Path) -> dict[str, str]:
@@ -99,26 +48,6 @@ def test_good_plugins_are_the_same_alone_and_nothing_is_kept(sample: Sample, tmp
     assert "Traceback" in done.stderr
     assert done.stderr.endswith("verified: 1 set and 2 runs are the same when computed alone, 1 not\n")
     assert files(tmp_path) == before
-
-
-def test_plugins_that_keep_state_are_named(sample: Sample) -> None:
-    (sample.bench.folder / "stateful.py").write_text(STATEFUL)
-    words = ["--plugin", "stateful.py", "--methods", "counting", "--students", "warm", "--dpc", "2"]
-    sample("run", *words, "--jobs", "1")
-    done = sample("run", *words, "--verify", "2", code=2)
-    lines = [line for line in done.stderr.splitlines() if line.startswith("bench: ")]
-    sets = [line for line in lines if line.startswith("bench: method 'counting' (words dpc 2 counting set ")]
-    runs = [line for line in lines if line.startswith("bench: student 'warm' (words dpc 2 counting set ")]
-    assert sets, "one of two sets at least was not the first of its process"
-    assert runs
-    assert len(sets) + len(runs) == len(lines)
-    for line in sets:
-        assert "differ when computed alone in a fresh process, with the same seed: it keeps state" in line
-        assert "draw from ctx.rng()" in line
-    for line in runs:
-        assert re.search(r"\d+ of 40 predictions differ when computed alone", line)
-        assert "reset all that is trained from copies" in line
-    assert "are the same when computed alone, " in done.stderr.splitlines()[-1]
 
 
 def test_what_is_not_finished_is_not_verified(sample: Sample) -> None:
