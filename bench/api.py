@@ -263,7 +263,10 @@ class Context(Protocol):
         ...
 
     def asset(self, ref: str) -> Path:
-        """The folder (or file) of an asset: a registered name, `hub:org/name[@revision]`, or a local path."""
+        """The folder (or file) of an asset: a registered name, `hub:org/name[@revision]`, or a local path.
+
+        Only those that `assets` of the spec declares; data assets only in a task. Raises PluginError for others.
+        """
         ...
 
     def asset_identity(self, ref: str) -> dict[str, Any]:
@@ -274,7 +277,8 @@ class Context(Protocol):
         """Frozen-encoder features of a split, float32 [N, d], memory-mapped and shared by all jobs.
 
         Last hidden layer of the untuned encoder; pooling "cls" takes position 0, "mean" the masked mean. Pair
-        tasks are encoded as pairs. A method may ask for "train" and "validation", a student for "test".
+        tasks are encoded as pairs. A method may ask for "train" and "validation", a student for "test". The
+        encoder is an asset that the spec declares.
         """
         ...
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench import seeds
 from bench.api import Queries, TaskData, TrainData
 from bench.data.assets import Assets
-from bench.errors import UserError
+from bench.errors import PluginError, UserError
 from bench.store.artifacts import Artifacts
 from bench.store.identity import key_of
 from bench.store.reports import REPORT, load_report
@@ -26,6 +26,8 @@ class JobContext:
     """One job's seed, device, assets and caches.
 
     `data` is what the job may see of its task: features of a split can be asked for only when it holds it.
+    `who` runs in it, and may ask for the assets in `allowed` (None: for any); `engine()` surrounds what the engine
+    computes for it, so that no setting of the plugin reaches what other jobs share.
     """
 
     def __init__(
@@ -38,6 +40,9 @@ class JobContext:
         data: TaskData | TrainData | Queries | None = None,
         task_identity: Mapping[str, Any] | None = None,
         on_progress: Progress | None = None,
+        who: str = "this job",
+        allowed: Collection[str] | None = None,
+        engine: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._assets = assets
         self._artifacts = artifacts
@@ -46,6 +51,9 @@ class JobContext:
         self.data = data
         self._task_identity = task_identity
         self._on_progress = on_progress
+        self._who = who
+        self._allowed = allowed
+        self._engine = engine
         self.reports: dict[str, str] = {}  # key -> kind of each artifact with a report that the job has used
 
     def derive(self, *purpose: str | int) -> int:
@@ -58,7 +66,16 @@ class JobContext:
 
     def asset(self, ref: str) -> Path:
         """The folder (or file) of an asset; fetched when it is not there and the network is allowed."""
+        self._check_declared(ref)
         return self._assets.fetch(ref)
+
+    def _check_declared(self, ref: str) -> None:
+        if self._allowed is not None and ref not in self._allowed:
+            known = f" (it declares {', '.join(sorted(self._allowed))})" if self._allowed else ""
+            raise PluginError(
+                f"{self._who} asks for the asset '{ref}', which its spec does not declare{known}: add it to `assets` "
+                "of the spec, so that it is fetched and stands in the identity"
+            )
 
     def asset_identity(self, ref: str) -> dict[str, Any]:
         """What identifies the asset's content: for the `fields` of an artifact made from it."""
@@ -78,6 +95,7 @@ class JobContext:
         from bench.data import features
 
         texts = self._texts(split)
+        self._check_declared(encoder)
         if pooling not in features.POOLINGS:
             raise UserError(f"no pooling '{pooling}'; known: {', '.join(features.POOLINGS)}")
 
@@ -107,7 +125,8 @@ class JobContext:
 
         folder = self.asset(encoder)
         progress = partial(self.progress, what=f"features ({encoder})")
-        return features.encode(folder, texts, tuple(texts), max_length, self.device, progress=progress)
+        with self._engine():
+            return features.encode(folder, texts, tuple(texts), max_length, self.device, progress=progress)
 
     def artifact(self, kind: str, fields: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
         """A folder in the cache, addressed by `kind` and `fields`; `build(folder)` fills it once, atomically."""

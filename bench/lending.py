@@ -45,10 +45,10 @@ CHANGES = ("'tuple' object has no attribute", "'LentMapping' object has no attri
 
 
 def refused_write(error: BaseException) -> str:
-    """A half sentence with the mend when this error comes from writing into what is lent, else an empty string."""
+    """What to add to an error that writing into something lent may have raised, else an empty string."""
     written = any(words in str(error) for words in (*WRITES, *CHANGES))
     if isinstance(error, TypeError | ValueError | AttributeError) and written:
-        return "; what is lent to a plugin cannot be changed: take a copy and change that"
+        return " (what a plugin is lent cannot be changed: take a copy and change that)"
     return ""
 
 
@@ -85,7 +85,7 @@ def _texts(texts: Mapping[str, Any]) -> LentMapping:
 
 
 def _array(values: Any, dtype: str | None = None) -> Any:
-    """The same numbers over the memory of a bytes object, for which `setflags(write=True)` is refused; None for None."""
+    """The same numbers over the memory of a bytes object, so `setflags(write=True)` is refused; None for None."""
     import numpy as np
 
     if values is None:

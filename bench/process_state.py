@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from typing import Any
 
 LIBRARY_VARIABLES = ("KMP_", "TORCHINDUCTOR_")  # set by scikit-learn and torch for themselves
+DRAWS = "rich.style"  # draws from `random` when it is imported, as scikit-learn does with it
 UNKNOWN = object()
 SEED = 0  # where the global generators stand when a job starts, in every worker
 
@@ -53,8 +54,8 @@ class ProcessState:
 
     def restore(self) -> list[str]:
         """Put everything back; the names of what had changed."""
-        libraries = self._new_libraries()
-        if libraries:
+        new = sys.modules.keys() - self._modules
+        if {name.partition(".")[0] for name in new} - sys.stdlib_module_names - {"bench"}:
             self._absorb_imports()
         changed = []
         for part in self._parts():
@@ -62,7 +63,7 @@ class ProcessState:
             before, now = self._expected[part.name] if known else part.fresh, part.read()
             if before is not UNKNOWN and now != before:
                 part.write(before)
-                if not (libraries and part.name == RANDOM):  # scikit-learn's import draws from it
+                if not (part.name == RANDOM and DRAWS in new):
                     changed.append(part.detail(before, now) if part.detail else part.name)
             if not known:
                 self._expect(part)
@@ -88,11 +89,6 @@ class ProcessState:
         if part.start is not None:
             part.start()
         self._expected[part.name] = part.read()
-
-    def _new_libraries(self) -> bool:
-        """Whether somebody imported a library since the last look: some change global state when they load."""
-        tops = {name.partition(".")[0] for name in sys.modules.keys() - self._modules}
-        return bool(tops - sys.stdlib_module_names - {"bench"})
 
     def _absorb_imports(self) -> None:
         """What libraries set for themselves at import stays: their variables, and filters for a narrow warning."""
@@ -185,8 +181,8 @@ def _numpy_parts() -> list[_Part]:
     import numpy as np
 
     def read() -> tuple[Any, ...]:
-        name, key, *rest = np.random.get_state()
-        return (name, key.tobytes(), *rest)  # type: ignore[union-attr]
+        state: Any = np.random.get_state()
+        return (state[0], state[1].tobytes(), *state[2:])
 
     def write(value: tuple[Any, ...]) -> None:
         name, key, *rest = value

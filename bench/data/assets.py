@@ -129,6 +129,11 @@ class Assets:
         name = "-".join(word for word in (*words, key_of(pin)[:12]) if word)
         return self.settings.cache / "assets" / name
 
+    def places(self, asset: Asset) -> list[Path]:
+        """The folders that its files may lie in."""
+        local = self._data_folder(asset)
+        return [self._folder(asset)] if local is None else [self._folder(asset), local]
+
     def _data_folder(self, asset: Asset) -> Path | None:
         if not asset.folder or self.settings.data_dir is None:
             return None

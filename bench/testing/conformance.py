@@ -28,6 +28,7 @@ from bench.api import (
 )
 from bench.context import JobContext
 from bench.data.assets import Assets
+from bench.data.grants import granted
 from bench.discovery import cause
 from bench.errors import PluginError, UserError
 from bench.lending import Seal, lend_set, lend_task, refused_write
@@ -39,7 +40,14 @@ from bench.store.artifacts import Artifacts
 from bench.store.difference import difference
 from bench.store.identity import canonical, key_of
 from bench.store.sets import check_set, load_set, save_set
-from bench.testing.guards import ConformanceError, demand, fingerprint, global_random_state, kept_random_state
+from bench.testing.guards import (
+    ConformanceError,
+    demand,
+    fingerprint,
+    global_random_state,
+    kept_random_state,
+    no_network,
+)
 from bench.testing.texts import pair_task, topic_task
 from bench.worker import check_predictions
 from bench.worker import check_task as check_task_data
@@ -82,7 +90,8 @@ class _Kit:
         """Watch one call of the plugin; `when` says which. All global generators stand at `start` (None: unwatched)."""
         who, seals = f"{self.who} ({when})", [Seal(each) for each in lent]
         try:
-            with global_random_state(who, start) if start is not None else kept_random_state():
+            random_state = global_random_state(who, start) if start is not None else kept_random_state()
+            with no_network(who), random_state:
                 yield
         except (NotApplicable, PluginError, ConformanceError):
             raise
@@ -105,7 +114,16 @@ class _Kit:
     def context(self, data: TaskData | TrainData | Queries | None, seed: int) -> JobContext:
         """A job's real context; the features it computes go to a folder that is deleted afterwards."""
         identity = {"kit": key_of(_texts_of(data)) if data is not None else ""}
-        return JobContext(self.assets, self.artifacts, seed=seed, data=data, task_identity=identity)
+        return JobContext(
+            self.assets,
+            self.artifacts,
+            seed=seed,
+            data=data,
+            task_identity=identity,
+            who=self.who,
+            allowed=granted(self.assets, self.spec, [self.params], ()),
+            engine=self.state.engine,
+        )
 
 
 @contextlib.contextmanager
@@ -130,7 +148,10 @@ def _kit(
         assets = plugins.load(settings).assets
     with tempfile.TemporaryDirectory(prefix="bench-kit-") as folder, kept_random_state():
         try:
-            yield _Kit(spec, valid, Assets(assets, settings), Artifacts(Path(folder)), ProcessState())
+            kit = _Kit(spec, valid, Assets(assets, settings), Artifacts(Path(folder)), ProcessState())
+            for ref in refs:
+                kit.assets.fetch(ref)  # what comes later must do without a network
+            yield kit
         except PluginError as error:
             raise ConformanceError(str(error)) from error
 

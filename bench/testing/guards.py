@@ -5,9 +5,13 @@ from __future__ import annotations
 import contextlib
 import random
 from collections.abc import Iterator
+from functools import lru_cache
 
 from bench.api import Split
+from bench.network import NetworkGuard
 from bench.store.identity import canonical
+
+OFFLINE = "what it needs belongs into `assets` of its spec, because a run may be offline"
 
 
 class ConformanceError(AssertionError):
@@ -64,6 +68,28 @@ def _generators() -> dict[str, object]:
         "numpy.random": repr(np.random.get_state(legacy=False)),
         "torch": torch.get_rng_state().tolist(),
     }
+
+
+@lru_cache(maxsize=1)
+def _network() -> NetworkGuard:
+    """The one guard of this process: its hook stays for good."""
+    guard = NetworkGuard()
+    guard.active = False
+    guard.install()
+    return guard
+
+
+@contextlib.contextmanager
+def no_network(who: str) -> Iterator[None]:
+    """Refuse connections in a block, also those whose error the block has caught."""
+    guard = _network()
+    guard.who, guard.active = who, True
+    try:
+        yield
+    finally:
+        guard.active = False
+        tried, guard.tried = guard.tried, []
+        demand(not tried, f"{who} wanted to reach {', '.join(dict.fromkeys(tried))}: {OFFLINE}")
 
 
 def fingerprint(split: Split) -> str:
