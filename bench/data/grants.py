@@ -28,7 +28,7 @@ def granted(assets: Assets, spec: Spec, variants: Iterable[Any], task: Sequence[
 
 
 def _is_data(assets: Assets, ref: str, task: Sequence[str]) -> bool:
-    """Whether a reference is data by name, or has its content from where a data set comes from."""
+    """Whether a reference is data by name, or lies where that of a data set lies."""
     registered = assets.registered.get(ref)
     if ref in task or (registered is not None and registered.content == "data"):
         return True
