@@ -288,18 +288,23 @@ class Context(Protocol):
         """The same features for texts of one's own, float32 [N, d], not cached."""
         ...
 
-    def artifact(self, kind: str, fields: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+    def artifact(
+        self, kind: str, fields: Mapping[str, Any], build: Callable[[Path], None], code: str | None = None
+    ) -> Path:
         """A folder in the cache, addressed by `kind` and `fields`; `build(folder)` fills it once, atomically.
 
+        The running plugin's code and the type of the device are part of the address without being named. `code`: a
+        module, "package.module", that makes it with what it imports, for what several plugins share or what fewer
+        changes should make anew; `find` and `workspace` need the same one.
         A `report.json` in it (see docs/plugins.md) is shown by `bench info KEY`, the HTML board and MLflow.
         """
         ...
 
-    def find(self, kind: str, fields: Mapping[str, Any]) -> Path | None:
+    def find(self, kind: str, fields: Mapping[str, Any], code: str | None = None) -> Path | None:
         """The finished artifact with this address, or None."""
         ...
 
-    def workspace(self, kind: str, fields: Mapping[str, Any]) -> AbstractContextManager[Path]:
+    def workspace(self, kind: str, fields: Mapping[str, Any], code: str | None = None) -> AbstractContextManager[Path]:
         """A folder for checkpoints on the way to this artifact: exclusive, kept over crashes, gone once it is made.
 
         Entering may wait for another process: ask `find` inside whether that one has made the artifact meanwhile.

@@ -265,6 +265,7 @@ class Runner:
             "metric": value.get("metric"),
             "score": value.get("score"),
             "metrics": value.get("metrics", {}),
+            "metrics_code": value.get("metrics_code"),
             "n_train": value.get("n_train"),
             "predictions": value.get("predictions"),
             "time": {

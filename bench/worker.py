@@ -17,6 +17,7 @@ from bench.data.assets import Assets
 from bench.data.grants import granted
 from bench.errors import PluginError, UserError
 from bench.executors.base import Job, Outcome
+from bench.identities import made_by, metrics_code
 from bench.lending import Seal, lend_set, lend_task, refused_write
 from bench.network import NetworkGuard
 from bench.plan import PrepareJob, RunJob, SetJob, TaskPart, VerifyJob
@@ -136,6 +137,7 @@ class Worker:
             device=self.device,
             data=data,
             task_identity=task.identity,
+            made_by=made_by(spec.target.partition(":")[0], spec.kind),
             on_progress=self.on_progress,
             who=who,
             allowed=granted(self.assets, spec, variants, task.choice.spec.assets(task.choice.params)),
@@ -192,8 +194,8 @@ class Worker:
         if folder is None:
             if job.method is None:
                 raise UserError(f"the imported set {job.key[:12]} is no longer in the cache: run `bench score` again")
-            made, reports, seconds = self._make_set(job, job.method)
-            folder = self.artifacts.make("set", job.fields, lambda part: save_set(part, made, reports), key=job.key)
+            made, ctx, seconds = self._make_set(job, job.method)
+            folder = self.artifacts.make("set", job.fields, lambda part: save_set(part, made, ctx.reports), key=job.key)
         distilled = load_set(folder)
         found = (self.artifacts.report(kind, key) for key, kind in set_reports(folder).items())
         return {
@@ -211,8 +213,8 @@ class Worker:
             "reports": {report["key"]: report for report in found if report is not None},
         }
 
-    def _make_set(self, job: SetJob, choice: Choice) -> tuple[DistilledSet, dict[str, str], float]:
-        """Distil a set and check it; also the reports of what it was made of, and the seconds it took."""
+    def _make_set(self, job: SetJob, choice: Choice) -> tuple[DistilledSet, JobContext, float]:
+        """Distil a set and check it; also the context that knows what it was made of, and the seconds it took."""
         data = self.load(job.task).train_data()
         who = f"method '{job.method_label}'"
         with self._plugin(who):
@@ -225,7 +227,7 @@ class Worker:
         check_set(distilled, data.info.fields, data.info.n_classes, who)
         if job.dpc is not None:
             check_budget(distilled, data.info.label_names, job.dpc, who)
-        return distilled, ctx.reports, seconds
+        return distilled, ctx, seconds
 
     def _near_test(self, job: SetJob, distilled: DistilledSet) -> int | None:
         """How many examples repeat a test text, nearly or word for word; None without texts or with all data."""
@@ -248,6 +250,7 @@ class Worker:
             "metric": data.info.metric,
             "score": scores[data.info.metric],
             "metrics": scores,
+            "metrics_code": metrics_code(),
             "n_train": len(distilled),
             "predictions": encode_predictions(labels),
         }

@@ -31,6 +31,7 @@ from bench.data.assets import Assets
 from bench.data.grants import granted
 from bench.discovery import cause
 from bench.errors import PluginError, UserError
+from bench.identities import made_by
 from bench.lending import Seal, lend_set, lend_task, refused_write
 from bench.params import plain, validate
 from bench.plugins import Registry
@@ -120,6 +121,7 @@ class _Kit:
             seed=seed,
             data=data,
             task_identity=identity,
+            made_by=made_by(self.spec.target.partition(":")[0], self.spec.kind),
             who=self.who,
             allowed=granted(self.assets, self.spec, [self.params], ()),
             engine=self.state.engine,
