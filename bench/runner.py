@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from bench.environment import environment
 from bench.errors import PluginError, UserError
 from bench.executors.base import Executor, Finished, Job, Outcome, Progressed
-from bench.plan import Cell, Plan, PrepareJob, RunJob, SetJob, TaskPart
+from bench.plan import Cell, Plan, PrepareJob, RunJob, SetJob, TaskPart, VerifyJob
 from bench.store.identity import key_of
 from bench.store.results import Record, ResultStore
 
@@ -21,7 +21,7 @@ EXIT_CODES = {"plugin": 3, "usage": 1}  # outcomes that are recorded as failed
 class Report(Protocol):
     """Where progress goes."""
 
-    def start(self, total: int, finished: int, workers: int) -> None: ...
+    def start(self, total: int, finished: int, workers: int, line: str = "") -> None: ...
     def step(self, line: str, seconds: float) -> None: ...
     def inside(self, slot: int, line: str) -> None: ...
     def warn(self, line: str) -> None: ...
@@ -327,6 +327,8 @@ def job_name(job: Job) -> str:
     """`words dpc 2 pick set 0`, as in warnings."""
     if isinstance(job, TaskPart):
         return f"loading {job.choice.label}"
+    if isinstance(job, VerifyJob):
+        return f"again: {job_name(job.job)}"
     task = job.task.choice.label
     if isinstance(job, PrepareJob):
         return f"preparing on {task}"

@@ -18,18 +18,21 @@ from bench.environment import environment
 from bench.errors import PluginError, UserError
 from bench.executors.base import Job, Outcome
 from bench.identities import made_by, metrics_code
-from bench.lending import Seal, lend_set, lend_task
+from bench.lending import Seal, lend_set, lend_task, refused_write
 from bench.network import NetworkGuard
-from bench.plan import PrepareJob, RunJob, SetJob, TaskPart
+from bench.plan import PrepareJob, RunJob, SetJob, TaskPart, VerifyJob
 from bench.process_state import PATH, ProcessState
 from bench.selection import Choice
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
+from bench.store.difference import difference
 from bench.store.results import SHOWN_ROWS, encode_predictions
 from bench.store.sets import check_budget, check_set, content_digest, example_rows, load_set, save_set, set_reports
 from bench.text import HALF, message, trace, unwritable
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from bench.plugins import Registry
 
 KEPT_TASKS = 4  # loaded tasks a worker holds; GLUE's are some hundred MB each
@@ -73,7 +76,7 @@ class Worker:
         return replace(outcome, warnings=tuple(said))
 
     def _outcome(self, job: Job, started: float) -> Outcome:
-        value = None
+        value: Any = None
         try:
             if isinstance(job, TaskPart):
                 value = self._describe(job)
@@ -81,6 +84,8 @@ class Worker:
                 value = self._prepare(job)
             elif isinstance(job, SetJob):
                 value = self._distil(job)
+            elif isinstance(job, VerifyJob):
+                value = self._verify(job.job)
             else:
                 value = self._score(job)
         except BaseException as error:  # sys.exit() in a plugin too; Ctrl-C is the parent's
@@ -191,23 +196,9 @@ class Worker:
         if folder is None:
             if job.method is None:
                 raise UserError(f"the imported set {job.key[:12]} is no longer in the cache: run `bench score` again")
-            data = self.load(job.task).train_data()
-            who = f"method '{job.method_label}'"
-            with self._plugin(who):
-                method = self.registry.build(job.method.spec, job.method.params)
-                ctx = self._context(data, job.task, job.seed, who, [job.method])
-                distilled = method.distill(data, job.dpc, ctx)
-            who = f"the {who}"
-            about = {
-                "seconds": round(ctx.meter.own, 3),
-                "made_of": self.artifacts.lineage(ctx.meter.parts),
-                "environment": environment(self.device),
-            }
-            check_set(distilled, data.info.fields, data.info.n_classes, who)
-            if job.dpc is not None:
-                check_budget(distilled, data.info.label_names, job.dpc, who)
+            made, ctx, about = self._make_set(job, job.method)
             folder = self.artifacts.make(
-                "set", job.fields, lambda part: save_set(part, distilled, ctx.reports), job.key, lambda: about
+                "set", job.fields, lambda part: save_set(part, made, ctx.reports), job.key, lambda: about
             )
         distilled, about = load_set(folder), self.artifacts.about("set", job.key)
         found = (self.artifacts.report(kind, key) for key, kind in set_reports(folder).items())
@@ -229,6 +220,23 @@ class Worker:
             "reports": {report["key"]: report for report in found if report is not None},
         }
 
+    def _make_set(self, job: SetJob, choice: Choice) -> tuple[DistilledSet, JobContext, dict[str, Any]]:
+        """Distil a set and check it; also its context, and what is noted of how it was made."""
+        data = self.load(job.task).train_data()
+        who = f"method '{job.method_label}'"
+        with self._plugin(who):
+            method = self.registry.build(choice.spec, choice.params)
+            ctx = self._context(data, job.task, job.seed, who, [choice])
+            distilled = method.distill(data, job.dpc, ctx)
+            seconds = ctx.meter.own
+        made_of = self.artifacts.lineage(ctx.meter.parts)
+        about = {"seconds": round(seconds, 3), "made_of": made_of, "environment": environment(self.device)}
+        who = f"the {who}"
+        check_set(distilled, data.info.fields, data.info.n_classes, who)
+        if job.dpc is not None:
+            check_budget(distilled, data.info.label_names, job.dpc, who)
+        return distilled, ctx, about
+
     def _near_test(self, job: SetJob, distilled: DistilledSet) -> int | None:
         """How many examples repeat a test text, nearly or word for word; None without texts or with all data."""
         if distilled.texts is None or job.dpc is None:
@@ -242,19 +250,8 @@ class Worker:
     def _score(self, job: RunJob) -> dict[str, Any]:
         """Train the student on the set; metrics, predictions and the size of the set."""
         data = self.load(job.task)
-        folder = self.artifacts.get("set", job.set_key)
-        if folder is None:
-            raise UserError(f"the set {job.set_key[:12]} vanished from the cache: run the same command again")
-        distilled, queries = lend_set(load_set(folder)), data.queries()
-        who = f"student '{job.student.label}'"
-        with self._plugin(who, distilled):
-            student = self._student_for(job)
-            ctx = self._context(queries, job.task, job.seed, who, [job.student])
-            refusal = student.refuses(distilled)
-            if refusal:
-                raise NotApplicable(refusal)
-            labels = student.predict(distilled, queries, ctx)
-            check_predictions(labels, len(queries), data.info.n_classes, job.student.label)
+        distilled = self._cached_set(job.set_key)
+        labels = self._predict(job, distilled)
         scores = metrics.score(data.info.metric, data.test.labels, labels)
         return {
             "league": league(distilled),
@@ -265,6 +262,36 @@ class Worker:
             "n_train": len(distilled),
             "predictions": encode_predictions(labels),
         }
+
+    def _cached_set(self, key: str) -> DistilledSet:
+        """A set as it is lent to students."""
+        folder = self.artifacts.get("set", key)
+        if folder is None:
+            raise UserError(f"the set {key[:12]} vanished from the cache: run the same command again")
+        return lend_set(load_set(folder))
+
+    def _predict(self, job: RunJob, distilled: DistilledSet) -> np.ndarray:
+        """Train the student on the set; its labels for the test split, int [n], checked."""
+        import numpy as np
+
+        queries = self.load(job.task).queries()
+        who = f"student '{job.student.label}'"
+        with self._plugin(who, distilled):
+            student = self._student_for(job)
+            ctx = self._context(queries, job.task, job.seed, who, [job.student])
+            refusal = student.refuses(distilled)
+            if refusal:
+                raise NotApplicable(refusal)
+            labels = student.predict(distilled, queries, ctx)
+            check_predictions(labels, len(queries), queries.info.n_classes, job.student.label)
+            return np.asarray(labels)
+
+    def _verify(self, job: SetJob | RunJob) -> str | np.ndarray:
+        """Do a finished job again: the part in which a set differs from the cached one, or a run's labels."""
+        if isinstance(job, RunJob):
+            return self._predict(job, self._cached_set(job.set_key))
+        assert job.method is not None
+        return difference(self._cached_set(job.key), self._make_set(job, job.method)[0])
 
     def _student_for(self, job: RunJob) -> Student:
         wanted = (job.student.spec.name, job.student.params)
@@ -319,7 +346,7 @@ def failure(error: BaseException, seconds: float) -> Outcome:
     if isinstance(error, UserError):
         return Outcome("plugin" if isinstance(error, PluginError) else "usage", message(error), seconds=seconds)
     memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    said = ": ".join(part for part in (type(error).__name__, message(error)) if part)
+    said = ": ".join(part for part in (type(error).__name__, message(error)) if part) + refused_write(error)
     return Outcome("oom" if memory else "failed", said, trace(error), seconds=seconds)
 
 

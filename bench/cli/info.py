@@ -102,7 +102,8 @@ def spec_lines(spec: Spec, registry: Registry, assets: Assets) -> list[str]:
         ("tags", ", ".join(spec.tags) or "-"),
     ]
     if isinstance(spec, MethodSpec):
-        facts.append(("sets", "one, whatever the seed" if spec.deterministic else "one per seed"))
+        sets = "one, whatever the seed" if spec.deterministic else "one per seed"
+        facts.append(("sets", "one per seed; one with some parameters" if callable(spec.deterministic) else sets))
         if not spec.uses_dpc:
             facts.append(("dpc", "not used"))
         if spec.prepares:

@@ -33,14 +33,14 @@ class RunReport:
         self._recent: deque[float] = deque(maxlen=30)  # seconds of the latest replicates
         self._slots: dict[int, str] = {}
 
-    def start(self, total: int, finished: int, workers: int) -> None:
+    def start(self, total: int, finished: int, workers: int, line: str = "") -> None:
         self._total, self._done, self._workers = total, finished, workers
         self._spoken = time.monotonic()
         if self._terminal:
             shape = "{desc} {n_fmt}/{total_fmt} |{bar}| {elapsed}{postfix}"
             self._bar = tqdm(total=total, initial=finished, bar_format=shape, dynamic_ncols=True)
         else:
-            echo(f"{finished}/{total} replicates already there", err=True)
+            echo(line or f"{finished}/{total} replicates already there", err=True)
 
     def step(self, line: str, seconds: float) -> None:
         self._done += 1

@@ -13,8 +13,8 @@ from bench.cli.options import selection_options, settings_options
 from bench.cli.output import echo
 from bench.cli.progress import RunReport
 from bench.cli.workspace import Workspace, output_folder, pass_on
-from bench.plan import Plan
-from bench.runner import Runner, Summary
+from bench.plan import Plan, note_state
+from bench.runner import Runner, Summary, worse
 from bench.settings import Settings, cores
 from bench.store.results import ResultStore
 
@@ -52,8 +52,15 @@ def execution_options(function: Any) -> Any:
 @click.command("run", short_help="Run a suite.")
 @selection_options
 @execution_options
+@click.option(
+    "--verify",
+    "verified",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Compute N finished sets and N runs again, each in a fresh process, and compare.",
+)
 @settings_options
-def command(**options: Any) -> int:
+def command(verified: int | None, **options: Any) -> int:
     """Distil, train students, score: every replicate of the suite that is not there yet, then the board.
 
     Run it again to continue after a crash, to retry what failed, or to add methods, tasks and students.
@@ -64,7 +71,29 @@ def command(**options: Any) -> int:
     with ResultStore(output_folder(flags["out"]), "w") as store:
         plan = work.plan(store.records())
         work.fetch(plan)
-        return execute(plan, work.settings, store, gpus=gpus, **{name: flags[name] for name in flags if name != "out"})
+        code = execute(plan, work.settings, store, gpus=gpus, **{name: flags[name] for name in flags if name != "out"})
+        if verified is None:
+            return code
+        note_state(plan, work.artifacts, store.records())
+        return worse(code, check(plan, verified, work.settings, gpus, flags["jobs"], flags["timeout"]))
+
+
+def check(plan: Plan, n: int, settings: Settings, gpus: int, jobs: int | None, timeout: float | None) -> int:
+    """Verify a sample of `n` sets and `n` runs; the exit code."""
+    from bench.executors.local import LocalExecutor
+    from bench.verify import verify
+
+    report = RunReport()
+    try:
+        found = verify(plan, n, lambda: LocalExecutor(settings, jobs or gpus or cores(), gpus), report, timeout)
+    finally:
+        report.close()
+    for line in found.differences:
+        click.echo(f"bench: {line}", err=True)
+    for name, trace in found.tracebacks.items():
+        click.echo(f"\n{name}\n{trace}", err=True)
+    click.echo(str(found), err=True)
+    return 2 if found.differences else 0
 
 
 def choose_device(wanted: str) -> tuple[str, int]:

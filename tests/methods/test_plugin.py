@@ -19,7 +19,9 @@ SPECS = {spec.name: spec for spec in bench_methods()}
 
 def test_names_and_what_the_runner_needs_to_know() -> None:
     assert set(SPECS) == {"random", "kcenters", "kcenter-greedy", "herding", "full", *GENERATED}
-    assert {name for name, spec in SPECS.items() if spec.deterministic} == {"herding", "full"}
+    assert {name for name, spec in SPECS.items() if spec.one_set(spec.params())} == {"herding", "full"}
+    greedy = SPECS["kcenter-greedy"]
+    assert greedy.one_set(greedy.params(start="mean"))
     assert {name for name, spec in SPECS.items() if not spec.uses_dpc} == {"full"}
     assert {name for name, spec in SPECS.items() if spec.prepares} == GENERATED
 
