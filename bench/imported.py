@@ -1,72 +1,138 @@
-"""Distilled sets made elsewhere: a folder of JSONL files, one a set, become a method with the user's name."""
+"""Distilled sets made elsewhere: a folder of tables, one a set, becomes a method with the user's name."""
 
 from __future__ import annotations
 
-import json
 import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.api import DistilledSet, TaskInfo
+from bench.data.tables import SUFFIXES, Table, label_text, read
 from bench.errors import UserError, did_you_mean
 from bench.identities import identity
 from bench.plan import Cell, Plan, SetJob, TaskPart, cell_key, note_state, replicate_runs
 from bench.store.artifacts import Artifacts
-from bench.store.identity import file_digest, key_of
+from bench.store.identity import key_of
 from bench.store.results import Record
-from bench.store.sets import check_set, save_set
+from bench.store.sets import check_set, example_rows, save_set
 
 if TYPE_CHECKING:
     from bench.data.assets import Assets
     from bench.suite import Suite
 
 
-def read_set(path: Path, info: TaskInfo) -> DistilledSet:
-    """One JSONL file: the task's text fields and an integer `label` a line; other keys are ignored."""
+MOST_LETTERS = 100  # of a name: it stands in every row of a board
+TYPED = (".jsonl", ".json", ".parquet")  # files that tell a text from a number
+LABEL = "label"  # the column of `bench export`
+
+
+@dataclass(frozen=True)
+class Columns:
+    """Names of the columns of a set. `texts`: in the order of the task's fields, empty: as these are called.
+
+    `labels`: the first of them that the file has is the label.
+    """
+
+    texts: tuple[str, ...] = ()
+    labels: tuple[str, ...] = (LABEL,)
+
+
+def read_set(path: Path, info: TaskInfo, named: Columns) -> DistilledSet:
+    """One file: the task's text fields and a label a row; other columns are ignored.
+
+    A label is the name of a class or an integer in [0, C). UserError, one line, for a defect.
+    """
     import numpy as np
 
-    labels: list[int] = []
-    texts: dict[str, list[str]] = {name: [] for name in info.fields}
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        where = f"{path} line {number}"
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise UserError(f"{where} is not JSON: {error}") from None
-        if not isinstance(row, dict):
-            raise UserError(f'{where}: a JSON object is needed, such as {{"{info.fields[0]}": "...", "label": 0}}')
-        for name in (*info.fields, "label"):
-            if name not in row:
-                raise UserError(f"{where} has no '{name}'{did_you_mean(name, row)}")
-        label = row["label"]
-        if type(label) is not int or not 0 <= label < info.n_classes:
-            names = ", ".join(info.label_names)
-            raise UserError(f"{where}: label {label!r} is not an integer in 0..{info.n_classes - 1} ({names})")
-        labels.append(label)
-        for name in info.fields:
-            text = row[name]
-            if not isinstance(text, str) or not text.strip():
-                raise UserError(f"{where}: '{name}' is empty or no text")
-            texts[name].append(text.strip())
-    distilled = DistilledSet(labels=np.array(labels, dtype=np.int64), texts=texts)
+    table = read(path)
+    if named.texts and len(named.texts) != len(info.fields):
+        raise UserError(f"--text-columns {','.join(named.texts)}: the task has the fields {', '.join(info.fields)}")
+    texts: dict[str, list[str]] = {}
+    for name, column in zip(info.fields, named.texts or info.fields, strict=True):
+        _check_column(table, column, "--text-columns")
+        texts[name] = table.text(column)
+        if "" in texts[name]:
+            row = texts[name].index("")
+            lack = _lack(table, row, column) or f": '{column}' is empty or no text"
+            raise UserError(f"{table.at(row)}{lack}")
+    label = next((name for name in named.labels if name in table.columns), named.labels[0])
+    _check_column(table, label, "--label-column")
+    labels = np.array(class_numbers(table, label, info.label_names), dtype=np.int64)
+    distilled = DistilledSet(labels=labels, texts=texts)
     check_set(distilled, info.fields, info.n_classes, str(path), UserError)
     return distilled
 
 
-def read_sets(folder: Path, info: TaskInfo) -> list[tuple[Path, DistilledSet]]:
-    """All `*.jsonl` files of a folder, by name."""
+def _check_column(table: Table, column: str, flag: str) -> None:
+    if column not in table.columns:
+        raise UserError(f"{table.path} has no column '{column}'{did_you_mean(column, table.columns)}; or give {flag}")
+
+
+def _lack(table: Table, row: int, column: str) -> str:
+    """` has no 'text'` and what may be meant, when a row has no value there; else empty."""
+    if table.columns[column][row] is not None:
+        return ""
+    others = [name for name, values in table.columns.items() if name != column and values[row] is not None]
+    return f" has no '{column}'{did_you_mean(column, others)}"
+
+
+def class_numbers(table: Table, column: str, names: Sequence[str]) -> list[int]:
+    """The label column as class numbers: names of classes, or integers in [0, C), one of the two in a file.
+
+    Where both are possible and differ (classes `1` and `2`, labels 1 and 1), only texts in a file that tells texts
+    from numbers are taken, as names. UserError names the first row that is neither.
+    """
+    values = table.columns[column]
+    texts = [label_text(value) for value in values]
+    by_name = {name: number for number, name in enumerate(names)}
+    by_number = {str(number): number for number in range(len(names))}
+    for row, text in enumerate(texts):
+        if text not in by_name and text not in by_number:
+            if lack := _lack(table, row, column):
+                raise UserError(f"{table.at(row)}{lack}")
+            hint = did_you_mean(text or "", names)
+            raise UserError(
+                f"{table.at(row)}: label {values[row]!r} is not an integer in 0..{len(names) - 1} ({', '.join(names)}) "
+                f"or one of these names{hint if 'did you mean' in hint else ''}"
+            )
+    readings = [[of[text] for text in texts if text in of] for of in (by_name, by_number)]
+    possible = [found for found in readings if len(found) == len(texts)]
+    if not possible:
+        name, number = (next(row for row, text in enumerate(texts) if text not in of) for of in (by_number, by_name))
+        raise UserError(
+            f"{table.path}: the labels are names of classes in some rows ({table.unit} {table.lines[name]}: "
+            f"{texts[name]!r}) and numbers in others ({table.unit} {table.lines[number]}: {texts[number]!r}); "
+            "write names in all"
+        )
+    typed = table.path.suffix.lower() in TYPED
+    # In a CSV, 0 and 1 for classes named 1, 2, 3: numbers for certain only where all of them occur, as in a whole set.
+    clash = any(by_name.get(text, number) != number for text, number in by_number.items() if text in texts)
+    unsure = clash and not typed and readings[0] not in possible and set(texts) != set(by_number)
+    if possible[0] == possible[-1] and not unsure:
+        return possible[0]
+    if typed and all(isinstance(value, str) for value in values):
+        return readings[0]
+    raise UserError(
+        f"{table.path}: the labels may be names of classes ({', '.join(names)}) or their numbers from 0; "
+        f'write the names as texts into a .jsonl file, such as {{"{column}": "{names[0]}"}}'
+    )
+
+
+def read_sets(folder: Path, info: TaskInfo, named: Columns) -> list[tuple[Path, DistilledSet]]:
+    """All tables of a folder but hidden files, by name without the extension: the order of the sets."""
     if not folder.is_dir():
-        raise UserError(f"no folder {folder}")
-    paths = sorted(folder.glob("*.jsonl"))
+        raise UserError(f"{folder} is {'a file: put it into a folder' if folder.is_file() else 'no folder'}")
+    paths = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
     if not paths:
-        raise UserError(f"{folder} has no .jsonl file: one file a set is needed")
-    return [(path, read_set(path, info)) for path in paths]
+        raise UserError(f"{folder} has no {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file: one file a set is needed")
+    paths.sort(key=lambda path: (f"{path.stem}.", path.name))
+    for first, second in pairwise(paths):
+        if first.stem == second.stem:
+            raise UserError(f"{folder} has {first.name} and {second.name}: keep one of them, a set is one file")
+    return [(path, read_set(path, info, named)) for path in paths]
 
 
 def common_dpc(found: list[tuple[Path, DistilledSet]], info: TaskInfo, asked: int | None) -> int:
@@ -92,8 +158,8 @@ def common_dpc(found: list[tuple[Path, DistilledSet]], info: TaskInfo, asked: in
 
 def check_name(name: str, methods: Any) -> None:
     """A name of one's own, so that the board cannot mix it with a registered method."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise UserError(f"'{name}' is no method name: letters, digits, '.', '_' and '-' only")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or len(name) > MOST_LETTERS:
+        raise UserError(f"'{name:.60}' is no method name: up to {MOST_LETTERS} letters, digits, '.', '_' and '-' only")
     if name in methods:
         raise UserError(f"'{name}' is a registered method: give the imported sets another --name")
 
@@ -111,8 +177,8 @@ def plan_imported(
     """Put the sets into the cache and plan the suite's students on them, seeded like every other method."""
     plan = Plan(suite.name, suite.seed, [], {})
     keys = []
-    for index, (path, distilled) in enumerate(found):
-        fields = {"task": task.identity, "imported": file_digest(path), "dpc": dpc}
+    for index, (_, distilled) in enumerate(found):
+        fields = {"task": task.identity, "imported": key_of(example_rows(distilled)), "dpc": dpc}
         key = key_of({"kind": "set", **fields})
         artifacts.make("set", fields, lambda part, distilled=distilled: save_set(part, distilled), key=key)  # type: ignore[misc]
         plan.sets.setdefault(key, SetJob(key, fields, task, None, name, dpc, index, 0))

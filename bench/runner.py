@@ -103,25 +103,11 @@ class Runner:
                     continue
                 part, outcome = self._take(event)
                 assert isinstance(part, TaskPart)
-                if outcome.status in EXIT_CODES:
-                    raise (PluginError if outcome.status == "plugin" else UserError)(str(outcome.reason))
-                if outcome.status != "ok":
+                if not fits(self.plan, part, outcome):
                     broken[part.revision] = outcome
                     continue
-                self._check_dpc(part, outcome.value)
                 self.store.put_task(part.revision, outcome.value)
         return broken
-
-    def _check_dpc(self, part: TaskPart, description: Mapping[str, Any]) -> None:
-        counts = description["class_counts"]
-        smallest = min(range(len(counts)), key=counts.__getitem__)
-        for job in self.plan.sets.values():
-            coreset = job.method is not None and "coreset" in job.method.spec.tags
-            if job.task.revision == part.revision and coreset and job.dpc is not None and job.dpc > counts[smallest]:
-                raise UserError(
-                    f"dpc {job.dpc} is too large for task '{part.choice.label}': class "
-                    f"'{description['label_names'][smallest]}' has {counts[smallest]} train rows"
-                )
 
     def _compute(self, runs: list[RunJob], broken: Mapping[str, Outcome]) -> None:
         if not runs:
@@ -300,6 +286,24 @@ class Runner:
 
     def _inside(self, event: Progressed) -> None:
         self.report.inside(event.slot, f"{event.what} {event.done}/{event.total}")
+
+
+def fits(plan: Plan, part: TaskPart, loaded: Outcome) -> bool:
+    """Whether a task that was loaded serves a plan; False for a bug. Raises a user's mistake and a broken plugin."""
+    if loaded.status in EXIT_CODES:
+        raise (PluginError if loaded.status == "plugin" else UserError)(str(loaded.reason))
+    if loaded.status != "ok":
+        return False
+    counts = loaded.value["class_counts"]
+    smallest = min(range(len(counts)), key=counts.__getitem__)
+    for job in plan.sets.values():
+        coreset = job.method is not None and "coreset" in job.method.spec.tags
+        if job.task.revision == part.revision and coreset and job.dpc is not None and job.dpc > counts[smallest]:
+            raise UserError(
+                f"dpc {job.dpc} is too large for task '{part.choice.label}': class "
+                f"'{loaded.value['label_names'][smallest]}' has {counts[smallest]} train rows"
+            )
+    return True
 
 
 def worse(one: int, other: int) -> int:

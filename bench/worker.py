@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -27,6 +26,7 @@ from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from bench.store.results import SHOWN_ROWS, encode_predictions
 from bench.store.sets import check_budget, check_set, example_rows, load_set, save_set, set_reports
+from bench.text import HALF, message, trace, unwritable
 
 if TYPE_CHECKING:
     from bench.plugins import Registry
@@ -82,7 +82,7 @@ class Worker:
                 value = self._distil(job)
             else:
                 value = self._score(job)
-        except Exception as error:
+        except BaseException as error:  # sys.exit() in a plugin too; Ctrl-C is the parent's
             return failure(error, time.monotonic() - started)
         return Outcome("ok", None, None, value, time.monotonic() - started)
 
@@ -299,20 +299,15 @@ def _importing(registry: Registry) -> str:
     return f"the import of {' or '.join(titles) or 'the built-in plugins'}"
 
 
-def failure(error: Exception, seconds: float) -> Outcome:
+def failure(error: BaseException, seconds: float) -> Outcome:
     """The outcome that an error stands for; a bug keeps its traceback."""
     if isinstance(error, NotApplicable):
-        return Outcome("not_applicable", str(error), seconds=seconds)
+        return Outcome("not_applicable", message(error), seconds=seconds)
     if isinstance(error, UserError):
-        return Outcome("plugin" if isinstance(error, PluginError) else "usage", str(error), seconds=seconds)
+        return Outcome("plugin" if isinstance(error, PluginError) else "usage", message(error), seconds=seconds)
     memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    trace = "".join(traceback.format_exception(error))
-    return Outcome("oom" if memory else "failed", _one_line(error), trace, seconds=seconds)
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__
+    said = ": ".join(part for part in (type(error).__name__, message(error)) if part)
+    return Outcome("oom" if memory else "failed", said, trace(error), seconds=seconds)
 
 
 def league(distilled: DistilledSet) -> str:
@@ -343,7 +338,13 @@ def check_task(data: TaskData, label: str) -> None:
             empty = next((i for i, text in enumerate(texts) if not isinstance(text, str) or not text.strip()), None)
             if empty is not None:
                 raise UserError(f"task '{label}': empty text in '{field}' of {name}, row {empty}")
+            broken = next((i for i, text in enumerate(texts) if unwritable(text)), None)
+            if broken is not None:
+                raise UserError(f"task '{label}': {HALF} in '{field}' of {name}, row {broken}")
     present = set(data.train.labels.tolist())
+    for name in (*data.info.fields, *data.info.label_names):
+        if unwritable(name):
+            raise UserError(f"task '{label}': {HALF} in the name '{name}' of a field or class")
     for index, name in enumerate(data.info.label_names):
         if index not in present:
             raise UserError(f"task '{label}': class '{name}' has no train row")

@@ -251,13 +251,14 @@ def write_boards(
 ) -> str:
     """Write leaderboard.md, .csv and .html (those of `formats`) into `folder`; return the markdown text."""
     from bench.store.files import write_atomic
+    from bench.text import shown
 
     board = build(store.records(), store.cells(), tasks=tasks, students=students, baseline=baseline)
     text = markdown(board)
     contents = {"md": lambda: text, "csv": lambda: csv_text(board), "html": lambda: _html(board, store)}
     for name in formats:
-        write_atomic(folder / f"leaderboard.{name}", contents[name]())
-    return text
+        write_atomic(folder / f"leaderboard.{name}", shown(contents[name]()))
+    return shown(text)
 
 
 def _html(board: Board, store: ResultStore) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from bench.api import Context, Task, TaskData, TaskInfo, UserError
-from tasks.files import read
+from bench.data.tables import read
 from tasks.params import GlueParams
 from tasks.splits import Row, assemble, capped, rank, without_repeats
 

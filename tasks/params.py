@@ -59,7 +59,7 @@ class GlueParams(RowCaps):
 class TableParams(RowCaps):
     """A table of labelled texts: its file, its columns and its splits."""
 
-    path: str = Field(min_length=1, description="file: .csv, .tsv, .jsonl or .parquet")
+    path: str = Field(min_length=1, description="file: .csv, .tsv, .jsonl, .json or .parquet")
     text: tuple[str, ...] = Field((), max_length=2, description="one or two text columns; empty: found by their names")
     label: str = Field("", description="label column; empty: found by its name")
     test: str = Field("", description="file with the test rows; empty: a share of `path`")

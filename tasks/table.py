@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from pathlib import Path
 
-from bench.api import Context, Task, TaskData, TaskInfo, UserError
-from tasks.files import Table as File
-from tasks.files import label_order, label_text, read
+from bench.api import Context, Task, TaskData, TaskInfo, UserError, did_you_mean
+from bench.data.tables import Table as File
+from bench.data.tables import check_characters, label_order, label_text, read
 from tasks.params import TableParams
 from tasks.splits import Row, assemble, capped, rank, unique, without_repeats
 
@@ -38,12 +39,14 @@ class Table(Task):
             raise UserError(f"{file.path}: column '{label}' has the one class '{names[0]}'; two are needed")
         if len(names) > len(values) / 2:
             raise UserError(f"{file.path}: {_other_label(label, len(names), len(values))}")
+        _refuse_near_names(file, label, values)
         test: list[Row] = []
         if test_file is not None:
             test_values = _labels(test_file, label)
             for row, value in enumerate(test_values):
                 if value not in names:
-                    raise UserError(f"{test_file.at(row)}: class '{value}' does not occur in {file.path}")
+                    hint = did_you_mean(value, names)
+                    raise UserError(f"{test_file.at(row)}: class '{value}' does not occur in {file.path}{hint}")
             test = _rows(test_file, texts, test_values, names, "test")
         rows = self._split(rows, without_repeats(rows, test), names, label, file.path)
         kept = [
@@ -131,20 +134,49 @@ def _other_label(column: str, classes: int, rows: int) -> str:
 
 
 def _labels(file: File, column: str) -> list[str]:
-    found = []
-    for row, value in enumerate(file.column(column)):
-        text = label_text(value)
-        if text is None:
-            said = "missing" if value is None else f"{value!r}, which is no class"
-            raise UserError(f"{file.at(row)}: the label (column '{column}') is {said}")
-        found.append(text)
-    return found
+    values = file.column(column)
+    found = [label_text(value) for value in values]
+    bad = [row for row, text in enumerate(found) if text is None]
+    if bad:
+        value = values[bad[0]]
+        said = "missing" if value is None else f"{value!r}, which is no class"
+        mend = "give these rows a label or delete them" if len(bad) < len(found) else "name another --label-column"
+        raise UserError(f"{file.at(bad[0])}: the label (column '{column}') is {said}; so in {file.extent(bad)}: {mend}")
+    for row, text in enumerate(found):
+        check_characters(str(text), f"{file.at(row)}: column '{column}'")
+    return [str(text) for text in found]
+
+
+def _plain(name: str) -> str:
+    """A class name without what is easily written in two ways: case, blanks, invisible letters, `1.0` for `1`."""
+    seen = "".join(letter for letter in unicodedata.normalize("NFKC", name) if unicodedata.category(letter) != "Cf")
+    text = " ".join(seen.casefold().split())
+    whole, point, rest = text.partition(".")
+    return whole if point and whole.lstrip("-").isdecimal() and rest and not rest.strip("0") else text
+
+
+def _refuse_near_names(file: File, column: str, labels: Sequence[str]) -> None:
+    """UserError for two classes that are one class written in two ways."""
+    first: dict[str, str] = {}
+    for name in dict.fromkeys(labels):
+        other = first.setdefault(_plain(name), name)
+        if other != name:
+            rows = {each: [row for row, label in enumerate(labels) if label == each] for each in (other, name)}
+            counts = " and ".join(f"{each!r} in {file.extent(rows[each])}" for each in rows)
+            raise UserError(
+                f"{file.path}: column '{column}' has two classes that look like one: {counts}; "
+                "write them alike, or give them names that differ by more than case, blanks and '.0'"
+            )
 
 
 def _rows(file: File, columns: Sequence[str], labels: Sequence[str], names: Sequence[str], split: str) -> list[Row]:
     index = {name: i for i, name in enumerate(names)}
     texts = [file.text(column) for column in columns]
     for column, values in zip(columns, texts, strict=True):
-        if "" in values:
-            raise UserError(f"{file.at(values.index(''))}: the text (column '{column}') is empty")
+        empty = [row for row, text in enumerate(values) if not text]
+        if empty:
+            mend = "fill them in or delete them" if len(empty) < len(file) else "name another of --text-columns"
+            raise UserError(
+                f"{file.at(empty[0])}: the text (column '{column}') is empty; so in {file.extent(empty)}: {mend}"
+            )
     return [Row(row, index[label], split) for row, label in zip(zip(*texts, strict=True), labels, strict=True)]

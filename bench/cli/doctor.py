@@ -19,6 +19,7 @@ from tqdm import tqdm
 from bench import plugins
 from bench.cli.columns import columns
 from bench.cli.options import collect, settings_options
+from bench.cli.output import echo
 from bench.data import install
 from bench.data.assets import Assets
 from bench.discovery import DISTRIBUTION
@@ -57,7 +58,7 @@ def command(**options: Any) -> int:
     found = [python(), *dependencies(), device(), cores(), *cache(settings)]
     found += [*suite_assets(registry, settings), *contents(settings), *plugin_states(registry)]
     rows = [(each.state, each.subject, f"{each.found} -> {each.mend}" if each.mend else each.found) for each in found]
-    click.echo("\n".join(columns(rows, indent=0)))
+    echo("\n".join(columns(rows, indent=0)))
     if registry.warnings():
         return 3
     return int(any(each.state == "fail" for each in found))

@@ -11,9 +11,11 @@ from typing import Any
 import click
 
 from bench.cli.options import settings_options
+from bench.cli.output import echo
 from bench.cli.workspace import output_folder, pass_on
 from bench.errors import UserError
 from bench.store.files import write_atomic
+from bench.text import shown as safe
 from leaderboard.escape import code_span, plain_text
 
 Record = dict[str, Any]
@@ -64,15 +66,15 @@ def command(out: str, to: str, **options: Any) -> None:
         classes = store.task(records[0]["task"]["revision"])["label_names"]
         lines = [json.dumps({**row, "label_name": classes[row["label"]]}, ensure_ascii=False) for row in rows]
         write_atomic(folder / f"{names[key]}.jsonl", "\n".join(lines) + "\n")
-        write_atomic(folder / f"{names[key]}.md", _card(names[key], shown, records, classes))
+        write_atomic(folder / f"{names[key]}.md", safe(_card(names[key], shown, records, classes)))
     if gone:
         place = output_folder(out) / "sets"
-        click.echo(f"bench: warning: {place} lacks {gone} of these sets: they are left out", err=True)
+        echo(f"bench: warning: {place} lacks {gone} of these sets: they are left out", err=True)
     if older := sum(left_out.values()):
-        click.echo(f"{older} records of other versions or base seeds are left out, as on the board", err=True)
+        echo(f"{older} records of other versions or base seeds are left out, as on the board", err=True)
     if others:
-        click.echo(f"{folder} holds {others} more JSONL files, from before", err=True)
-    click.echo(f"{len(by_set) - gone} sets written to {folder}")
+        echo(f"{folder} holds {others} more JSONL files, from before", err=True)
+    echo(f"{len(by_set) - gone} sets written to {folder}")
 
 
 def _choose(records: list[Record], wanted: dict[str, Any], out: str) -> list[Record]:

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from bench.cli.output import echo
+
 FORMATS = ("md", "csv", "html")
 
 
@@ -49,4 +51,4 @@ def command(
         baseline=baseline,
     )
     pass_on(store)
-    click.echo(text, nl=False)
+    echo(text, nl=False)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bench.settings import Settings
+from bench.suite import MOST_DPC
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -32,7 +33,7 @@ def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
         *_size_options(),
         click.option("--sets", type=click.IntRange(1), help="Distilled sets per cell."),
         click.option("--dpc", metavar="N[,N]", callback=_numbers, help="Data per class, for every task."),
-        *_table_options(),
+        *_table_options("of table:PATH"),
         click.option("--students", metavar="LIST", help="As --methods."),
         click.option("--methods", metavar="LIST", help="Such as: kcenters[pooling=cls],random   all   all,-herding"),
         click.option("--tasks", metavar="LIST", help="As --methods; also table:PATH for a file of your own."),
@@ -47,8 +48,8 @@ def scoring_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Those of them that apply to sets made elsewhere."""
     options: tuple[Decorator, ...] = (
         *_size_options(),
-        click.option("--dpc", type=click.IntRange(1), help="Most examples a class [what all classes have]."),
-        *_table_options(),
+        click.option("--dpc", type=click.IntRange(1, MOST_DPC), help="Most examples a class [what all classes have]."),
+        *_table_options("of the sets and of table:PATH"),
         click.option("--students", metavar="LIST", help="Such as: minilm,probe   [the suite's]"),
         click.option("--tasks", metavar="NAME", help="The one task that the sets are for; also table:PATH."),
         _suite_option(),
@@ -65,11 +66,11 @@ def _size_options() -> tuple[Decorator, ...]:
     )
 
 
-def _table_options() -> tuple[Decorator, ...]:
+def _table_options(whose: str) -> tuple[Decorator, ...]:
     return (
         click.option("--test-table", metavar="PATH", help="The test rows of table:PATH; else a part of PATH."),
-        click.option("--label-column", metavar="NAME", help="Label column of table:PATH."),
-        click.option("--text-columns", metavar="A[,B]", help="Text column(s) of table:PATH."),
+        click.option("--label-column", metavar="NAME", help=f"Label column {whose}."),
+        click.option("--text-columns", metavar="A[,B]", help=f"Text column(s) {whose}."),
     )
 
 

@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import click
 
 from bench.cli.options import selection_options, settings_options
+from bench.cli.output import echo
 from bench.cli.progress import duration
 from bench.cli.workspace import Workspace, output_folder, pass_on
-from bench.plan import PrepareJob, estimate
+from bench.plan import Plan, PrepareJob, estimate
 from bench.settings import cores
 from bench.store.results import ResultStore
+
+READ_BYTES = 50_000_000  # of one task's own files: a few seconds
 
 
 @click.command("plan", short_help="Show what a run would do.")
 @selection_options
 @click.option("--out", default="bench-out", show_default=True, metavar="DIR", help="Where earlier results are.")
-@click.option("--jobs", type=click.IntRange(1), help="Worker processes the estimate is for [one a core].")
+@click.option("--jobs", type=click.IntRange(1, 1024), help="Worker processes the estimate is for [one a core].")
 @settings_options
 def command(**options: Any) -> None:
     """Show the cells of a run, how much of each is there, and an estimate from earlier runs.
 
-    Computes nothing and opens no data: what is wrong inside a file is found by the run, before it computes.
+    Computes nothing. Files of your own (up to 50 MB a task) are read and refused as the run would; what is wrong in
+    other data is found by the run, before it computes.
     """
     from tabulate import tabulate
 
@@ -32,6 +37,7 @@ def command(**options: Any) -> None:
     records = store.records()
     pass_on(store)
     plan = work.plan(records)
+    skipped = open_own_files(work, plan)
     rows = []
     for cell in plan.cells:
         keys = dict.fromkeys(run.set_key for run in cell.runs)
@@ -40,24 +46,51 @@ def command(**options: Any) -> None:
         dpc = cell.dpc if cell.dpc is not None else "all"
         name = (cell.task.choice.label, dpc, cell.method_label, cell.student.label)
         rows.append((*name, f"{cached}/{len(keys)}", f"{done}/{len(cell.runs)}"))
-    click.echo(tabulate(rows, headers=["task", "dpc", "method", "student", "sets cached", "runs done"]))
+    echo(tabulate(rows, headers=["task", "dpc", "method", "student", "sets cached", "runs done"]))
     runs = plan.missing_runs()
     total = sum(len(cell.runs) for cell in plan.cells)
-    click.echo(f"\ncells: {len(plan.cells)}, replicates: {total}, done: {total - len(runs)}, to compute: {len(runs)}")
+    echo(f"\ncells: {len(plan.cells)}, replicates: {total}, done: {total - len(runs)}, to compute: {len(runs)}")
+    for task, size in skipped.items():
+        echo(f"not read here, for its size: {task} ({size / 1e6:,.0f} MB); the run reads it before it computes")
     preparations = plan.preparations(plan.needed_sets(runs))
     if preparations:
-        click.echo(f"to prepare (not in the estimate): {'; '.join(map(prepared, preparations))}")
+        echo(f"to prepare (not in the estimate): {'; '.join(map(prepared, preparations))}")
     refs = dict.fromkeys(ref for choice in plan.choices() for ref in choice.spec.assets(choice.params))
     absent = [ref for ref in refs if work.assets.locate(ref) is None]
     if absent:
-        click.echo(f"to fetch: {', '.join(absent)} (bench fetch, or the run does it)")
+        echo(f"to fetch: {', '.join(absent)} (bench fetch, or the run does it)")
     if runs:
         guess = estimate(plan, records)
         if guess.unknown == len(runs):
-            click.echo("estimate: none yet, no earlier result of these students in the output folder")
+            echo("estimate: none yet, no earlier result of these students in the output folder")
         else:
             rest = f", without {guess.unknown} replicates of students not seen before" if guess.unknown else ""
-            click.echo(f"estimate: {duration(guess.core_seconds / jobs)} with {jobs} workers{rest}")
+            echo(f"estimate: {duration(guess.core_seconds / jobs)} with {jobs} workers{rest}")
+
+
+def open_own_files(work: Workspace, plan: Plan) -> dict[str, int]:
+    """Load the tasks whose data are all local files, as a run does first; label -> bytes of those that are too large.
+
+    Raises UserError and PluginError in the words of the run. A bug in a task's code is a warning: the run goes on too.
+    """
+    from bench.runner import fits
+    from bench.worker import Worker
+
+    worker, skipped = None, {}
+    for part in {run.task.revision: run.task for run in plan.missing_runs()}.values():
+        refs = part.choice.spec.assets(part.choice.params)
+        places = [place for place in map(work.assets.resolve, refs) if isinstance(place, Path)]
+        if not refs or len(places) < len(refs):
+            continue
+        size = sum(file.stat().st_size for place in places for file in (place, *place.rglob("*")) if file.is_file())
+        if size > READ_BYTES:
+            skipped[part.choice.label] = size
+            continue
+        worker = worker or Worker(work.settings)
+        loaded = worker.run(part)
+        if not fits(plan, part, loaded):
+            echo(f"bench: warning: loading the task: {part.choice.label}: {loaded.reason}", err=True)
+    return skipped
 
 
 def prepared(job: PrepareJob) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 import click
 
 from bench.cli.options import selection_options, settings_options
+from bench.cli.output import echo
 from bench.cli.progress import RunReport
 from bench.cli.workspace import Workspace, output_folder, pass_on
 from bench.plan import Plan
@@ -19,6 +21,12 @@ from bench.store.results import ResultStore
 TRACK_SECONDS = 120.0  # how often finished results go to MLflow while a run lasts
 
 
+def _number(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    if value is not None and math.isnan(value):
+        raise click.BadParameter("nan is no number of seconds")
+    return value
+
+
 def execution_options(function: Any) -> Any:
     """Flags of the commands that compute."""
     for option in (
@@ -26,12 +34,13 @@ def execution_options(function: Any) -> Any:
         click.option("--mlflow-uri", metavar="URI", help="Tracking store [sqlite, mlflow.db in the output folder]."),
         click.option(
             "--timeout",
-            type=click.FloatRange(min=1),
+            type=click.FloatRange(1, 10_000_000),
+            callback=_number,
             metavar="SECONDS",
             help="Limit of one job: preparation, set or run.",
         ),
         click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
-        click.option("--jobs", type=click.IntRange(1), help="Worker processes [one a core; one a GPU]."),
+        click.option("--jobs", type=click.IntRange(1, 1024), help="Worker processes [one a core; one a GPU]."),
         click.option(
             "--out", default="bench-out", show_default=True, metavar="DIR", help="Results, boards, mlflow.db."
         ),
@@ -88,9 +97,7 @@ def execute(
     report = RunReport()
     pass_on(store)
     if not plan.missing_runs():
-        click.echo(
-            f"nothing to compute: all {sum(len(cell.runs) for cell in plan.cells)} replicates are there", err=True
-        )
+        echo(f"nothing to compute: all {sum(len(cell.runs) for cell in plan.cells)} replicates are there", err=True)
     tracking = None if no_mlflow else Tracking(store, mlflow_uri, report)
     executor = LocalExecutor(settings, jobs or gpus or cores(), gpus)
     try:
@@ -110,8 +117,8 @@ def execute(
         tracking.finish()
     from leaderboard.render import write_boards
 
-    click.echo(write_boards(store, store.out))
-    click.echo(f"Plots and the distilled sets to read: {store.out / 'leaderboard.html'}", err=True)
+    echo(write_boards(store, store.out))
+    echo(f"Plots and the distilled sets to read: {store.out / 'leaderboard.html'}", err=True)
     return conclude(summary, store.out)
 
 
@@ -139,9 +146,9 @@ class Tracking:
 def conclude(summary: Summary, out: Path) -> int:
     """Name every failing cell in one line; the exit code."""
     for name, reason in summary.failures.items():
-        click.echo(f"bench: {name}: {reason}", err=True)
+        echo(f"bench: {name}: {reason}", err=True)
     for name, trace in summary.tracebacks.items():
-        click.echo(f"\n{name}\n{trace}", err=True)
+        echo(f"\n{name}\n{trace}", err=True)
     if summary.failures:
-        click.echo(f"bench: {len(summary.failures)} cell(s) failed; results so far are in {out}", err=True)
+        echo(f"bench: {len(summary.failures)} cell(s) failed; results so far are in {out}", err=True)
     return summary.exit_code

@@ -11,6 +11,7 @@ from bench.cli.options import scoring_options, settings_options
 from bench.cli.run import choose_device, execute, execution_options
 from bench.cli.workspace import Workspace, output_folder, pass_on
 from bench.errors import UserError
+from bench.selection import TABLE
 
 
 @click.command("score", short_help="Score distilled sets made elsewhere.")
@@ -20,12 +21,14 @@ from bench.errors import UserError
 @execution_options
 @settings_options
 def command(folder: Path, name: str, **options: Any) -> int:
-    """Score the sets in FOLDER: JSONL files, one a set, with the task's text fields and an integer label a line.
+    """Score the sets in FOLDER: files, one a set, with the task's text fields and a label a row.
 
+    JSONL, JSON, CSV, TSV and Parquet are read. A label is the name of a class or its number from 0, in the column
+    `label` or --label-column; --text-columns names other columns of text, in the order of the task's fields.
     Choose one task with --tasks. A wrong field or label is refused with the right ones.
     """
     from bench.identities import identity
-    from bench.imported import check_name, common_dpc, plan_imported, read_sets
+    from bench.imported import LABEL, Columns, check_name, common_dpc, plan_imported, read_sets
     from bench.plan import TaskPart
     from bench.store.results import ResultStore
     from bench.worker import Worker
@@ -33,7 +36,8 @@ def command(folder: Path, name: str, **options: Any) -> int:
     asked = options.pop("dpc")
     device, gpus = choose_device(options.pop("device"))
     flags = {key: options.pop(key) for key in ("out", "jobs", "timeout", "mlflow_uri", "no_mlflow")}
-    work = Workspace.open(options, device)
+    label, texts = options["label_column"], options["text_columns"]
+    work = Workspace.open(options, device, sets=True)
     check_name(name, work.registry.methods)
     if len(work.suite.tasks) != 1:
         labels = ", ".join(choice.label for choice in work.suite.tasks)
@@ -41,7 +45,10 @@ def command(folder: Path, name: str, **options: Any) -> int:
     choice = work.suite.tasks[0]
     part = TaskPart(choice, identity(choice, work.assets))
     info = Worker(work.settings).load(part).info
-    found = read_sets(folder.expanduser().absolute(), info)
+    # What names the label of a user's table may name it in the sets; what `bench export` wrote has `label`.
+    columns = (LABEL,) if not label else (label, LABEL) if choice.spec.name == TABLE else (label,)
+    named = Columns(tuple(texts.split(",")) if texts else (), columns)
+    found = read_sets(folder.expanduser().absolute(), info, named)
     dpc = common_dpc(found, info, asked)
     with ResultStore(output_folder(flags.pop("out")), "w") as store:
         plan = plan_imported(work.suite, part, found, name, dpc, work.assets, work.artifacts, store.records())

@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from bench.cli.output import echo
+
 
 @click.command()
 @click.argument("out", default="bench-out", metavar="[OUT]", type=click.Path(path_type=Path))
@@ -25,4 +27,4 @@ def command(out: Path, resend: bool, mlflow_uri: str | None) -> None:
     counts = tracker.sync(resend)
     pass_on(store)
     sent = ", ".join(f"{n} {what}" for what, n in sorted(counts.items()) if n) or "nothing new"
-    click.echo(f"{shown_uri(tracker.uri)}: {sent}")
+    echo(f"{shown_uri(tracker.uri)}: {sent}")

@@ -7,10 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import click
-
 from bench import plugins
 from bench.cli.options import collect
+from bench.cli.output import echo
 from bench.data.assets import Assets
 from bench.errors import UserError
 from bench.plan import Plan, make_plan
@@ -31,12 +30,15 @@ class Workspace:
     assets: Assets
 
     @classmethod
-    def open(cls, options: dict[str, Any], device: str = "cpu", **fixed: Any) -> Workspace:
-        """Take the shared options out of a command's keyword arguments; `fixed` replaces some of them."""
+    def open(cls, options: dict[str, Any], device: str = "cpu", *, sets: bool = False, **fixed: Any) -> Workspace:
+        """Take the shared options out of a command's keyword arguments; `fixed` replaces some of them.
+
+        `sets`: the command reads sets, whose columns --text-columns and --label-column name too.
+        """
         settings = collect(options, device)
         registry = plugins.load(settings)
         for line in registry.warnings():
-            click.echo(f"bench: warning: {line}", err=True)
+            echo(f"bench: warning: {line}", err=True)
         columns = options.pop("text_columns")
         table = {
             "text": columns.split(",") if columns else None,
@@ -53,8 +55,9 @@ class Workspace:
             task_params={"table": table} if table else None,
             **(flags | fixed),
         )
-        if table and not any(choice.spec.name == "table" for choice in suite.tasks):
-            raise UserError("--text-columns, --label-column and --test-table go with --tasks table:PATH")
+        if (table.keys() & {"test"} if sets else table) and not any(task.spec.name == "table" for task in suite.tasks):
+            flags_of_table = "--test-table goes" if sets else "--text-columns, --label-column and --test-table go"
+            raise UserError(f"{flags_of_table} with --tasks table:PATH")
         return cls(settings, registry, suite, Assets(registry.assets, settings))
 
     @cached_property
@@ -70,14 +73,14 @@ class Workspace:
         choices = [choice for run in runs for choice in (run.task.choice, run.student)]
         choices += [job.method for job in plan.needed_sets(runs) if job.method is not None]
         for ref in dict.fromkeys(ref for choice in choices for ref in choice.spec.assets(choice.params)):
-            self.assets.fetch(ref, lambda line: click.echo(line, err=True))
+            self.assets.fetch(ref, lambda line: echo(line, err=True))
 
 
 def pass_on(*sources: Any) -> None:
     """Print as warnings what stores and caches have to say, each line once."""
     for source in sources:
         for line in source.said:
-            click.echo(f"bench: warning: {line}", err=True)
+            echo(f"bench: warning: {line}", err=True)
         source.said.clear()
 
 

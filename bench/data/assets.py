@@ -17,7 +17,7 @@ from bench.data import install
 from bench.errors import UserError, did_you_mean
 from bench.settings import Settings
 from bench.store.contents import known_digest
-from bench.store.files import read_json, write_json
+from bench.store.files import read_json, regular_file, write_json
 from bench.store.identity import key_of
 
 Progress = Callable[[str], None]
@@ -39,6 +39,8 @@ class Assets:
 
     def resolve(self, ref: str) -> Asset | Path:
         """The asset that a reference means, or the existing local path. UserError for anything else."""
+        if not ref.strip():
+            raise UserError("the name of an asset is empty: give a registered name, hub:org/name, or a path")
         if ref in self.registered:
             asset = self.registered[ref]
             local = self._data_folder(asset)
@@ -56,7 +58,7 @@ class Assets:
         try:
             path = Path(ref).expanduser()
             if path.exists():
-                return path
+                return path if path.is_dir() else regular_file(path, "local asset")
         except (OSError, RuntimeError, ValueError) as error:
             raise UserError(f"cannot read '{ref}': {error}") from error
         if "/" in ref or "\\" in ref or path.suffix:

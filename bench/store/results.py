@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from bench.errors import UserError
 from bench.store.check import GoldLabels, decode, parse_record, rescored
 from bench.store.code import code_digest
-from bench.store.files import check_schema, explained, read_json, write_json
+from bench.store.files import check_schema, explained, read_json, regular_file, write_json
 from bench.store.identity import canonical
 
 if TYPE_CHECKING:
@@ -137,13 +137,13 @@ class ResultStore:
         """
         if not self.path.exists():
             return []
-        content = self.path.read_bytes()
+        content = regular_file(self.path, "the file of records").read_bytes()
         latest: dict[str, tuple[int, bytes, Record]] = {}
         damaged: dict[int, str] = {}
         for number, line in enumerate(content[: content.rfind(b"\n") + 1].split(b"\n")[:-1], start=1):
             try:
                 record = parse_record(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 damaged[number] = str(error)
                 continue
             latest[record["key"]] = (number, line, record)

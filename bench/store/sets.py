@@ -12,6 +12,7 @@ from bench.api import DistilledSet, Embeddings
 from bench.errors import PluginError, UserError
 from bench.store.files import read_json
 from bench.store.identity import canonical
+from bench.text import HALF, one_line, unwritable
 
 
 def save_set(folder: Path, distilled: DistilledSet, reports: Mapping[str, str] | None = None) -> None:
@@ -142,5 +143,12 @@ def check_set(
             empty = next((i for i, text in enumerate(texts) if not isinstance(text, str) or not text.strip()), None)
             if empty is not None:
                 raise error(f"{who} returned an empty text: field '{name}', example {empty}")
+            broken = next((i for i, text in enumerate(texts) if unwritable(text)), None)
+            if broken is not None:
+                raise error(f"{who} returned {HALF}: field '{name}', example {broken}")
+    try:
+        canonical(dict(distilled.diagnostics)).encode()
+    except (TypeError, ValueError, RecursionError) as cause:
+        raise error(f"{who} returned diagnostics that are no JSON: {one_line(str(cause), 200)}") from cause
     if distilled.soft_labels is not None and distilled.soft_labels.shape != (n, n_classes):
         raise error(f"{who} returned soft labels of shape {distilled.soft_labels.shape}; ({n}, {n_classes}) is needed")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
 import re
@@ -266,27 +267,15 @@ def test_score_puts_sets_made_elsewhere_on_the_board(sample: Sample) -> None:
     for place, record in mine.items():  # the same set and the same learner seeds: the same predictions
         assert record["predictions"] == fixed[place]["predictions"]
         assert record["dpc"] == 2
+    rows = [json.loads(line) for line in (folder / "sets" / "words-fixed-dpc2-set0.jsonl").read_text().splitlines()]
+    (folder / "tables").mkdir()
+    with open(folder / "tables" / "named.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("topic", "said"), *((["sport", "money"][r["label"]], r["text"]) for r in rows)])
+    again = sample("score", "tables", "--name", "mine", "--label-column", "topic", "--text-columns", "said")
+    assert "nothing to compute: all 2 replicates are there" in again.stderr  # the content counts, not the file
+    wrong = sample("score", "tables", "--name", "mine", "--label-column", "topics", "--text-columns", "said", code=1)
+    assert "named.csv has no column 'topics'; did you mean 'topic'?; or give --label-column" in wrong.stderr
+    wrong = sample("score", "tables", "--name", "mine", "--test-table", "x.csv", code=1)
+    assert wrong.stderr == "bench: error: --test-table goes with --tasks table:PATH\n"
     card = (folder / "sets" / "words-fixed-dpc2-set0.md").read_text()
     assert "centroid, accuracy" in card
-
-
-@pytest.mark.parametrize(
-    ("content", "line"),
-    [
-        ('{"text": "a", "label": 0}\n{"text": "b"}', "line 2 has no 'label'"),
-        ('{"text": "a", "label": 0}\n{"txt": "b", "label": 1}', "line 2 has no 'text'; did you mean 'txt'"),
-        ('{"text": "a", "label": 2}', "label 2 is not an integer in 0..1"),
-        ('{"text": "a", "label": NaN}', "label nan"),
-        ('{"text": " ", "label": 1}', "'text' is empty"),
-        ('{"text": "a", "lab', "line 1 is not JSON"),
-        ("", "no example"),
-        ('{"text": "a", "label": 0}\n{"text": "b", "label": 1}\n{"text": "c", "label": 1}', "(sport: 1, money: 2)"),
-    ],
-)
-def test_bad_sets_are_one_line(sample: Sample, content: str, line: str) -> None:
-    folder = sample.bench.folder / "sets"
-    folder.mkdir()
-    (folder / "a.jsonl").write_text(content)
-    done = sample("score", "sets", "--name", "mine", code=1)
-    assert line in done.stderr
-    assert "Traceback" not in done.stderr

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -70,3 +71,5 @@ def test_reference_compat_names_each_departure_of_the_authors_code() -> None:
     assert departures == set(reference.preset)
     assert {"batch_learner": "trained", "repeats": "keep", "learner_dropout": False}.items() <= reference.preset.items()
     assert (own.batch_learner, own.repeats, own.learner_dropout) == ("reset", "drop", True)
+    document = (Path(__file__).parents[2] / "docs" / "gen-distill.md").read_text(encoding="utf-8")
+    assert not [name for name in departures if f"`{name}=" not in document]

@@ -30,12 +30,16 @@ def refused(path: Path, **params: Any) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet"])
+@pytest.mark.parametrize("suffix", ["csv", "tsv", "jsonl", "parquet", "array.json", "lines.json"])
 def test_every_format_gives_the_same_rows(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"reviews.{suffix}"
     if suffix == "tsv":
         with open(path, "w", newline="") as file:
             csv.writer(file, delimiter="\t").writerows([list(REVIEWS[0]), *(row.values() for row in REVIEWS)])
+    elif suffix == "array.json":
+        path.write_text(json.dumps(REVIEWS, indent=1))
+    elif suffix == "lines.json":
+        path.write_text("".join(json.dumps(row) + "\n" for row in REVIEWS))
     else:
         write(path, REVIEWS)
     data = load(path)
@@ -112,8 +116,11 @@ def test_test_file(tmp_path: Path) -> None:
     assert len(data.test) == 8
     assert len(data.train) + len(data.validation) == 48  # two were in the test file
     check_sound(data)
-    write(tmp_path / "test.csv", [{"Review": "what", "label": "ugly"}])
-    assert "line 2: class 'ugly' does not occur in" in refused(tmp_path / "train.csv", test=str(tmp_path / "test.csv"))
+    write(tmp_path / "test.csv", [{"Review": "what", "label": "Good"}])
+    assert "line 2: class 'Good' does not occur in" in (
+        message := refused(tmp_path / "train.csv", test=str(tmp_path / "test.csv"))
+    )
+    assert message.endswith("did you mean 'good'?")
 
 
 def test_rows_dropped_for_being_in_the_test_file_are_counted(tmp_path: Path) -> None:
@@ -166,21 +173,42 @@ HEAD = "text,label\n"
         ("x.csv", HEAD + "a,0.5\nb,0.25\nc,0.1\n", "3 classes in 3 rows"),
         ("x.csv", "text,text,label\na,b,0\n", "two columns named 'text'"),
         ("x.csv", "words,kind\na,0\n", "of the columns 'words', 'kind' none is a usual label"),
-        ("x.csv", b"\xff\xfe\x00", r"is not UTF-8 text \(line 1, byte 0xff\); save it as UTF-8"),
+        ("x.csv", b"\xffab", r"is not UTF-8 text \(line 1, byte 0xff\); save it as UTF-8"),
+        ("x.csv", (HEAD + "a,0\n").encode("utf-16"), "is UTF-16 text, not UTF-8; save it as UTF-8: iconv"),
+        ("x.tsv", (HEAD + "a,0\n").encode("utf-16-be"), "is UTF-16 text, not UTF-8; save it as UTF-8: iconv"),
+        ("x.jsonl", '{"text": "a", "label": 0}'.encode("utf-16-le"), "is UTF-16 text"),
         ("x.csv", HEAD.encode() + b"a,0\r\ncaf\xe9,1\r\n", r"is not UTF-8 text \(line 3, byte 0xe9\)"),
         ("x.jsonl", b"\n{\xe9}\n", r"is not UTF-8 text \(line 2, byte 0xe9\)"),
         ("x.csv", "text;label\na;0\n", "one column 'text;label'; .* separated by ';': save it with commas"),
         ("x.csv", "text;label\na, b;0\n", "the one column .* save it with commas, or with tabs as .tsv"),
         ("x.csv", "a;b;label, or so\na;b;0\n", "line 2: 1 values for 2 columns; .* separated by ';'"),
+        ("x.csv", '"text";"label"\n"a";"0"\n', "the one column .* separated by ';': save it with commas"),
+        ("x.csv", '"text";"label";"so, so"\n"a, b";"0";"c"\n', "line 1: .*; the columns seem to be separated by ';'"),
         ("x.csv", "text\tlabel\na\t0\n", "separated by tabs: name it .tsv"),
         ("x.tsv", "text,label\na,0\n", "separated by commas: name it .csv"),
+        ("x.jsonl", r'{"text": "a\ud800", "label": 0}', "line 1: column 'text' holds half of a surrogate pair"),
+        ("x.jsonl", r'{"text": "a", "label": "\udfff"}', "line 1: the label .* holds half of a surrogate pair"),
+        ("x.jsonl", '{"text": ' + "[" * 100_000, "line 1: no JSON"),
         ("x.jsonl", '{"text": "a", "label": NaN}\n', "line 1: the label .*nan, which is no class"),
         ("x.jsonl", '{"text": "a", "label": 0.5}\n', "line 1: the label .*0.5, which is no class"),
         ("x.jsonl", '{"text": null, "label": 1}\n', "line 1: the text .* is empty|one class"),
         ("x.jsonl", '["a", 1]\n', "line 1: an object with one value per column"),
-        ("x.jsonl", '{"text": "a", "label', "line 1: no JSON"),
+        ("x.jsonl", '{"text": "a", "label', "line 1 is not JSON"),
+        ("x.jsonl", "[" * 100_000, "line 1 is not JSON .*recursion"),
+        ("x.jsonl", '{"text": "a", "label": "\\ud800"}\n', r"line 1: column 'label' holds half of a surrogate pair"),
+        (
+            "x.jsonl",
+            '{"text": "a\\udfff", "label": 1}\n{"text": "b", "label": 0}\n{"text": "c", "label": 0}\n'
+            '{"text": "d", "label": 1}\n',
+            r"line 1: column 'text' holds half of a surrogate pair",
+        ),
+        ("x.json", '[{"text": "a", "label": 0}, 5]', "row 2: an object with one value per column"),
+        ("x.json", '[{"text": "a", "label": 0}', "is not JSON .*cut off"),
+        ("x.json", '{\n"text": "a"}', "line 1 is not JSON"),
+        ("x.json", "[]", "holds no rows"),
+        ("x.json", '[{"text": "a", "label": null}, {"text": "b", "label": 1}]', "row 1: .*1 of 2 rows .row 1."),
         ("x.parquet", b"PAR1 and no more", "no readable Parquet file"),
-        ("x.xlsx", "", r"the extension '\.xlsx'; tables are read from \.jsonl, \.parquet, \.csv, \.tsv"),
+        ("x.xlsx", "", r"the extension '\.xlsx'; tables are read from \.jsonl, \.json, \.csv, \.tsv, \.parquet"),
     ],
 )
 def test_every_defect_is_one_line(tmp_path: Path, name: str, content: str | bytes, message: str) -> None:
@@ -190,6 +218,64 @@ def test_every_defect_is_one_line(tmp_path: Path, name: str, content: str | byte
         load(path)
     assert "\n" not in str(caught.value)
     assert str(path) in str(caught.value)
+
+
+def test_rows_without_a_label_or_text_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    write(path, [row | {"label": "" if row["id"] % 7 == 2 else row["label"]} for row in REVIEWS])
+    assert refused(path) == (
+        f"{path}, line 4: the label (column 'label') is missing; so in 7 of 50 rows (lines 4, 11, 18, 25, 32, ...): "
+        "give these rows a label or delete them"
+    )
+    write(path, [row | {"label": " "} for row in REVIEWS])
+    assert refused(path).endswith("so in 50 of 50 rows (lines 2, 3, 4, 5, 6, ...): name another --label-column")
+    write(path, [row | {"Review": "" if row["id"] == 3 else row["Review"]} for row in REVIEWS])
+    assert refused(path) == (
+        f"{path}, line 5: the text (column 'Review') is empty; so in 1 of 50 rows (line 5): fill them in or delete them"
+    )
+
+
+@pytest.mark.parametrize(
+    ("odd", "shown"),
+    [
+        ("Good", "'Good'"),
+        ("go od", None),
+        ("go\u200bod", r"'go\u200bod'"),
+        ("ｇood", "'ｇood'"),
+        ("good ", None),
+        ("goods", None),
+    ],
+)
+def test_classes_that_look_like_one(tmp_path: Path, odd: str, shown: str | None) -> None:
+    """One class written in two ways is not two; blanks at the ends are no part of a name."""
+    path = tmp_path / "x.csv"
+    write(path, [row | {"label": odd if row["id"] in range(1, 30, 4) else row["label"]} for row in REVIEWS])
+    if shown is None:
+        assert load(path).info.label_names == tuple(sorted({"bad", "good", odd.strip()}))
+        return
+    message = refused(path)
+    assert "column 'label' has two classes that look like one: " in message
+    assert f"{shown} in 8 of 50 rows (lines 3, 7, 11, 15, 19, ...)" in message
+    assert "'good' in 17 of 50 rows (lines 5, 9, 13, 17, 21, ...)" in message
+    assert "; write them alike, or give them names that differ" in message
+
+
+def test_numbers_written_in_two_ways(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    write(path, [row | {"label": "1.0" if row["id"] == 9 else row["id"] % 2} for row in REVIEWS])
+    assert "two classes that look like one: '1' in 24 of 50 rows" in refused(path)
+    write(path, [row | {"label": f"1.{row['id'] % 2}"} for row in REVIEWS])
+    assert load(path).info.label_names == ("1.0", "1.1")
+
+
+def test_a_cell_of_200_kilobytes(tmp_path: Path) -> None:
+    path = tmp_path / "x.csv"
+    write(path, [row | {"Review": row["Review"] + " and so on" * 20_000} for row in REVIEWS])
+    before = csv.field_size_limit()
+    assert max(len(text) for text, _ in rows(load(path).train)) > 200_000
+    path.write_text('text,label\n"' + "a" * 200_000)
+    assert "line 2: unexpected end of data; is the file cut off or a quote not closed?" in refused(path)
+    assert csv.field_size_limit() == before
 
 
 def test_too_few_rows_of_a_class_and_a_missing_file(tmp_path: Path) -> None:

@@ -226,10 +226,19 @@ def test_release_numbers(version: str, numbers: tuple[int, ...]) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["--help"], ["list"], ["plugins"], ["plan"], ["info", "kcenters"], ["run", "--help"], ["plan", "--help"]],
+    [
+        ["--help"],
+        ["list"],
+        ["plugins"],
+        ["plan"],
+        ["info", "kcenters"],
+        ["run", "--help"],
+        ["plan", "--tasks", "table:x.csv"],
+    ],
     ids=" ".join,
 )
 def test_nothing_heavy_is_imported(arguments: list[str], tmp_path: Path) -> None:
+    (tmp_path / "x.csv").write_text("".join(["text,label\n", *(f"text {i},{i % 2}\n" for i in range(60))]))
     code = textwrap.dedent(f"""
         import sys
         from bench.cli.main import cli

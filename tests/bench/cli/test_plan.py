@@ -1,0 +1,61 @@
+"""`bench plan` reads files of the user's own and refuses them as `bench run` does."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+CRASHES = """
+from bench.api import Task, TaskSpec, hookimpl
+
+
+class Crashes(Task):
+    def load(self, ctx):
+        raise RuntimeError("it fell over")
+
+
+@hookimpl
+def bench_tasks():
+    return [TaskSpec(name="crashes", summary="Falls.", target=f"{__name__}:Crashes", assets=lambda params: (__file__,))]
+"""
+
+
+def table(path: Path, *classes: str, rows: int = 40) -> None:
+    lines = [f"text number {i},{classes[i % len(classes)]}\n" for i in range(rows)]
+    path.write_text("".join(["text,label\n", *lines]))
+
+
+@pytest.mark.parametrize(
+    ("classes", "flags", "said"),
+    [
+        (("good", "bad", "Good"), (), "column 'label' has two classes that look like one: 'good' in 14 of 40 rows"),
+        (("good", "bad", ""), (), "line 4: the label (column 'label') is missing; so in 13 of 40 rows"),
+        (("good", "bad"), ("--methods", "pick", "--dpc", "500"), "dpc 500 is too large for task 'table:my.csv'"),
+    ],
+)
+def test_a_table_is_refused_in_the_words_of_the_run(
+    sample: Callable[..., Any], classes: tuple[str, ...], flags: tuple[str, ...], said: str
+) -> None:
+    table(sample.bench.folder / "my.csv", *classes)  # type: ignore[attr-defined]
+    planned, ran = (sample(command, "--tasks", "table:my.csv", *flags, code=1) for command in ("plan", "run"))
+    assert planned.stderr == ran.stderr
+    assert said in planned.stderr
+    assert planned.stderr.count("\n") == 1
+    assert planned.stdout == ""
+
+
+def test_what_is_large_or_not_local_is_not_read_and_a_bug_is_no_refusal(sample: Callable[..., Any]) -> None:
+    folder: Path = sample.bench.folder  # type: ignore[attr-defined]
+    table(folder / "my.csv", "good", "bad")
+    (folder / "big.csv").touch()
+    os.truncate(folder / "big.csv", 50_000_001)  # zeros: no table
+    (folder / "crashes.py").write_text(CRASHES)
+    tasks = "table:my.csv,table:big.csv,words[broken=crash],crashes"
+    done = sample("plan", "--tasks", tasks, "--plugin", str(folder / "crashes.py"))
+    assert "not read here, for its size: table:big.csv (50 MB); the run reads it before it computes" in done.stdout
+    assert "cells: 16, replicates: 96, done: 0, to compute: 96" in done.stdout
+    assert done.stderr == "bench: warning: loading the task: crashes: RuntimeError: it fell over\n"
