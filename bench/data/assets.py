@@ -98,11 +98,11 @@ class Assets:
         asset = self.resolve(ref)
         if isinstance(asset, Path):
             return asset
-        folder = self._folder(asset)
-        broken = install.damage(folder)
+        known = bool(asset.wheel) or self._known_commit(asset) is not None
+        broken = install.damage(self._folder(asset)) if known else install.MANIFEST
         if broken is None:
-            self._ready[ref] = folder
-            return folder
+            self._ready[ref] = self._folder(asset)
+            return self._ready[ref]
         self._ready.pop(ref, None)
         if broken == install.MANIFEST:
             broken = None  # absent, or never finished
@@ -111,6 +111,7 @@ class Assets:
             raise self._missing(asset, "offline mode is on", broken)
         if service in self._down:
             raise self._missing(asset, self._down[service], broken)
+        folder = self._folder(asset)
         if broken and progress is None:
             self.said.append(f"{folder / broken} was damaged; {asset.name} is fetched again")
         if progress is not None and not self.settings.offline:

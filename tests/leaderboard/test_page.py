@@ -132,7 +132,7 @@ def test_plot_has_a_point_with_whisker_for_each_scored_cell(browser: Browser) ->
     assert browser.evaluate(f"{svg}.querySelectorAll('polyline').length") == 3
     levels = browser.evaluate(f"[...{svg}.querySelectorAll('text.level')].map(text => text.textContent)")
     assert [text.rpartition(" ")[0] for text in levels] == ["full", "largest class"]
-    assert levels[1].endswith("75.0")
+    assert levels[1].endswith("50.0")
     inside = f"[...{svg}.querySelectorAll('.point, .whisker, text')].every(part => {{ \
         const a = part.getBoundingClientRect(), b = {svg}.getBoundingClientRect(); \
         return a.left >= b.left - 1 && a.right <= b.right + 1 && a.top >= b.top - 1 && a.bottom <= b.bottom + 1; }})"
