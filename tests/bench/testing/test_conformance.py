@@ -159,7 +159,7 @@ METHODS = {
     "s = DistilledSet.from_rows(data, draw(data, dpc, ctx.rng())); s.texts[data.info.fields[0]][0] = ' '; return s": (
         "empty text"
     ),
-    "return DistilledSet.from_rows(data, draw(data, dpc, ctx.rng()), tensor=torch.ones(2))": "diagnostics that are no JSON",
+    "return DistilledSet.from_rows(data, draw(data, dpc, ctx.rng()), tensor=torch.ones(2))": "are no JSON",
     "raise NotApplicable('never')": "not applicable",
 }
 
