@@ -158,7 +158,7 @@ def warn_of_overlaps(plan: Plan, store: ResultStore) -> None:
 
     asked = {run.key for cell in plan.cells for run in cell.runs}
     for line in overlap_lines([record for record in store.records() if record["key"] in asked]):
-        click.echo(f"bench: warning: {line}", err=True)
+        echo(f"bench: warning: {line}", err=True)
 
 
 class Tracking:

@@ -52,6 +52,8 @@ SHAPE: dict[str, tuple[type, ...]] = {
     "time": (dict,),
     "environment": (dict,),
 }
+OPTIONAL: dict[str, tuple[type, ...]] = {"set_digest": (str, NONE), "near_test": (int, NONE)}  # null in older records
+MADE_OF: dict[str, tuple[type, ...]] = {"kind": (str,), "key": (str,), "seconds": (*NUMBER, NONE)}
 PARTS: dict[str, dict[str, tuple[type, ...]]] = {
     "task": {**PLUGIN, "revision": (str,)},
     "method": PLUGIN,
@@ -78,6 +80,7 @@ def parse_record(line: bytes) -> Record:
     _check_types(record, SHAPE, "")
     for name, shape in PARTS.items():
         _check_types(record[name], shape, f"{name}.")
+    _check_later_fields(record)
     _check_values(record)
     return record
 
@@ -95,6 +98,22 @@ def _check_types(found: Mapping[str, Any], shape: Mapping[str, tuple[type, ...]]
             raise ValueError(f"no '{prefix}{name}'")
         if type(found[name]) not in kinds:
             raise ValueError(f"'{prefix}{name}' is {_shown(found[name])}")
+
+
+def _check_later_fields(record: Record) -> None:
+    """What records have had since some time after the first of this schema."""
+    _check_types({name: record.get(name) for name in OPTIONAL}, OPTIONAL, "")
+    _check_types({"key": record["student"].get("key")}, {"key": (str, NONE)}, "student.")
+    parts = record["time"].get("made_of")
+    _check_types({"made_of": parts}, {"made_of": (list, NONE)}, "time.")
+    for part in parts or ():
+        if type(part) is not dict:
+            raise ValueError(f"'time.made_of' has {_shown(part)}")
+        _check_types(part, MADE_OF, "time.made_of.")
+        if not 0 <= (part["seconds"] or 0) < math.inf:
+            raise ValueError(f"'time.made_of.seconds' is {part['seconds']}")
+    if (record.get("near_test") or 0) < 0:
+        raise ValueError(f"'near_test' is {record['near_test']}")
 
 
 def _shown(value: Any) -> str:

@@ -85,6 +85,14 @@ DAMAGED = [
     (with_part("seed", base="0"), "'seed.base' is \"0\""),
     (with_part("time", student_s=-1.0), "'time.student_s' is -1.0"),
     (with_part("time", finished=None), "'time.finished' is null"),
+    (with_part("time", made_of={}), "'time.made_of' is {}"),
+    (with_part("time", made_of=["a"]), "'time.made_of' has \"a\""),
+    (with_part("time", made_of=[{"kind": "m", "key": "k"}]), "no 'time.made_of.seconds'"),
+    (with_part("time", made_of=[{"kind": "m", "key": "k", "seconds": -1}]), "'time.made_of.seconds' is -1"),
+    (with_part("student", key=1), "'student.key' is 1"),
+    (changed(set_digest=1), "'set_digest' is 1"),
+    (changed(near_test="2"), "'near_test' is \"2\""),
+    (changed(near_test=-1), "'near_test' is -1"),
 ]  # fmt: skip
 
 
