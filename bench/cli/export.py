@@ -39,7 +39,7 @@ def command(out: str, to: str, **options: Any) -> None:
     from bench.cli.options import collect
     from bench.store.artifacts import Artifacts
     from bench.store.results import ResultStore
-    from leaderboard.cells import gather
+    from leaderboard.cells import counted, gather
 
     wanted = {"task": options.pop("task"), "method": options.pop("method"), "dpc": options.pop("dpc")}
     index = options.pop("index")
@@ -71,10 +71,10 @@ def command(out: str, to: str, **options: Any) -> None:
         place = output_folder(out) / "sets"
         echo(f"bench: warning: {place} lacks {gone} of these sets: they are left out", err=True)
     if older := sum(left_out.values()):
-        echo(f"{older} records of other versions or base seeds are left out, as on the board", err=True)
+        echo(f"left out, as on the board: {counted(older, 'record')} of other versions or base seeds", err=True)
     if others:
         echo(f"{folder} holds {others} more JSONL files, from before", err=True)
-    echo(f"{len(by_set) - gone} sets written to {folder}")
+    echo(f"{counted(len(by_set) - gone, 'set')} written to {folder}")
 
 
 def _choose(records: list[Record], wanted: dict[str, Any], out: str) -> list[Record]:

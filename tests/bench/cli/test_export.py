@@ -111,8 +111,8 @@ def test_of_two_base_seeds_the_one_on_the_board_is_exported(out: Path) -> None:
     add(out, record(0.5, base=7, dpc=5, finished="2026-02-01T00:00:00Z") | later)
     done = export(out, "--task", "rt", "--method", "random", "--dpc", "5")
     assert done.exception is None, done.output
-    assert "1 sets written" in done.output
-    assert "1 records of other versions or base seeds are left out" in done.output
+    assert "1 set written" in done.output
+    assert "left out, as on the board: 1 record of other versions or base seeds" in done.output
     folder = out.parent / "export"
     assert "later 0" in (folder / "rt-random-dpc5-set0.jsonl").read_text()
     assert "identity of the set: `later`" in (folder / "rt-random-dpc5-set0.md").read_text()
