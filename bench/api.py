@@ -258,7 +258,10 @@ class Context(Protocol):
         ...
 
     def asset(self, ref: str) -> Path:
-        """The folder (or file) of an asset: a registered name, `hub:org/name[@revision]`, or a local path."""
+        """The folder (or file) of an asset: a registered name, `hub:org/name[@revision]`, or a local path.
+
+        Only those that `assets` of the spec declares; data assets only in a task. Raises PluginError for others.
+        """
         ...
 
     def asset_identity(self, ref: str) -> dict[str, Any]:
@@ -269,7 +272,8 @@ class Context(Protocol):
         """Frozen-encoder features of a split, float32 [N, d], memory-mapped and shared by all jobs.
 
         Last hidden layer of the untuned encoder; pooling "cls" takes position 0, "mean" the masked mean. Pair
-        tasks are encoded as pairs. A method may ask for "train" and "validation", a student for "test".
+        tasks are encoded as pairs. A method may ask for "train" and "validation", a student for "test". The
+        encoder is an asset that the spec declares.
         """
         ...
 
@@ -279,18 +283,23 @@ class Context(Protocol):
         """The same features for texts of one's own, float32 [N, d], not cached."""
         ...
 
-    def artifact(self, kind: str, fields: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+    def artifact(
+        self, kind: str, fields: Mapping[str, Any], build: Callable[[Path], None], code: str | None = None
+    ) -> Path:
         """A folder in the cache, addressed by `kind` and `fields`; `build(folder)` fills it once, atomically.
 
+        The running plugin's code and the type of the device are part of the address without being named. `code`: a
+        module, "package.module", that makes it with what it imports, for what several plugins share or what fewer
+        changes should make anew; `find` and `workspace` need the same one.
         A `report.json` in it (see docs/plugins.md) is shown by `bench info KEY`, the HTML board and MLflow.
         """
         ...
 
-    def find(self, kind: str, fields: Mapping[str, Any]) -> Path | None:
+    def find(self, kind: str, fields: Mapping[str, Any], code: str | None = None) -> Path | None:
         """The finished artifact with this address, or None."""
         ...
 
-    def workspace(self, kind: str, fields: Mapping[str, Any]) -> AbstractContextManager[Path]:
+    def workspace(self, kind: str, fields: Mapping[str, Any], code: str | None = None) -> AbstractContextManager[Path]:
         """A folder for checkpoints on the way to this artifact: exclusive, kept over crashes, gone once it is made.
 
         Entering may wait for another process: ask `find` inside whether that one has made the artifact meanwhile.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from bench import seeds
 from bench.api import Queries, TaskData, TrainData
 from bench.data.assets import Assets
-from bench.errors import UserError
+from bench.errors import PluginError, UserError
+from bench.identities import features_code, made_by
 from bench.store.artifacts import Artifacts
+from bench.store.code import find
 from bench.store.identity import key_of
 from bench.store.reports import REPORT, load_report
 
@@ -26,6 +28,9 @@ class JobContext:
     """One job's seed, device, assets and caches.
 
     `data` is what the job may see of its task: features of a split can be asked for only when it holds it.
+    `made_by` is the code of the plugin that the job runs (`bench.identities.made_by`): what it caches belongs to that.
+    `who` runs in it, and may ask for the assets in `allowed` (None: for any); `engine()` surrounds what the engine
+    computes for it, so that no setting of the plugin reaches what other jobs share.
     """
 
     def __init__(
@@ -37,7 +42,11 @@ class JobContext:
         device: str = "cpu",
         data: TaskData | TrainData | Queries | None = None,
         task_identity: Mapping[str, Any] | None = None,
+        made_by: Mapping[str, str] | None = None,
         on_progress: Progress | None = None,
+        who: str = "this job",
+        allowed: Collection[str] | None = None,
+        engine: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._assets = assets
         self._artifacts = artifacts
@@ -45,7 +54,11 @@ class JobContext:
         self.device = device
         self.data = data
         self._task_identity = task_identity
+        self._made_by = [dict(made_by or {})]  # of the plugin, then of the artifacts that are being built
         self._on_progress = on_progress
+        self._who = who
+        self._allowed = allowed
+        self._engine = engine
         self.reports: dict[str, str] = {}  # key -> kind of each artifact with a report that the job has used
 
     def derive(self, *purpose: str | int) -> int:
@@ -58,7 +71,16 @@ class JobContext:
 
     def asset(self, ref: str) -> Path:
         """The folder (or file) of an asset; fetched when it is not there and the network is allowed."""
+        self._check_declared(ref)
         return self._assets.fetch(ref)
+
+    def _check_declared(self, ref: str) -> None:
+        if self._allowed is not None and ref not in self._allowed:
+            known = f" (it declares {', '.join(sorted(self._allowed))})" if self._allowed else ""
+            raise PluginError(
+                f"{self._who} asks for the asset '{ref}', which its spec does not declare{known}: add it to `assets` "
+                "of the spec, so that it is fetched and stands in the identity"
+            )
 
     def asset_identity(self, ref: str) -> dict[str, Any]:
         """What identifies the asset's content: for the `fields` of an artifact made from it."""
@@ -77,7 +99,9 @@ class JobContext:
 
         from bench.data import features
 
+        self._demand_features_code()
         texts = self._texts(split)
+        self._check_declared(encoder)
         if pooling not in features.POOLINGS:
             raise UserError(f"no pooling '{pooling}'; known: {', '.join(features.POOLINGS)}")
 
@@ -90,7 +114,8 @@ class JobContext:
             "split": split,
             "encoder": self._assets.identity(encoder),
             "max_length": max_length,
-            "version": features.FEATURES_VERSION,
+            "made_by": features_code(),
+            "device": self._device_type(),  # and with it the precision: bf16 on CUDA differs by 1e-2
         }
         folder = self._artifacts.make("features", fields, build)
         found: np.ndarray = np.load(folder / f"{pooling}.npy", mmap_mode="r", allow_pickle=False)
@@ -100,6 +125,7 @@ class JobContext:
         self, texts: Mapping[str, Sequence[str]], encoder: str, pooling: str = "cls", max_length: int = 512
     ) -> np.ndarray:
         """The same features for other texts, float32 [N, d], not cached."""
+        self._demand_features_code()
         return self._encode(texts, encoder, max_length)[pooling]
 
     def _encode(self, texts: Mapping[str, Sequence[str]], encoder: str, max_length: int) -> dict[str, np.ndarray]:
@@ -107,26 +133,52 @@ class JobContext:
 
         folder = self.asset(encoder)
         progress = partial(self.progress, what=f"features ({encoder})")
-        return features.encode(folder, texts, tuple(texts), max_length, self.device, progress=progress)
+        with self._engine():
+            return features.encode(folder, texts, tuple(texts), max_length, self.device, progress=progress)
 
-    def artifact(self, kind: str, fields: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
-        """A folder in the cache, addressed by `kind` and `fields`; `build(folder)` fills it once, atomically."""
+    def artifact(
+        self, kind: str, fields: Mapping[str, Any], build: Callable[[Path], None], code: str | None = None
+    ) -> Path:
+        """A folder in the cache, addressed by `kind`, `fields`, code and device; `build(folder)` fills it once."""
+        address = self._address(fields, code)
 
         def checked(folder: Path) -> None:
-            build(folder)
+            self._made_by.append(address["made_by"])
+            try:
+                build(folder)
+            finally:
+                self._made_by.pop()
             load_report(folder, kind)  # refuses a bad one before it is kept
 
-        return self._used(kind, key_of({"kind": kind, **fields}), self._artifacts.make(kind, fields, checked))
+        return self._used(kind, key_of({"kind": kind, **address}), self._artifacts.make(kind, address, checked))
 
-    def find(self, kind: str, fields: Mapping[str, Any]) -> Path | None:
+    def find(self, kind: str, fields: Mapping[str, Any], code: str | None = None) -> Path | None:
         """The finished artifact with this address, or None."""
-        key = key_of({"kind": kind, **fields})
+        key = key_of({"kind": kind, **self._address(fields, code)})
         folder = self._artifacts.get(kind, key)
         return None if folder is None else self._used(kind, key, folder)
 
-    def workspace(self, kind: str, fields: Mapping[str, Any]) -> AbstractContextManager[Path]:
+    def workspace(self, kind: str, fields: Mapping[str, Any], code: str | None = None) -> AbstractContextManager[Path]:
         """A folder for checkpoints on the way to this artifact: exclusive, kept over crashes, gone once it is made."""
-        return self._artifacts.workspace(kind, key_of({"kind": kind, **fields}))
+        return self._artifacts.workspace(kind, key_of({"kind": kind, **self._address(fields, code)}))
+
+    def _address(self, fields: Mapping[str, Any], code: str | None) -> dict[str, Any]:
+        """What an artifact is found by: the author's fields, the code that makes it, the type of the device."""
+        if code is not None and find(code) is None:
+            raise PluginError(f"an artifact is said to be made by '{code}', which is no module with source")
+        by = self._made_by[0] if code is None else made_by(code)
+        return {"fields": dict(fields), "made_by": by, "device": self._device_type()}
+
+    def _device_type(self) -> str:
+        return self.device.partition(":")[0]
+
+    def _demand_features_code(self) -> None:
+        """Refuse features to code whose key does not show that it uses them."""
+        if self._made_by[-1] and "features" not in self._made_by[-1]:
+            raise PluginError(
+                "features were asked for by code that does not show it, so they would be missing from its key: "
+                "write ctx.features(...) or ctx.embed(...) in the plugin's own source"
+            )
 
     def _used(self, kind: str, key: str, folder: Path) -> Path:
         if (folder / REPORT).is_file():

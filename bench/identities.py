@@ -2,13 +2,62 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from bench.selection import Choice
-from bench.store.identity import code_digest, key_of
+from bench.store.code import code_digest, definition_digest, names
+from bench.store.identity import key_of
 
 if TYPE_CHECKING:
     from bench.data.assets import Assets
+    from bench.selection import Choice
+
+# What of the engine decides numbers, beside `bench.data` and `bench.learners`, which count where they are imported.
+SEEDS = (
+    "bench.seeds:derive",
+    "bench.seeds:generator",
+    "bench.context:JobContext.derive",
+    "bench.context:JobContext.rng",
+)
+LENT = tuple(f"bench.lending:{name}" for name in ("lend_task", "lend_set", "_split", "_texts", "_array", "_json"))
+HANDED = {  # what a plugin of a kind is handed, and how what it returns is kept
+    "task": SEEDS,
+    "method": (
+        *(*SEEDS, "bench.api:TrainData", "bench.api:DistilledSet"),
+        *("bench.store.sets:save_set", "bench.store.sets:example_rows", *LENT),
+    ),
+    "student": (*SEEDS, "bench.api:Queries", "bench.api:TaskData.queries", "bench.store.sets:load_set", *LENT),
+}
+FEATURES = tuple(f"bench.context:JobContext.{name}" for name in ("features", "embed", "_encode", "_texts"))
+FEATURES_MODULE = "bench.data.features"
+USES_FEATURES = frozenset({"features", "embed"})  # what a plugin names that asks its context for features
+
+
+@cache
+def engine_code(parts: tuple[str, ...]) -> str:
+    """One digest of these definitions of the engine."""
+    return key_of({part: definition_digest(part) for part in parts})
+
+
+@cache
+def features_code() -> str:
+    """The code that frozen features come from."""
+    return key_of([engine_code(FEATURES), code_digest(FEATURES_MODULE)])
+
+
+def made_by(module: str, kind: str | None = None) -> dict[str, str]:
+    """The code that a number of `module` depends on; `kind` of plugin, or None for a part that several share.
+
+    "code": the module and what it imports of its own. "engine": seeds and what the engine hands over. "features",
+    only where the code asks its context for frozen features: what they are computed with.
+    """
+    found = {"code": code_digest(module), "engine": engine_code(HANDED[kind] if kind else SEEDS)}
+    return found | ({"features": features_code()} if names(module, USES_FEATURES) else {})
+
+
+def metrics_code() -> str:
+    """The code that scores come from, kept with a record: another one scores its predictions anew."""
+    return code_digest("bench.metrics")
 
 
 def identity(choice: Choice, assets: Assets) -> dict[str, Any]:
@@ -23,7 +72,7 @@ def identity(choice: Choice, assets: Assets) -> dict[str, Any]:
         "kind": spec.kind,
         "name": spec.name,
         "version": spec.version,
-        "code": code_digest(spec.target.partition(":")[0]),
+        **made_by(spec.target.partition(":")[0], spec.kind),
         "params": {
             name: found.get(value, value) if isinstance(value, str) else value for name, value in params.items()
         },

@@ -75,6 +75,7 @@ class Runner:
         self._last: dict[int, tuple[Any, ...]] = {}  # slot -> what its worker has loaded
         self._busy: dict[int, Job] = {}
         self._seconds: dict[str, float] = {}  # set key -> seconds it took to make
+        self._warned: set[str] = set()
 
     def run(self) -> Summary:
         """Compute what is missing. Ctrl-C leaves all finished records in the store."""
@@ -250,6 +251,7 @@ class Runner:
             "metric": value.get("metric"),
             "score": value.get("score"),
             "metrics": value.get("metrics", {}),
+            "metrics_code": value.get("metrics_code"),
             "n_train": value.get("n_train"),
             "predictions": value.get("predictions"),
             "time": {
@@ -275,6 +277,10 @@ class Runner:
 
     def _take(self, event: Finished) -> tuple[Job, Outcome]:
         self.report.inside(event.slot, "")
+        for line in event.outcome.warnings:
+            if line not in self._warned:
+                self._warned.add(line)
+                self.report.warn(f"{line} (first in: {job_name(event.job)})")
         return self._busy.pop(event.slot), event.outcome
 
     def _inside(self, event: Progressed) -> None:
@@ -308,6 +314,19 @@ def cell_name(cell: Cell) -> str:
     """`bbc dpc 5 kcenters minilm`, as in progress lines and errors."""
     dpc = f"dpc {cell.dpc}" if cell.dpc is not None else "all data"
     return f"{cell.task.choice.label} {dpc} {cell.method_label} {cell.student.label}"
+
+
+def job_name(job: Job) -> str:
+    """`words dpc 2 pick set 0`, as in warnings."""
+    if isinstance(job, TaskPart):
+        return f"loading {job.choice.label}"
+    task = job.task.choice.label
+    if isinstance(job, PrepareJob):
+        return f"preparing on {task}"
+    dpc = f"dpc {job.dpc}" if job.dpc is not None else "all data"
+    if isinstance(job, SetJob):
+        return f"{task} {dpc} {job.method_label} set {job.index}"
+    return f"{task} {dpc} {job.student.label} set {job.index} run {job.run}"
 
 
 def describe_cell(cell: Cell) -> dict[str, Any]:

@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import metrics, plugins
 from bench.api import DistilledSet, NotApplicable, Queries, Student, TaskData, TrainData
 from bench.context import JobContext
 from bench.data.assets import Assets
+from bench.data.grants import granted
 from bench.errors import PluginError, UserError
 from bench.executors.base import Job, Outcome
+from bench.identities import made_by, metrics_code
+from bench.lending import Seal, lend_set, lend_task
+from bench.network import NetworkGuard
 from bench.plan import PrepareJob, RunJob, SetJob, TaskPart
+from bench.process_state import PATH, ProcessState
+from bench.selection import Choice
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from bench.store.results import SHOWN_ROWS, encode_predictions
@@ -26,20 +35,41 @@ KEPT_TASKS = 4  # loaded tasks a worker holds; GLUE's are some hundred MB each
 
 
 class Worker:
-    """Runs jobs one after another. `on_progress(done, total, what)` reports from inside a job."""
+    """Runs jobs one after another. `on_progress(done, total, what)` reports from inside a job.
 
-    def __init__(self, settings: Settings, on_progress: Callable[[int, int, str], None] | None = None) -> None:
+    Code of plugins runs inside `_plugin` only: what it leaves changed in the process is put back and said, and a job
+    that changed what it was lent fails. `network`, when offline, refuses connections.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        on_progress: Callable[[int, int, str], None] | None = None,
+        network: NetworkGuard | None = None,
+    ) -> None:
+        self.network = network or NetworkGuard()
+        self._state = ProcessState()
+        self._warnings: list[str] = []
+        self._said: set[tuple[str, str]] = set()
         self.registry: Registry = plugins.load(settings)
+        self._state.accept(PATH)  # the folder of a plugin's file may belong there
+        self._put_back(_importing(self.registry))
         self.assets = Assets(self.registry.assets, settings)
         self.artifacts = Artifacts(settings.cache)
         self.device = settings.device
         self.on_progress = on_progress
-        self._tasks: dict[str, TaskData] = {}
+        self._tasks: dict[str, tuple[TaskData, Seal]] = {}
+        self._loans: list[Seal] = []
         self._student: tuple[Any, Student] | None = None
 
     def run(self, job: Job) -> Outcome:
         """Do a job; every way in which it can end is an outcome."""
         started = time.monotonic()
+        outcome = self._outcome(job, started)
+        said, self._warnings = self._warnings, []
+        return replace(outcome, warnings=tuple(said))
+
+    def _outcome(self, job: Job, started: float) -> Outcome:
         value = None
         try:
             if isinstance(job, TaskPart):
@@ -54,27 +84,74 @@ class Worker:
             return failure(error, time.monotonic() - started)
         return Outcome("ok", None, None, value, time.monotonic() - started)
 
-    def _context(self, data: TaskData | TrainData | Queries | None, task: TaskPart, seed: int) -> JobContext:
+    @contextmanager
+    def _plugin(self, who: str, *loans: Any) -> Iterator[None]:
+        """Surrounds code of a plugin; `loans`: what it is lent beside the tasks. PluginError if it changed one."""
+        self._loans = [Seal(loan) for loan in loans]
+        self.network.who = who
+        try:
+            yield
+        finally:
+            self._put_back(who)
+            changed = [part for seal in self._loans if (part := seal.broken())]
+            for revision, (_, seal) in list(self._tasks.items()):
+                part = seal.broken()
+                if part:
+                    changed.append(part)
+                    del self._tasks[revision]
+            if changed:
+                self._student = None
+                raise PluginError(_changed(who, changed[0]))
+
+    def _put_back(self, who: str) -> None:
+        changed = [part for part in self._state.restore() if (who, part) not in self._said]
+        if changed:
+            self._said.update((who, part) for part in changed)
+            self._warnings.append(
+                f"{who} left changed: {', '.join(changed)}; put back, so that no other job sees it (draw from "
+                "ctx.rng() or ctx.derive(), and put back what you set)"
+            )
+        tried = dict.fromkeys(self.network.tried)
+        if tried:
+            self._warnings.append(f"{who} wanted to reach {', '.join(tried)}, but offline mode is on")
+            self.network.tried.clear()
+
+    def _context(
+        self,
+        data: TaskData | TrainData | Queries | None,
+        task: TaskPart,
+        seed: int,
+        who: str,
+        choices: Sequence[Choice],
+    ) -> JobContext:
+        spec, variants = choices[0].spec, [choice.params for choice in choices]
         return JobContext(
             self.assets,
-            self.artifacts,
+            LentArtifacts(self.artifacts, who, [*self._loans, *(seal for _, seal in self._tasks.values())]),
             seed=seed,
             device=self.device,
             data=data,
             task_identity=task.identity,
+            made_by=made_by(spec.target.partition(":")[0], spec.kind),
             on_progress=self.on_progress,
+            who=who,
+            allowed=granted(self.assets, spec, variants, task.choice.spec.assets(task.choice.params)),
+            engine=self._state.engine,
         )
 
     def load(self, part: TaskPart) -> TaskData:
-        """A task's data, checked; the last few loaded are kept."""
+        """A task's data, checked, as it is lent to plugins; the last few loaded are kept."""
         if part.revision not in self._tasks:
-            task = self.registry.build(part.choice.spec, part.choice.params)
-            data = task.load(self._context(None, part, 0))
-            check_task(data, part.choice.label)
+            who = f"task '{part.choice.label}'"
+            with self._plugin(who):
+                task = self.registry.build(part.choice.spec, part.choice.params)
+                data = task.load(self._context(None, part, 0, who, [part.choice]))
+                check_task(data, part.choice.label)
+                data = lend_task(data)
             while len(self._tasks) >= KEPT_TASKS:
                 self._tasks.pop(next(iter(self._tasks)))
-            self._tasks[part.revision] = data
-        return self._tasks[part.revision]
+            self._tasks[part.revision] = (data, Seal(data))
+        return self._tasks[part.revision][0]
 
     def _describe(self, part: TaskPart) -> dict[str, Any]:
         """What the result store keeps of a task, and the size of its smallest class."""
@@ -95,11 +172,14 @@ class Worker:
     def _prepare(self, job: PrepareJob) -> dict[str, Outcome]:
         """Let a method make what its variants share; the outcome of each variant that failed, by label."""
         data = self.load(job.task).train_data()
-        method: Any = self.registry.target(job.methods[0].spec)
         variants = [choice.params for choice in job.methods]
-        started = time.monotonic()
-        errors = method.prepare(variants, data, self._context(data, job.task, job.seed))
-        seconds = time.monotonic() - started
+        who = f"method {' and '.join(repr(choice.label) for choice in job.methods)}"
+        with self._plugin(who):
+            method: Any = self.registry.target(job.methods[0].spec)
+            ctx = self._context(data, job.task, job.seed, who, job.methods)
+            started = time.monotonic()
+            errors = method.prepare(variants, data, ctx)
+            seconds = time.monotonic() - started
         return {job.methods[number].label: failure(error, seconds) for number, error in errors.items()}
 
     def _distil(self, job: SetJob) -> dict[str, Any]:
@@ -110,12 +190,14 @@ class Worker:
             if job.method is None:
                 raise UserError(f"the imported set {job.key[:12]} is no longer in the cache: run `bench score` again")
             data = self.load(job.task).train_data()
-            method = self.registry.build(job.method.spec, job.method.params)
-            started = time.monotonic()
-            ctx = self._context(data, job.task, job.seed)
-            distilled = method.distill(data, job.dpc, ctx)
-            seconds = time.monotonic() - started
-            who = f"the method '{job.method_label}'"
+            who = f"method '{job.method_label}'"
+            with self._plugin(who):
+                method = self.registry.build(job.method.spec, job.method.params)
+                ctx = self._context(data, job.task, job.seed, who, [job.method])
+                started = time.monotonic()
+                distilled = method.distill(data, job.dpc, ctx)
+                seconds = time.monotonic() - started
+            who = f"the {who}"
             check_set(distilled, data.info.fields, data.info.n_classes, who)
             if job.dpc is not None:
                 check_budget(distilled, data.info.label_names, job.dpc, who)
@@ -155,20 +237,23 @@ class Worker:
         folder = self.artifacts.get("set", job.set_key)
         if folder is None:
             raise UserError(f"the set {job.set_key[:12]} vanished from the cache: run the same command again")
-        distilled = load_set(folder)
-        student = self._student_for(job)
-        refusal = student.refuses(distilled)
-        if refusal:
-            raise NotApplicable(refusal)
-        queries = data.queries()
-        labels = student.predict(distilled, queries, self._context(queries, job.task, job.seed))
-        check_predictions(labels, len(queries), data.info.n_classes, job.student.label)
+        distilled, queries = lend_set(load_set(folder)), data.queries()
+        who = f"student '{job.student.label}'"
+        with self._plugin(who, distilled):
+            student = self._student_for(job)
+            ctx = self._context(queries, job.task, job.seed, who, [job.student])
+            refusal = student.refuses(distilled)
+            if refusal:
+                raise NotApplicable(refusal)
+            labels = student.predict(distilled, queries, ctx)
+            check_predictions(labels, len(queries), data.info.n_classes, job.student.label)
         scores = metrics.score(data.info.metric, data.test.labels, labels)
         return {
             "league": league(distilled),
             "metric": data.info.metric,
             "score": scores[data.info.metric],
             "metrics": scores,
+            "metrics_code": metrics_code(),
             "n_train": len(distilled),
             "predictions": encode_predictions(labels),
         }
@@ -179,6 +264,37 @@ class Worker:
             self._student = None  # frees the old weights before the new ones load
             self._student = (wanted, self.registry.build(job.student.spec, job.student.params))
         return self._student[1]
+
+
+class LentArtifacts(Artifacts):
+    """The store as a plugin has it: what it made after it had changed what it was lent is not kept."""
+
+    def __init__(self, artifacts: Artifacts, who: str, seals: Sequence[Seal]) -> None:
+        self.root = artifacts.root
+        self._who = who
+        self._seals = seals
+
+    def make(self, kind: str, fields: Mapping[str, Any], build: Callable[[Path], None], key: str | None = None) -> Path:
+        def checked(folder: Path) -> None:
+            build(folder)
+            part = next((part for seal in self._seals if (part := seal.broken())), "")
+            if part:
+                raise PluginError(_changed(self._who, part))
+
+        return super().make(kind, fields, checked, key)
+
+
+def _changed(who: str, part: str) -> str:
+    return (
+        f"{who} changed {part} of what it was lent, which other jobs read too: nothing of this job is kept; copy it "
+        "before you change it"
+    )
+
+
+def _importing(registry: Registry) -> str:
+    """Who may have changed the process when plugins were imported: all that are not built in."""
+    titles = [record.title for record in registry.plugins if record.distribution != "distillation-bench"]
+    return f"the import of {' or '.join(titles) or 'the built-in plugins'}"
 
 
 def failure(error: Exception, seconds: float) -> Outcome:

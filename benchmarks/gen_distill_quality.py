@@ -26,14 +26,15 @@ from sklearn.linear_model import LogisticRegression
 
 from bench.api import TrainData
 from bench.context import JobContext
-from bench.identities import identity
+from bench.identities import identity, made_by
 from bench.plan import TaskPart
 from bench.selection import Choice
 from bench.settings import Settings
 from bench.store.artifacts import REPORT
 from bench.suite import load_suite
 from bench.worker import Worker
-from methods.gen_distill.method import GenDistill, address
+from methods.gen_distill.addresses import address, samples_address
+from methods.gen_distill.method import GenDistill
 
 SHOWN = ("seconds", "label agreement", "copies", "near-dup", "invalid", "distinct", "final loss", "mean words")
 
@@ -55,7 +56,9 @@ def main() -> None:
     data = worker.load(part).train_data()
 
     def context(seed: int) -> JobContext:
-        return JobContext(worker.assets, worker.artifacts, seed=seed, data=data, task_identity=part.identity)
+        by = made_by("methods.gen_distill.method", "method")
+        shared = {"task_identity": part.identity, "made_by": by}
+        return JobContext(worker.assets, worker.artifacts, seed=seed, data=data, **shared)
 
     generated = [choice for choice in suite.methods if choice.spec.prepares]  # type: ignore[attr-defined]
     started = time.perf_counter()
@@ -74,9 +77,12 @@ def main() -> None:
                 + paired(scores, first)
             )
     for number, choice in enumerate(generated):
-        folder = context(0).find(*address(choice.params, data, context(0)))  # type: ignore[arg-type]
-        if folder is not None and number not in errors:
-            facts = json.loads((folder / REPORT).read_text(encoding="utf-8"))["facts"]
+        trained = address(choice.params, data, context(0))  # type: ignore[arg-type]
+        sampled = samples_address(trained, choice.params, data, context(0))  # type: ignore[arg-type]
+        folders = [folder for where in (trained, sampled) if (folder := context(0).find(*where)) is not None]
+        if folders and number not in errors:
+            reports = [json.loads((folder / REPORT).read_text(encoding="utf-8")) for folder in folders]
+            facts = {name: value for report in reports for name, value in report["facts"].items()}
             print(choice.label, {name: value for name, value in facts.items() if any(word in name for word in SHOWN)})
 
 

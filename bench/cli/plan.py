@@ -85,6 +85,8 @@ def open_own_files(work: Workspace, plan: Plan) -> dict[str, int]:
             continue
         worker = worker or Worker(work.settings)
         loaded = worker.run(part)
+        for line in loaded.warnings:
+            click.echo(f"bench: warning: {line}", err=True)
         if not fits(plan, part, loaded):
             click.echo(f"bench: warning: loading the task: {part.choice.label}: {loaded.reason}", err=True)
     return skipped

@@ -74,10 +74,7 @@ class Workspace:
         choices = [choice for run in runs for choice in (run.task.choice, run.student)]
         choices += [job.method for job in plan.needed_sets(runs) if job.method is not None]
         for ref in dict.fromkeys(ref for choice in choices for ref in choice.spec.assets(choice.params)):
-            if self.assets.locate(ref) is None:
-                if not self.settings.offline:
-                    click.echo(f"fetching {ref}", err=True)
-                self.assets.fetch(ref)
+            self.assets.fetch(ref, lambda line: click.echo(line, err=True))
 
 
 def output_folder(value: str) -> Path:

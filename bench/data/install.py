@@ -12,8 +12,9 @@ from pathlib import Path
 from filelock import FileLock
 
 from bench.errors import UserError
+from bench.store.contents import checked_contents, contents_of, damaged_file
 
-MANIFEST = ".manifest.json"  # relative name -> bytes; written last, inside the folder
+MANIFEST = ".manifest.json"  # relative name -> size and SHA-256; written last, inside the folder
 
 
 class Unreachable(Exception):
@@ -30,10 +31,18 @@ class Unreachable(Exception):
 def is_complete(folder: Path) -> bool:
     """Whether `folder` holds every file of its manifest in its full length (contents are not read)."""
     try:
-        sizes = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-        return all(os.stat(folder / name).st_size == size for name, size in sizes.items())
-    except (OSError, ValueError, AttributeError, TypeError):
+        files = checked_contents(json.loads((folder / MANIFEST).read_text(encoding="utf-8")))
+        return all(os.stat(folder / name).st_size == each["size"] for name, each in files.items())
+    except (OSError, ValueError):
         return False
+
+
+def damage(folder: Path) -> str | None:
+    """The file that makes `folder` absent or damaged, contents included, or None; each file is read once a process."""
+    try:
+        return damaged_file(folder, checked_contents(json.loads((folder / MANIFEST).read_text(encoding="utf-8"))))
+    except (OSError, ValueError):
+        return MANIFEST
 
 
 def size_of(path: Path) -> int:
@@ -52,19 +61,14 @@ def install(folder: Path, fill: Callable[[Path], None]) -> Path:
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with FileLock(folder.parent / f".{folder.name}.lock"):
-            if is_complete(folder):
+            if damage(folder) is None:
                 return folder
             partial = folder.parent / f".{folder.name}.partial"
             shutil.rmtree(partial, ignore_errors=True)  # what a killed process left; the lock is ours
             partial.mkdir()
             try:
                 fill(partial)
-                sizes = {
-                    file.relative_to(partial).as_posix(): file.stat().st_size
-                    for file in sorted(partial.rglob("*"))
-                    if file.is_file()
-                }
-                (partial / MANIFEST).write_text(json.dumps(sizes), encoding="utf-8")
+                (partial / MANIFEST).write_text(json.dumps(contents_of(partial)), encoding="utf-8")
                 if folder.exists():
                     shutil.rmtree(folder)
                 os.rename(partial, folder)

@@ -21,6 +21,7 @@ class Outcome:
     traceback: str | None = None
     value: Any = None
     seconds: float = 0.0
+    warnings: tuple[str, ...] = ()  # what a plugin did that the worker put right
 
 
 @dataclass(frozen=True)

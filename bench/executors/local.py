@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import multiprocessing
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -55,13 +57,30 @@ def _serve(connection: Connection, settings: Settings) -> None:
     """A worker's life: jobs in, outcomes out."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_die_with_parent, daemon=True).start()
+    _print_to_stderr()
+    import numpy  # noqa: F401  (before a plugin, so that BLAS reads this worker's number of threads)
+
+    from bench.network import NetworkGuard
     from bench.worker import Worker
 
-    worker = Worker(settings, lambda *progress: connection.send(("progress", progress)))
+    network = NetworkGuard()
+    if settings.offline:
+        network.install()
+    worker = Worker(settings, lambda *progress: connection.send(("progress", progress)), network)
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
             job = connection.recv()
             connection.send(("outcome", worker.run(job)))
+
+
+def _print_to_stderr() -> None:
+    """What plugins print must not get between the lines of the parent's standard output, where boards go."""
+    try:
+        os.dup2(2, 1)
+    except OSError:  # standard error is closed
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(line_buffering=True)
 
 
 class _Slot:

@@ -15,6 +15,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,6 @@ ARCHITECTURES = frozenset({"bert", "roberta", "xlm-roberta", "camembert"})
 LOWER_TOKENS = 2048  # padded tokens of a batch in the frozen part
 PREDICT_TOKENS = 4096
 DIRECT_ROWS = 1024  # larger sets go through the cache, as the queries do: full data are too much for memory
-STATES_VERSION = 1
 
 Progress = Callable[[int, int, str], None]
 Drop = Callable[[Tensor, float], Tensor]  # (x, rate) -> x after dropout
@@ -274,9 +274,9 @@ class SplitModel:
             "texts": key,
             "frozen_layers": len(self.lower.layers),
             "max_length": self.texts.limit,
-            "version": STATES_VERSION,
         }
-        folder = ctx.artifact("frozen-states", identity, lambda part: self._save(texts, fields, part, ctx))
+        save = partial(self._save, texts, fields, ctx=ctx)
+        folder = ctx.artifact("frozen-states", identity, save, code=__name__)
         states = np.load(folder / "states.npy", mmap_mode="r", allow_pickle=False)
         return Packed(states, np.load(folder / "lengths.npy", allow_pickle=False))
 

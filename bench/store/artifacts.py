@@ -13,20 +13,40 @@ from typing import Any
 
 from filelock import FileLock
 
+from bench.store.contents import Contents, checked_contents, contents_of, damaged_file
 from bench.store.files import check_schema, explained
 from bench.store.identity import canonical, key_of
 from bench.store.reports import REPORT, load_report
 
+NOTE = "artifact.json"
+
+
+def _noted(folder: Path) -> Contents:
+    """What was noted of an artifact's files. OSError or ValueError without a note; LookupError in an older one."""
+    note = json.loads((folder / NOTE).read_text(encoding="utf-8"))
+    if not isinstance(note, dict):
+        raise ValueError(f"{folder / NOTE} is no JSON object")
+    return checked_contents(note["files"])
+
+
+def damage(folder: Path) -> str | None:
+    """The file that makes the artifact in `folder` absent or damaged, or None when it is whole."""
+    try:
+        return damaged_file(folder, _noted(folder))
+    except (OSError, ValueError, LookupError):
+        return NOTE
+
 
 class Artifacts:
-    """`<cache>/artifacts/<kind>/<key>/`: content and `artifact.json` (fields and file sizes).
+    """`<cache>/artifacts/<kind>/<key>/`: content and `artifact.json` (fields, and size and SHA-256 of each file).
 
     A folder appears by one rename, so it is whole or absent; a lock a key lets one process build while
-    another waits. A folder whose files changed size since is built again.
+    another waits. A folder whose files changed since is built again, and `said` gets a line for the user.
     """
 
     def __init__(self, cache: Path) -> None:
         self.root = cache / "artifacts"
+        self.said: list[str] = []  # what the user should hear; whoever passes it on empties it
         with explained(cache):
             self.root.mkdir(parents=True, exist_ok=True)
         check_schema(self.root, "the cache", "delete that folder, or choose another with --cache")
@@ -37,12 +57,7 @@ class Artifacts:
     def get(self, kind: str, key: str) -> Path | None:
         """The folder of an artifact, or None when it is absent or damaged."""
         folder = self.folder(kind, key)
-        try:
-            sizes = json.loads((folder / "artifact.json").read_text(encoding="utf-8"))["sizes"]
-            whole = all((folder / name).stat().st_size == size for name, size in sizes.items())
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return None
-        return folder if whole else None
+        return folder if damage(folder) is None else None
 
     def report(self, kind: str, key: str) -> dict[str, Any] | None:
         """What an artifact tells of itself, with its kind and key, or None."""
@@ -72,17 +87,28 @@ class Artifacts:
                 with explained(self.root, "full"):
                     part.mkdir(parents=True)
                     build(part)
-                    files = sorted(path for path in part.rglob("*") if path.is_file())
-                    sizes = {path.relative_to(part).as_posix(): path.stat().st_size for path in files}
-                    text = canonical({"fields": fields, "sizes": sizes})
-                    (part / "artifact.json").write_text(text, encoding="utf-8")
-                    if folder.exists():  # damaged
+                    files = contents_of(part)
+                    (part / NOTE).write_text(canonical({"fields": fields, "files": files}), encoding="utf-8")
+                    if folder.exists():
+                        self._say_damage(folder, files)
                         shutil.rmtree(folder)
                     os.rename(part, folder)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(self._workspace(kind, key), ignore_errors=True)
         return folder
+
+    def _say_damage(self, folder: Path, files: Contents) -> None:
+        """Say that the damaged `folder` is replaced, and when it is not by the content that it was made with."""
+        name = damage(folder)
+        try:
+            same = _noted(folder) == files
+        except LookupError:  # an older version made it
+            return
+        except (OSError, ValueError):
+            same = True  # nobody can tell
+        rest = "" if same else " and differs from what was there first: earlier results with it may not repeat"
+        self.said.append(f"{folder / (name or NOTE)} was damaged; it is computed again{rest}")
 
     def _workspace(self, kind: str, key: str) -> Path:
         return self.root.parent / "workspaces" / kind / key

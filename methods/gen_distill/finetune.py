@@ -103,11 +103,17 @@ class FineTuning:
             save_checkpoint(self.workspace, self.named, self.optimizer, numbers)
             self._saved = time.monotonic()
 
+    @property
+    def clusters_trained(self) -> bool:
+        """Whether batches follow the learner as the last outer loop left it, not as the next one begins."""
+        return self.params.batch == "diverse" and self.params.batch_learner == "trained"
+
     def step(self, step: int, learner: Learner, real: Gradients) -> None:
-        """One generator update; `real` shares the teachers' gradients among the generators of a step."""
+        """One generator update, after `sample` where it is due.
+
+        `real` shares the teachers' gradients among the generators of a step.
+        """
         p = self.params
-        if step % p.generation_interval == 0:
-            self._generate(step, learner)
         self.generator.train_mode()
         self.optimizer.zero_grad(set_to_none=True)
         losses, sizes = [], []
@@ -155,8 +161,11 @@ class FineTuning:
             real[key] = factors.gradient(factors.blocks[0][0].new_full((n,), 1.0 / n))  # eq. 3
         return real[key]
 
-    def _generate(self, step: int, learner: Learner) -> None:
-        """Sample N texts a class for each step until the next sampling, and put them into batches of N (b)."""
+    def sample(self, step: int, learner: Learner) -> None:
+        """Sample N texts a class for each step until the next sampling, and put them into batches of N (b).
+
+        Diverse batches follow the clusters of the learner's features as its weights are now.
+        """
         p = self.params
         n_batches = min(p.generation_interval, self.total - step)
         with self._timed("sampling"):
@@ -196,6 +205,14 @@ class FineTuning:
                         self.generator.device,
                     )
                 )
+
+    @contextmanager
+    def keeping_error(self) -> Iterator[None]:
+        """What fails inside ends this generator's training alone."""
+        try:
+            yield
+        except Exception as error:
+            self.error = error
 
     @contextmanager
     def _timed(self, what: str) -> Iterator[None]:
@@ -261,25 +278,43 @@ def backward(
 def fine_tune(runs: Sequence[FineTuning], learner: Learner, progress: Progress) -> None:
     """Take all generators through Algorithm 1 along one learner trajectory; a failing one leaves its `error`.
 
-    The generators must agree in what the trajectory depends on (see `method.trajectory`).
+    The generators must agree in what the trajectory depends on (see `method.TRAJECTORY`).
     """
     p = runs[0].params
-    for s in range(min(run.outer for run in runs), p.outer_loops):
-        if not any(run.error is None and run.outer == s for run in runs):
-            continue
+    left = -1  # the outer loop that left the learner as it is
+
+    def start(s: int) -> None:
         learner.start(derive(p.generator_seed, "learner", s))
+
+    for s in range(min(run.outer for run in runs), p.outer_loops):
+        active = [run for run in runs if run.error is None and run.outer == s]
+        if not active:
+            continue
+        first = s * p.inner_loop
+        due = [run for run in active if first % run.params.generation_interval == 0]
+        early = [run for run in due if run.clusters_trained and s > 0]
+        if early and left != s - 1:  # after a resumed training
+            start(s - 1)
+            learner.update((p.inner_loop - 1) * p.learner_steps)
+        for run in early:
+            with run.keeping_error():
+                run.sample(first, learner)
+        start(s)
+        for run in due:
+            if run not in early:
+                with run.keeping_error():
+                    run.sample(first, learner)
         for t in range(p.inner_loop):
-            step = s * p.inner_loop + t
+            step = first + t
             real: Gradients = {}
-            active = [run for run in runs if run.error is None and run.outer == s]
+            active = [run for run in active if run.error is None]
             for run in active:
-                try:
+                with run.keeping_error():
                     run.step(step, learner, real)
-                except Exception as error:
-                    run.error = error
             if t < p.inner_loop - 1:
                 learner.update(p.learner_steps)
             progress(step + 1, p.outer_loops * p.inner_loop, f"gradient matching ({len(active)} generators)")
-        for run in runs:
-            if run.error is None and run.outer == s:
+        left = s
+        for run in active:
+            if run.error is None:
                 run.finish_outer()

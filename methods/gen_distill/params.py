@@ -51,6 +51,11 @@ class GenDistillParams(FeatureParams):
         "diverse", description="(b) synthetic batches: one sample of each k-means cluster, or as they were sampled."
     )
     batch_draw: Literal["random", "cycle"] = Field("random", description="(b) which member of a cluster a step takes.")
+    batch_learner: Literal["reset", "trained"] = Field(
+        "reset",
+        description="(b) the learner whose [CLS] vectors k-means compares: as an outer loop begins (its pretrained "
+        "encoder), or as the last outer loop left it; the paper does not say.",
+    )
     outer_loops: int = Field(20_000, ge=1, description="S: how often the learner starts anew.")
     inner_loop: int = Field(10, ge=1, description="T: generator steps in an outer loop.")
     learner_steps: int = Field(20, ge=0, description="K: learner steps on real data after a generator step.")
@@ -80,6 +85,9 @@ class GenDistillParams(FeatureParams):
     blanks: bool = Field(False, description="Blanks around the texts in the generator's input, as the reference has.")
 
     over_sample: int = Field(100, ge=1, description="Stage 3: texts sampled for each one that K-centers selects.")
+    repeats: Literal["drop", "keep"] = Field(
+        "drop", description="Stage 3: sampled texts that repeat an earlier one are no candidates of K-centers, or are."
+    )
     top_p: float = Field(0.95, gt=0, le=1, description="Nucleus of sampling, stages 2 and 3.")
 
     @model_validator(mode="after")
@@ -101,5 +109,7 @@ REFERENCE_COMPAT = {
     "learner_dropout": False,  # D7
     "batch_draw": "cycle",  # D8
     "teacher_draw": "cycle",  # D9
+    "batch_learner": "trained",  # D10
+    "repeats": "keep",
     "blanks": True,
 }

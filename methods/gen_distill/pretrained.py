@@ -15,8 +15,6 @@ from bench.api import Context, UserError
 from bench.data.encoders import load_tokenizer, quiet
 from bench.learners.pretrained import first_line, own_rng
 
-CONVERSION_VERSION = 1  # of the conversion; part of the converted model's address
-
 
 def load_base(ref: str, ctx: Context) -> tuple[Any, Any]:
     """The causal language model (float32, evaluation mode, on the CPU) and the tokenizer of an asset.
@@ -34,8 +32,8 @@ def load_base(ref: str, ctx: Context) -> tuple[Any, Any]:
                 f"generator '{ref}': {folder} has no weights in safetensors format (pickled weights are not read) "
                 f"and {len(files)} GGUF files, where one is needed"
             )
-        fields = {"asset": ctx.asset_identity(ref), "version": CONVERSION_VERSION}
-        folder = ctx.artifact("causal-lm", fields, lambda target: convert(files[0], target))
+        fields = {"asset": ctx.asset_identity(ref)}
+        folder = ctx.artifact("causal-lm", fields, lambda target: convert(files[0], target), code=__name__)
     model = load_model(folder, ref)
     check(model, ref)
     return model, load_tokenizer(folder)

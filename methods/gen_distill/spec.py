@@ -48,7 +48,8 @@ def specs() -> Sequence[MethodSpec]:
             summary="gen-distill with the choices of its authors' published code where they differ from the paper.",
             preset=REFERENCE_COMPAT,
             notes="Padded normalisation of log p, no dropout in the learner, S=2,000, 10 % warm-up of stage 1, cyclic "
-            "draws of representative sets and cluster members, blanks around the generator's texts. " + _NOTES,
+            "draws of representative sets and cluster members, clusters of the trained learner's vectors, equal "
+            "samples kept as candidates of K-centers, blanks around the generator's texts. " + _NOTES,
             **shared,
         ),
     ]

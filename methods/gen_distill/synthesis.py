@@ -115,19 +115,26 @@ def _counting(progress: Progress | None, have: int, total: int) -> Progress | No
 
 @dataclass(frozen=True)
 class Selection:
-    """Rows of a pool. `duplicates`: rows of the pool that repeat an earlier one; `repeated`: those among `indices`."""
+    """Rows of a pool. `duplicates`: rows of it that repeat an earlier one; `repeated`: the same among those chosen."""
 
     indices: np.ndarray  # int64 [k]
     duplicates: int
     repeated: int
 
 
-def select(texts: Mapping[str, Sequence[str]], k: int, ctx: Context, params: FeatureParams, seed: int) -> Selection:
+def select(
+    texts: Mapping[str, Sequence[str]],
+    k: int,
+    ctx: Context,
+    params: FeatureParams,
+    seed: int,
+    keep_repeats: bool = False,
+) -> Selection:
     """k of n texts by K-centers on frozen features, in the order of the clusters.
 
     Of equal texts only the first counts. Only where a pool has fewer than k different texts, all of them are taken
-    and then further copies in the order of the pool. texts: field -> n strings, n >= k. Raises UserError when the
-    features are not finite.
+    and then further copies in the order of the pool. With `keep_repeats` K-centers sees all n texts.
+    texts: field -> n strings, n >= k. Raises UserError when the features are not finite.
     """
     rows = list(zip(*texts.values(), strict=True))
     if not 1 <= k <= len(rows):
@@ -135,6 +142,9 @@ def select(texts: Mapping[str, Sequence[str]], k: int, ctx: Context, params: Fea
     first: dict[tuple[str, ...], int] = {}
     copies = [number for number, row in enumerate(rows) if first.setdefault(row, number) != number]
     distinct = np.array(list(first.values()), dtype=np.int64)
+    if keep_repeats:
+        picked = kmeans_medoids(embed(texts, ctx, params), k, seed).indices
+        return Selection(picked, len(copies), k - len({rows[row] for row in picked}))
     repeated = max(0, k - len(distinct))
     if repeated:
         indices = np.concatenate([distinct, np.array(copies[:repeated], dtype=np.int64)])

@@ -14,8 +14,6 @@ from methods.gen_distill.params import GenDistillParams
 from methods.gen_distill.seeds import derive
 from methods.selection import kmeans_medoids
 
-VERSION = 1  # of the cached sets; raise it when they would come out differently
-
 
 class Teacher:
     """Says which M rows of a class a step's gradient on real data is taken from.
@@ -75,9 +73,8 @@ def representative_sets(data: TrainData, ctx: Context, params: GenDistillParams)
         "rows": p.real_batch,
         "sets": p.teacher_sets,
         "seed": p.generator_seed,
-        "version": VERSION,
     }
-    folder = ctx.artifact("representative-sets", fields, lambda part: _save(part, data, ctx, params))
+    folder = ctx.artifact("representative-sets", fields, lambda part: _save(part, data, ctx, params), code=__name__)
     names = [folder / f"{label}.npy" for label in range(data.info.n_classes)]
     return [np.load(name, allow_pickle=False) for name in names]
 

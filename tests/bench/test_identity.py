@@ -1,15 +1,13 @@
-"""Identity: every field of a key changes it, nothing else does; code digests follow imports without running them."""
+"""Identity: every field of a key changes it, nothing else does."""
 
 from __future__ import annotations
 
 import itertools
-import sys
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bench.store.identity import SCHEMA, canonical, code_digest, key_of
+from bench.store.identity import SCHEMA, canonical, key_of
 
 BASE: dict[str, Any] = {
     "task": {"name": "bbc", "version": "1", "code": "c0", "params": {"rows": 5}, "assets": [{"sha256": "a"}]},
@@ -61,43 +59,3 @@ def test_canonical_json_refuses_what_json_has_not() -> None:
     assert canonical({"b": 1, "a": "é"}) == '{"a":"é","b":1}'
     with pytest.raises(ValueError, match="JSON"):
         canonical({"a": float("nan")})
-
-
-@pytest.fixture
-def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package whose modules refuse to be imported."""
-    folder = tmp_path / "digested"
-    (folder / "deep").mkdir(parents=True)
-    stop = "raise RuntimeError('imported')\n"
-    (folder / "__init__.py").write_text("")
-    (folder / "deep" / "__init__.py").write_text(stop)
-    (folder / "main.py").write_text("from digested.helper import f\nfrom .deep import part\nimport json\n" + stop)
-    (folder / "helper.py").write_text("def f(): return 1\n" + stop)
-    (folder / "deep" / "part.py").write_text("from ..other import g\n" + stop)
-    (folder / "other.py").write_text(stop)
-    (folder / "unused.py").write_text(stop)
-    monkeypatch.syspath_prepend(str(tmp_path))
-    monkeypatch.delitem(sys.modules, "digested", raising=False)
-    return folder
-
-
-def digest(module: str) -> str:
-    code_digest.cache_clear()
-    return code_digest(module)
-
-
-@pytest.mark.parametrize("name", ["main.py", "helper.py", "deep/part.py", "deep/__init__.py", "other.py"])
-def test_the_code_digest_follows_imports(package: Path, name: str) -> None:
-    before = digest("digested.main")
-    assert digest("digested.main") == before
-    (package / name).write_text((package / name).read_text() + "# changed\n")
-    assert digest("digested.main") != before
-
-
-def test_the_code_digest_leaves_out_what_is_not_imported_and_line_ends(package: Path) -> None:
-    before = digest("digested.main")
-    (package / "unused.py").write_text("x = 1\n")
-    helper = package / "helper.py"
-    helper.write_bytes(helper.read_bytes().replace(b"\n", b"\r\n"))
-    assert digest("digested.main") == before
-    assert "digested.main" not in sys.modules

@@ -14,7 +14,8 @@ from bench import discovery, plugins
 from bench.errors import PluginError, UserError
 from bench.plugins import PluginRecord, Registry
 from bench.settings import Settings
-from bench.store.identity import code_digest
+from bench.store import code
+from bench.store.code import code_digest
 
 GOOD = """
     from bench.api import DistilledSet, Method, MethodSpec, Params, hookimpl
@@ -118,6 +119,31 @@ def test_one_file_plugin_loads_builds_and_has_an_identity_without_its_path(tmp_p
     (tmp_path / "elsewhere").mkdir()
     moved = one_file(tmp_path, GOOD, "elsewhere/mine.py")
     assert load(tmp_path, moved).spec("method", "first").target == spec.target
+
+
+def test_a_file_beside_a_one_file_plugin_counts_where_it_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "beside_helper.py").write_text("x = 1\n")
+    (tmp_path / "beside_other.py").write_text("y = 1\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    file = one_file(tmp_path, textwrap.dedent(GOOD) + "\nimport beside_helper\n")
+    module = load(tmp_path, file).spec("method", "first").target.partition(":")[0]
+    before = code_digest(module)
+    (tmp_path / "beside_other.py").write_text("y = 2\n")
+    code.forget()
+    assert code_digest(module) == before
+    (tmp_path / "beside_helper.py").write_text("x = 2\n")
+    code.forget()
+    assert code_digest(module) != before
+
+
+def test_a_reworded_one_file_plugin_keeps_its_digest(tmp_path: Path) -> None:
+    first, second = (
+        load(tmp_path, one_file(tmp_path, text)).spec("method", "first").target.partition(":")[0]
+        for text in (GOOD, textwrap.dedent(GOOD) + "\n# reworded\n")
+    )
+    assert code_digest(first) == code_digest(second)
 
 
 def test_changed_one_file_plugin_is_another_module_with_another_digest(tmp_path: Path) -> None:

@@ -61,3 +61,12 @@ def test_listing_imports_nothing_heavy() -> None:
         "print({'torch', 'numpy', 'sklearn', 'transformers', 'scipy'} & set(sys.modules))"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "set()\n"
+
+
+def test_reference_compat_names_each_departure_of_the_authors_code() -> None:
+    paper, reference = (SPECS[name] for name in sorted(GENERATED))
+    own, changed = paper.params(), paper.params(**reference.preset)
+    departures = {name for name in type(own).model_fields if getattr(own, name) != getattr(changed, name)}
+    assert departures == set(reference.preset)
+    assert {"batch_learner": "trained", "repeats": "keep", "learner_dropout": False}.items() <= reference.preset.items()
+    assert (own.batch_learner, own.repeats, own.learner_dropout) == ("reset", "drop", True)

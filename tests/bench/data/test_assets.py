@@ -13,6 +13,7 @@ import sys
 import threading
 import zipfile
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -98,7 +99,11 @@ def test_wheel_is_fetched_once_and_only_its_members_are_kept(tmp_path: Path, ind
     assert again.locate("sample") == folder
     assert again.fetch("sample", said.append) == folder
     assert len(said) == 1
-    assert again.identity("sample") == {"wheel": "sample-data", "version": "1.0", "sha256": sha256}
+    pin = {"wheel": "sample-data", "version": "1.0", "sha256": sha256}
+    asset = wheel_asset(sha256)
+    assert again.identity("sample") == {**pin, "members": sorted(asset.members), "root": asset.root}
+    fewer = assets(tmp_path, replace(asset, members=("sample/data/a",)))
+    assert fewer.identity("sample") != again.identity("sample")
 
 
 @pytest.mark.parametrize(
@@ -168,7 +173,23 @@ def test_damaged_or_unfinished_folder_is_replaced(tmp_path: Path, index: Path) -
     damaged = assets(tmp_path, wheel_asset(sha256))
     assert damaged.locate("sample") is None
     assert (damaged.fetch("sample") / "a.txt").read_text() == "first"
+    assert damaged.said == [f"{folder / 'a.txt'} was damaged; sample is fetched again"]
     assert left_behind(tmp_path) == [folder.name]
+
+
+def test_a_flipped_byte_is_fetched_again_or_refused_offline(tmp_path: Path, index: Path) -> None:
+    _, sha256 = make_wheel(index)
+    found = assets(tmp_path, wheel_asset(sha256))
+    folder = found.fetch("sample")
+    (folder / "deep" / "b.txt").write_text("sEcond")
+    with pytest.raises(
+        UserError, match=r"sample is damaged in the cache \(deep/b.txt\).*run `bench fetch sample` once"
+    ):
+        assets(tmp_path, wheel_asset(sha256), offline=True).fetch("sample")
+    said: list[str] = []
+    assert (found.fetch("sample", said.append) / "deep" / "b.txt").read_text() == "second"
+    assert len(said) == 1
+    assert f"fetching again, {folder / 'deep' / 'b.txt'} was damaged: wheel sample-data" in said[0]
 
 
 def test_no_pip_is_one_clear_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -259,7 +280,8 @@ import sys
 from bench.api import Asset; from bench.data.assets import Assets; from bench.settings import Settings
 asset = Asset(name="sample", summary="", content="data", licence="", size_mb=1, wheel="w", sha256="0" * 64)
 found = Assets({"sample": asset}, Settings.make(cache=sys.argv[1]))
-found.identity("sample"), found.locate("sample"), found.identity("hub:org/name"), found.locate("hub:org/name")
+found.identity("sample"), found.locate("sample"), found.locate("hub:org/name")
+found.identity("hub:org/name@" + "a" * 40), found.locate("hub:org/name@" + "a" * 40)
 heavy = {"torch", "transformers", "datasets", "huggingface_hub", "pandas", "pyarrow", "numpy", "sklearn", "pip"}
 print(*sorted(heavy & set(sys.modules)))
 """
@@ -269,9 +291,12 @@ print(*sorted(heavy & set(sys.modules)))
 
 
 def test_hub_references() -> None:
-    found = Assets({}, Settings.make(cache="unused"))
-    assert found.identity("hub:org/name") == {"hub": "org/name", "revision": "main", "config": ""}
-    assert found.identity("hub:org/name@refs/pr/2")["revision"] == "refs/pr/2"
+    found = Assets({}, Settings.make(cache="unused", offline=True))
+    assert found.identity(f"hub:org/name@{COMMIT}") == {"hub": "org/name", "revision": COMMIT, "config": ""}
+    for moving in ("hub:org/name", "hub:org/name@main", "hub:org/name@refs/pr/2"):
+        assert found.locate(moving) is None
+        with pytest.raises(UserError, match=r"names no commit.*offline mode is on.*name one, hub:org/name@COMMIT"):
+            found.identity(moving)
     for wrong in ("hub:", "hub:a/b/c", "hub:../x", "hub:org/na me"):
         with pytest.raises(UserError, match="no hub reference"):
             found.identity(wrong)
@@ -312,7 +337,8 @@ def test_data_dir_replaces_the_hub(tmp_path: Path) -> None:
     local = assets(tmp_path, data, data_dir=tmp_path / "dir", offline=True)
     assert local.fetch("data") == tmp_path / "dir" / "rows"
     assert set(local.identity("data")["files"]) == {"train.jsonl"}
-    assert assets(tmp_path, data).identity("data")["hub"] == "org/rows"
+    pinned = replace(data, revision=COMMIT)
+    assert assets(tmp_path, pinned).identity("data")["hub"] == "org/rows"
     with pytest.raises(UserError, match=r"--data-dir .* has no folder 'rows'"):
         assets(tmp_path, data, data_dir=tmp_path).identity("data")
     with pytest.raises(UserError, match="put the files into DIR/rows and give --data-dir DIR"):
@@ -394,9 +420,12 @@ def hub_server(tmp_path: Path) -> Iterator[tuple[type[HubServer], dict[str, str]
 FETCH = """
 import sys
 from bench.data.assets import Assets; from bench.errors import UserError; from bench.settings import Settings
-for cache, offline in ((sys.argv[1], False), (sys.argv[1] + "-2", True)):
+pinned = "hub:org/name@" + "a" * 40
+for cache, offline, ref in (("", False, "hub:org/name"), ("", True, "hub:org/name"), ("-2", True, pinned)):
     try:
-        folder = Assets({}, Settings.make(cache=cache, offline=offline)).fetch("hub:org/name")
+        assets = Assets({}, Settings.make(cache=sys.argv[1] + cache, offline=offline))
+        folder = assets.fetch(ref)
+        assert assets.identity(ref)["revision"] == "a" * 40
         print(*sorted(path.name for path in folder.iterdir()), (folder / "model.safetensors").read_text())
     except UserError as error:
         print(error)
@@ -404,7 +433,7 @@ for cache, offline in ((sys.argv[1], False), (sys.argv[1] + "-2", True)):
 
 
 def fetch_from(environment: dict[str, str], cache: Path) -> list[str]:
-    """What two fetches print: online, and then offline into another cache of ours."""
+    """What three fetches print: of a branch online and offline, and of its commit offline into another cache."""
     words = [sys.executable, "-c", FETCH, str(cache)]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
@@ -413,10 +442,29 @@ def fetch_from(environment: dict[str, str], cache: Path) -> list[str]:
 
 def test_hub_model_is_weights_and_json_only(tmp_path: Path, hub_server: tuple[type[HubServer], dict[str, str]]) -> None:
     handler, environment = hub_server
-    online, offline = fetch_from(environment, tmp_path / "cache")
+    online, again, offline = fetch_from(environment, tmp_path / "cache")
     assert online == f"{install.MANIFEST} config.json model.safetensors vocab.txt weights"
+    assert again == online  # the commit that the branch stood at is kept
     assert offline == online  # what the hub's own cache holds is used without a network
     assert handler.asked == {"config.json", "model.safetensors", "vocab.txt"}
+
+
+def test_a_damaged_hub_model_is_downloaded_again(
+    tmp_path: Path, hub_server: tuple[type[HubServer], dict[str, str]]
+) -> None:
+    """Its files are hard links into the hub's own cache, where the same bytes are wrong."""
+    handler, environment = hub_server
+    fetch_from(environment, tmp_path / "cache")
+    (weights,) = (tmp_path / "cache" / "assets").glob("*/model.safetensors")
+    assert weights.stat().st_nlink == 3, "the hub's blob and two caches of ours"
+    for damaged in (b"weighTs", b"weig"):
+        weights.write_bytes(damaged)
+        handler.asked.clear()
+        online, offline = fetch_from(environment, tmp_path / "cache")
+        assert online.endswith("vocab.txt weights")
+        assert "model.safetensors" in handler.asked
+        assert "org/name is damaged in the cache (model.safetensors)" in offline, "linked to the same bytes"
+        (weights,) = (tmp_path / "cache" / "assets").glob("*/model.safetensors")
 
 
 def test_hub_model_without_safetensors_is_refused(
@@ -424,7 +472,7 @@ def test_hub_model_without_safetensors_is_refused(
 ) -> None:
     handler, environment = hub_server
     del handler.files["model.safetensors"]
-    online, _ = fetch_from(environment, tmp_path / "cache")
+    online, *_ = fetch_from(environment, tmp_path / "cache")
     assert "no model.safetensors: only safetensors weights are read" in online
 
 

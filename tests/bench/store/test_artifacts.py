@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -50,6 +51,52 @@ def test_a_truncated_artifact_is_built_again(tmp_path: Path) -> None:
     assert store.get("kind", key) is None
     store.make("kind", {}, lambda part: (part / "x.txt").write_text("content") and None)
     assert (folder / "x.txt").read_text() == "content"
+
+
+def make_two_files(part: Path) -> None:
+    (part / "x.bin").write_bytes(bytes(1000))
+    (part / "deep").mkdir()
+    (part / "deep" / "y.txt").write_text("content")
+
+
+def flip(path: Path, at: int = -1) -> None:
+    """Change one byte; the size stays, the time moves by a nanosecond."""
+    content, before = bytearray(path.read_bytes()), path.stat()
+    content[at] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 1))
+
+
+@pytest.mark.parametrize("name", ["x.bin", "deep/y.txt"])
+def test_a_flipped_byte_is_found_mended_and_said(tmp_path: Path, name: str) -> None:
+    store = Artifacts(tmp_path)
+    folder = store.make("kind", {}, make_two_files)
+    assert store.get("kind", folder.name) == folder
+    flip(folder / name)
+    assert store.get("kind", folder.name) is None
+    assert store.make("kind", {}, make_two_files) == folder
+    assert store.said == [f"{folder / name} was damaged; it is computed again"]
+    assert (folder / name).read_bytes() in {bytes(1000), b"content"}
+
+
+def test_another_content_after_damage_is_said(tmp_path: Path) -> None:
+    store = Artifacts(tmp_path)
+    folder = store.make("kind", {}, make_two_files)
+    flip(folder / "x.bin")
+    store.make("kind", {}, lambda part: (part / "x.bin").write_text("other") and None)
+    assert "differs from what was there first" in store.said[0]
+
+
+@pytest.mark.parametrize(
+    "note", ["{", "[]", "{}", '{"files": [1]}', '{"files": {"x.bin": 1000}}', '{"sizes": {"x.bin": 1000}}']
+)
+def test_an_artifact_without_a_note_of_its_content_is_built_again(tmp_path: Path, note: str) -> None:
+    store = Artifacts(tmp_path)
+    folder = store.make("kind", {}, make_two_files)
+    (folder / "artifact.json").write_text(note)
+    assert store.get("kind", folder.name) is None
+    store.make("kind", {}, make_two_files)
+    assert store.get("kind", folder.name) == folder
 
 
 def test_another_schema_is_refused_with_the_mend(tmp_path: Path) -> None:

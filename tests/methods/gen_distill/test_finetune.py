@@ -18,8 +18,9 @@ from methods.gen_distill.finetune import FineTuning, backward, fine_tune
 from methods.gen_distill.generator import Generator, make_generator
 from methods.gen_distill.learner import Learner
 from methods.gen_distill.lm import train_lm
-from methods.gen_distill.method import train_sequences
 from methods.gen_distill.params import GenDistillParams
+from methods.gen_distill.seeds import derive
+from methods.gen_distill.stage1 import train_sequences
 from methods.gen_distill.teacher import Teacher
 from tests.methods.gen_distill.conftest import MakeContext, MakeParams
 
@@ -161,6 +162,7 @@ def test_the_language_model_loss_is_weighed_against_the_matching_loss(
         run.params = run.params.model_copy(update={"clip": 1e9})
         learner = setting.learner(run.params)
         learner.start(0)
+        run.sample(0, learner)
         run.step(0, learner, {})
         found.append(gradients(run.generator))
     sequences = [run.real_sequences[row] for row in run.order.rows(0)]
@@ -208,7 +210,7 @@ def test_counts_of_algorithm_1(setting: Setting, make_params: MakeParams, monkey
     counting(learner, "update", "learner updates")
     counting(learner, "start", "outer loops")
     counting(run.optimizer, "step", "generator updates")
-    counting(run, "_generate", "samplings")
+    counting(run, "sample", "samplings")
     draw = finetune.draw_pools
     monkeypatch.setattr(finetune, "draw_pools", lambda *a, **k: pools.append(draw(*a, **k)) or pools[-1])
     fine_tune([run], learner, lambda done, total, what: None)
@@ -232,6 +234,7 @@ def test_lock_step_trains_each_generator_as_if_it_were_alone(setting: Setting, m
         make_params(teacher="random"),
         make_params(batch="plain", batch_draw="cycle"),
         make_params(learning_rate=5e-4, synthetic_batch=3, lm_weight=0.3),
+        make_params(batch_learner="trained"),
     ]
     together = [setting.run(p) for p in variants]
     setting.tune(*together)
@@ -245,10 +248,40 @@ def test_lock_step_trains_each_generator_as_if_it_were_alone(setting: Setting, m
         assert not same(weights(run), before)
     assert not same(weights(together[0]), weights(together[1]))
     assert not same(weights(together[0]), weights(together[2]))
+    assert not same(weights(together[0]), weights(together[4]))
 
 
-def test_a_killed_training_goes_on_to_the_same_weights(setting: Setting, make_params: MakeParams) -> None:
-    p, q = make_params(outer_loops=5, lm_weight=0.1), make_params(outer_loops=5, teacher="random")
+@pytest.mark.parametrize("batch_learner", ["reset", "trained"])
+def test_diverse_batches_follow_the_learner_that_the_option_names(
+    setting: Setting, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch, batch_learner: str
+) -> None:
+    p = make_params(batch_learner=batch_learner, outer_loops=5, learner_learning_rate=1e-2)
+    run, learner = setting.run(p), setting.learner(p)
+    drawn: list[Any] = []
+    clustered: list[np.ndarray] = []
+    draw, batches = finetune.draw_pools, finetune.diverse_batches
+    monkeypatch.setattr(finetune, "draw_pools", lambda *a, **k: drawn.append(draw(*a, **k)) or drawn[-1])
+    monkeypatch.setattr(finetune, "diverse_batches", lambda X, *rest: clustered.append(X) or batches(X, *rest))
+    fine_tune([run], learner, lambda done, total, what: None)
+    assert (len(drawn), len(clustered)) == (3, 3 * 3)  # three classes, before the outer loops 0, 2 and 4
+    for number, s in enumerate((0, 2, 4)):
+        texts = [learner.prepare(pool.texts) for pool in drawn[number]]
+        learner.start(derive(0, "learner", max(s - 1, 0)))
+        reset = [learner.features(one) for one in texts]
+        learner.update((p.inner_loop - 1) * p.learner_steps)
+        trained = [learner.features(one) for one in texts]
+        assert not np.allclose(reset[0], trained[0])
+        wanted = trained if batch_learner == "trained" and s > 0 else reset
+        for found, features in zip(clustered[3 * number : 3 * number + 3], wanted, strict=True):
+            np.testing.assert_array_equal(found, features)
+
+
+@pytest.mark.parametrize("batch_learner", ["reset", "trained"])
+def test_a_killed_training_goes_on_to_the_same_weights(
+    setting: Setting, make_params: MakeParams, batch_learner: str
+) -> None:
+    p = make_params(outer_loops=5, lm_weight=0.1, batch_learner=batch_learner, learner_learning_rate=1e-2)
+    q = make_params(outer_loops=5, teacher="random", batch_learner=batch_learner, learner_learning_rate=1e-2)
     whole = setting.run(p)
     setting.tune(whole)
 
@@ -282,6 +315,7 @@ def test_texts_that_take_more_tokens_than_were_drawn_are_cut(setting: Setting, m
     run, learner = setting.run(p), setting.learner(p)
     run.max_tokens = run.generator.context - 8
     learner.start(0)
+    run.sample(0, learner)
     run.step(0, learner, {})  # an untrained generator draws broken bytes, which are read back as three tokens each
     longest = max(len(sequence) for own in run.sequences for sequence in own)
     assert longest == run.generator.context

@@ -9,16 +9,9 @@ import numpy as np
 import pytest
 
 from bench.api import TrainData, UserError
-from methods.gen_distill import finetune, lm, method
-from methods.gen_distill.method import (
-    STAGE_1,
-    STAGE_2,
-    STAGE_3,
-    GenDistill,
-    address,
-    lm_address,
-    train_generators,
-)
+from methods.gen_distill import finetune, lm
+from methods.gen_distill.addresses import STAGE_1, STAGE_2, STAGE_3, address, lm_address
+from methods.gen_distill.method import GenDistill, train_generators
 from methods.gen_distill.params import GenDistillParams
 from methods.gen_distill.synthesis import draw_pools
 from tests.methods.gen_distill.conftest import MakeContext, MakeParams
@@ -34,8 +27,10 @@ def test_every_parameter_belongs_to_a_stage() -> None:
 @pytest.mark.parametrize(
     ("changes", "lm", "tuned"),
     [
-        ({"over_sample": 7}, True, True),
+        ({"over_sample": 7, "repeats": "keep"}, True, True),
         ({"teacher": "random"}, True, False),
+        ({"batch_learner": "trained"}, True, False),
+        ({"top_p": 0.5}, True, False),
         ({"learner_layers": 1}, True, False),
         ({"lm_steps": 9}, False, False),
         ({"generator_seed": 1}, False, False),
@@ -80,7 +75,9 @@ def test_tokens_of_a_set_are_those_of_its_texts(
     train_data: TrainData, make_context: MakeContext, make_params: MakeParams, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pools: list[Any] = []
-    monkeypatch.setattr(method, "draw_pools", lambda *a, **k: pools.extend(draw_pools(*a, **k)) or pools)
+    monkeypatch.setattr(
+        "methods.gen_distill.method.draw_pools", lambda *a, **k: pools.extend(draw_pools(*a, **k)) or pools
+    )
     found = GenDistill(make_params(**WARM, finetune=False)).distill(train_data, 2, make_context(train_data))
     assert found.texts is not None
     lengths = {
@@ -201,15 +198,43 @@ def test_a_killed_training_is_taken_up(
     assert not list((tmp_path / "cache" / "workspaces").rglob("*.safetensors"))
 
 
-def test_a_report_is_left(train_data: TrainData, make_context: MakeContext, make_params: MakeParams) -> None:
+def test_reports_are_left(train_data: TrainData, make_context: MakeContext, make_params: MakeParams) -> None:
     ctx = make_context(train_data)
     assert train_generators([make_params(**WARM)], train_data, ctx) == {}
-    (key,) = [key for key, kind in ctx.reports.items() if kind == "gen-distill"]
-    report = ctx._artifacts.report("gen-distill", key)
-    assert report is not None
-    assert {f"L_GM, class {label}" for label in range(3)} <= set(report["curves"])
-    assert {"samples, label agreement", "samples, copies of train texts", "stage 2, steps"} <= set(report["facts"])
-    assert len(report["texts"]) == 3
+    found = {kind: ctx._artifacts.report(kind, key) for key, kind in ctx.reports.items() if kind.startswith("gen-")}
+    assert set(found) == {"gen-distill-lm", "gen-distill-lm-samples", "gen-distill", "gen-distill-samples"}
+    training, samples = found["gen-distill"], found["gen-distill-samples"]
+    assert training is not None
+    assert samples is not None
+    assert {f"L_GM, class {label}" for label in range(3)} <= set(training["curves"])
+    assert "stage 2, steps" in training["facts"]
+    assert {"samples, label agreement", "samples, copies of train texts"} <= set(samples["facts"])
+    assert len(samples["texts"]) == 3
+
+
+@pytest.mark.parametrize("change", [{"top_p": 0.5}, {"pooling": "mean"}, {"max_length": 8}])
+def test_a_report_is_of_the_variant_that_shows_it(
+    train_data: TrainData, make_context: MakeContext, make_params: MakeParams, change: dict[str, Any]
+) -> None:
+    """Both share stage 1's generator; what its samples look like depends on parameters that it does not."""
+    one, other = make_params(**WARM, finetune=False), make_params(**WARM, finetune=False, **change)
+
+    def reports(params: GenDistillParams) -> dict[str, str]:
+        ctx = make_context(train_data)
+        GenDistill(params).distill(train_data, 1, ctx)
+        return {kind: key for key, kind in ctx.reports.items() if kind.startswith("gen-distill-lm")}
+
+    first, second, again = reports(one), reports(other), reports(one)
+    assert first == again
+    assert first["gen-distill-lm"] == second["gen-distill-lm"]
+    assert first["gen-distill-lm-samples"] != second["gen-distill-lm-samples"]
+    artifacts = make_context(train_data)._artifacts
+    facts = []
+    for key in (first["gen-distill-lm-samples"], second["gen-distill-lm-samples"]):
+        report = artifacts.report("gen-distill-lm-samples", key)
+        assert report is not None
+        facts.append({name: value for name, value in report["facts"].items() if "seconds" not in name})
+    assert facts[0] != facts[1]
 
 
 def test_mistakes_are_one_line(train_data: TrainData, make_context: MakeContext, make_params: MakeParams) -> None:

@@ -132,6 +132,19 @@ def test_equal_texts_count_once(ctx: JobContext, params: GenDistillParams) -> No
         assert (picked.duplicates, picked.repeated) == (48, 0)
 
 
+def test_repeats_can_stay_candidates(ctx: JobContext, params: GenDistillParams) -> None:
+    rows = np.random.default_rng(0).permutation(np.repeat(np.arange(12), [1, 40, 1, 1, 1, 1, 9, 1, 1, 1, 1, 1]))
+    pool = [TEXTS[row] for row in rows]
+    kept = select({"sentence": pool}, 4, ctx, params, seed=1, keep_repeats=True)
+    X = ctx.embed({"sentence": pool}, params.encoder, params.pooling, params.max_length)
+    assert kept.indices.tolist() == kmeans_medoids(X, 4, 1).indices.tolist()
+    assert (kept.duplicates, kept.repeated) == (47, 0)
+    dropped = select({"sentence": pool}, 4, ctx, params, seed=1)
+    assert {pool[row] for row in kept.indices} != {pool[row] for row in dropped.indices}
+    few = select({"sentence": [TEXTS[0]] * 3 + [TEXTS[1]]}, 3, ctx, params, seed=1, keep_repeats=True)
+    assert (len(set(few.indices.tolist())), few.duplicates, few.repeated) == (3, 2, 1)
+
+
 def test_too_few_different_texts_are_repeated(ctx: JobContext, params: GenDistillParams) -> None:
     pool = [TEXTS[0], TEXTS[0], TEXTS[1], TEXTS[0], TEXTS[1]]
     picked = select({"sentence": pool}, 4, ctx, params, seed=1)

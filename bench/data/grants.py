@@ -1,0 +1,51 @@
+"""Which assets a job may ask its context for: those that the spec declares, and no test rows by a detour."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from bench.api import Asset, Spec
+from bench.data.assets import Assets
+from bench.errors import PluginError
+
+
+def granted(assets: Assets, spec: Spec, variants: Iterable[Any], task: Sequence[str]) -> frozenset[str]:
+    """The references that a job of this spec may ask for; `task`: those that the task of the job declares.
+
+    Raises PluginError when a method or student declares data: it would lead to the labelled test rows.
+    """
+    refs = frozenset(ref for params in variants for ref in spec.assets(params))
+    if spec.kind != "task":
+        for ref in sorted(refs):
+            if _is_data(assets, ref, task):
+                raise PluginError(
+                    f"{spec.kind} '{spec.name}' declares the asset '{ref}', which holds data of a task: data assets "
+                    "are for tasks, because test rows are in them; take rows from what the job is given"
+                )
+    return refs
+
+
+def _is_data(assets: Assets, ref: str, task: Sequence[str]) -> bool:
+    """Whether a reference is data by name, or has its content from where a data set comes from."""
+    registered = assets.registered.get(ref)
+    if ref in task or (registered is not None and registered.content == "data"):
+        return True
+    found = assets.resolve(ref)
+    data = [asset for asset in assets.registered.values() if asset.content == "data"]
+    resolved = [assets.resolve(other) for other in task]
+    if isinstance(found, Asset):
+        return any(_overlap(found, asset) for asset in (*data, *resolved) if isinstance(asset, Asset))
+    places = [path for path in resolved if isinstance(path, Path)]
+    places += [place for asset in data for place in assets.places(asset)]
+    mine = found.resolve()
+    return any(mine == place or mine in place.parents or place in mine.parents for place in map(Path.resolve, places))
+
+
+def _overlap(one: Asset, other: Asset) -> bool:
+    """Whether two assets read the same members of a wheel; the hub keeps models and data sets apart by itself."""
+    if not one.wheel or one.wheel != other.wheel:
+        return False
+    pairs = ((a, b) for a in one.members or ("",) for b in other.members or ("",))
+    return any(a.startswith(b) or b.startswith(a) for a, b in pairs)

@@ -1,0 +1,60 @@
+"""Stage 1 as an artifact: the language model trained on the train rows."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.api import Context, TrainData
+from methods.gen_distill.addresses import STAGE_NAMES, lm_address
+from methods.gen_distill.generator import Generator, make_generator
+from methods.gen_distill.lm import train_lm
+from methods.gen_distill.params import GenDistillParams
+from methods.gen_distill.seeds import derive
+
+
+def make_lm(params: GenDistillParams, data: TrainData, ctx: Context) -> None:
+    """Train the language model of these parameters, unless it is there."""
+    where = kind, fields, code = lm_address(params, data, ctx)
+    if ctx.find(*where) is not None:
+        return
+    with ctx.workspace(*where) as workspace:
+        if ctx.find(*where) is not None:  # made by the run that held the workspace before
+            return
+        generator = make_generator(params, data, ctx)
+        sequences, cut = train_sequences(generator, params, data)
+        report = train_lm(
+            generator,
+            sequences,
+            params,
+            seed=derive(params.generator_seed, "stage 1"),
+            workspace=workspace,
+            progress=lambda done, total: ctx.progress(done, total, "language model"),
+        )
+        report["facts"]["texts cut to max_tokens"] = cut
+        longest = max(map(len, sequences))
+        ctx.artifact(kind, fields, lambda folder: finish(folder, generator, report, longest, data, kind), code)
+
+
+def train_sequences(generator: Generator, params: GenDistillParams, data: TrainData) -> tuple[list[np.ndarray], int]:
+    """The train rows as the generator reads them, and how many were cut."""
+    limit = min(params.max_tokens or generator.context, generator.context)
+    sequences = generator.template.encode(data.train.texts, data.info.fields, data.train.labels)
+    return generator.template.shortened(sequences, limit)
+
+
+def finish(
+    folder: Path, generator: Generator, report: dict[str, Any], max_tokens: int, data: TrainData, kind: str
+) -> None:
+    """Write a finished generator with the report of its training."""
+    generator.save(folder)
+    write_json(folder / "stage.json", {"max_tokens": max_tokens})
+    title = f"gen-distill generator of {data.info.label}, {STAGE_NAMES[kind]}"
+    write_json(folder / "report.json", report | {"title": title})
+
+
+def write_json(file: Path, content: dict[str, Any]) -> None:
+    file.write_text(json.dumps(content, ensure_ascii=False, allow_nan=False), encoding="utf-8")
