@@ -89,9 +89,14 @@ class TaskSpec(Spec):
 @dataclass(frozen=True, kw_only=True)
 class MethodSpec(Spec):
     kind: ClassVar[Kind] = "method"
-    deterministic: bool = False  # True: one set, whatever the seed; all runs of a cell train on it
+    # True: one set, whatever the seed; all runs of a cell train on it. Or a function of the parameters that says so.
+    deterministic: bool | Callable[[Any], bool] = False
     uses_dpc: bool = True  # False: one cell per task and student, whatever dpc is asked for (dpc is None)
     prepares: bool = False  # True: `Method.prepare` runs once a task, before any set of these methods is distilled
+
+    def one_set(self, params: Any) -> bool:
+        """Whether the seed makes no difference with these parameters."""
+        return self.deterministic(params) if callable(self.deterministic) else self.deterministic
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from bench import seeds
 from bench.api import Queries, TaskData, TrainData
 from bench.data.assets import Assets
+from bench.environment import environment
 from bench.errors import PluginError, UserError
 from bench.identities import features_code, made_by
+from bench.meter import Meter
 from bench.store.artifacts import Artifacts
 from bench.store.code import find
 from bench.store.identity import key_of
@@ -60,6 +62,7 @@ class JobContext:
         self._allowed = allowed
         self._engine = engine
         self.reports: dict[str, str] = {}  # key -> kind of each artifact with a report that the job has used
+        self.meter = Meter()  # whose seconds pass, and what the job's result is made of
 
     def derive(self, *purpose: str | int) -> int:
         """A further seed in [0, 2**32) for a named purpose of this job."""
@@ -117,7 +120,7 @@ class JobContext:
             "made_by": features_code(),
             "device": self._device_type(),  # and with it the precision: bf16 on CUDA differs by 1e-2
         }
-        folder = self._artifacts.make("features", fields, build)
+        folder = self._make("features", fields, build)
         found: np.ndarray = np.load(folder / f"{pooling}.npy", mmap_mode="r", allow_pickle=False)
         return found
 
@@ -150,7 +153,7 @@ class JobContext:
                 self._made_by.pop()
             load_report(folder, kind)  # refuses a bad one before it is kept
 
-        return self._used(kind, key_of({"kind": kind, **address}), self._artifacts.make(kind, address, checked))
+        return self._used(kind, key_of({"kind": kind, **address}), self._make(kind, address, checked))
 
     def find(self, kind: str, fields: Mapping[str, Any], code: str | None = None) -> Path | None:
         """The finished artifact with this address, or None."""
@@ -160,7 +163,30 @@ class JobContext:
 
     def workspace(self, kind: str, fields: Mapping[str, Any], code: str | None = None) -> AbstractContextManager[Path]:
         """A folder for checkpoints on the way to this artifact: exclusive, kept over crashes, gone once it is made."""
-        return self._artifacts.workspace(kind, key_of({"kind": kind, **self._address(fields, code)}))
+        return self._metered(kind, key_of({"kind": kind, **self._address(fields, code)}))
+
+    @contextmanager
+    def _metered(self, kind: str, key: str) -> Iterator[Path]:
+        with ExitStack() as stack:
+            with self.meter.working():  # another process may hold it
+                folder = stack.enter_context(self._artifacts.workspace(kind, key))
+            stack.enter_context(self.meter.workspace(key, folder))
+            yield folder
+
+    def _make(self, kind: str, fields: Mapping[str, Any], build: Callable[[Path], None]) -> Path:
+        key = key_of({"kind": kind, **fields})
+
+        def timed(folder: Path) -> None:
+            with self.meter.working(key):
+                build(folder)
+
+        def about() -> dict[str, Any]:
+            return {"environment": environment(self.device), **self.meter.about(key)}
+
+        with self.meter.working():  # another process may be making it
+            folder = self._artifacts.make(kind, fields, timed, key, about)
+        self.meter.use(kind, key)
+        return folder
 
     def _address(self, fields: Mapping[str, Any], code: str | None) -> dict[str, Any]:
         """What an artifact is found by: the author's fields, the code that makes it, the type of the device."""
@@ -181,11 +207,13 @@ class JobContext:
             )
 
     def _used(self, kind: str, key: str, folder: Path) -> Path:
+        self.meter.use(kind, key)
         if (folder / REPORT).is_file():
             self.reports[key] = kind
         return folder
 
     def progress(self, done: int, total: int, what: str = "") -> None:
         """Pass the progress of a long job on to the runner."""
+        self.meter.tick()
         if self._on_progress is not None:
             self._on_progress(done, total, what)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import importlib.metadata
 import importlib.util
 import os
 import re
+import signal
 import sys
+import threading
 import traceback
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -17,6 +20,8 @@ from typing import Any
 
 import bench
 from bench.errors import PluginError, UserError, did_you_mean
+from bench.store.files import regular_file
+from bench.text import message
 
 GROUP = "bench"
 DISTRIBUTION = "distillation-bench"
@@ -104,10 +109,36 @@ def import_source(source: Source) -> Any:
     return importlib.metadata.EntryPoint(source.name, source.value, GROUP).load()
 
 
+@contextlib.contextmanager
+def contained() -> Iterator[None]:
+    """Run a plugin's code: what it raises beyond Exception becomes a PluginError; the user's Ctrl-C goes through."""
+    pressed = False
+
+    def press(number: int, frame: Any) -> None:
+        nonlocal pressed
+        pressed = True
+        raise KeyboardInterrupt
+
+    handler = signal.getsignal(signal.SIGINT)
+    watched = handler is signal.default_int_handler and threading.current_thread() is threading.main_thread()
+    if watched:
+        signal.signal(signal.SIGINT, press)
+    try:
+        yield
+    except BaseException as error:
+        if pressed:
+            raise KeyboardInterrupt from error
+        if isinstance(error, Exception):
+            raise
+        raise PluginError(cause(error)) from error
+    finally:
+        if watched:
+            signal.signal(signal.SIGINT, handler)
+
+
 def file_source(path: Path) -> Source:
     """The source of a one-file plugin. Raises UserError when the file cannot be one."""
-    if not path.is_file():
-        raise UserError(f"--plugin {path}: no such file")
+    regular_file(path, "--plugin")
     if path.suffix != ".py":
         raise UserError(f"--plugin {path}: a one-file plugin is a Python file (.py)")
     return Source(name=path.stem, distribution="", version="", value=str(path), file=path)
@@ -154,9 +185,11 @@ def shadowed(module: str) -> str:
     )
 
 
-def cause(error: BaseException, source: Source | None = None) -> str:
+def cause(error: BaseException) -> str:
     """An exception as one line, with the place in the plugin's code when there is one."""
-    text = " ".join(str(error).split())
+    text = message(error)
+    if isinstance(error, PluginError):  # it says all by itself
+        return text
     line = f"{type(error).__name__}: {text}" if text else type(error).__name__
     if isinstance(error, SyntaxError):
         return line

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from bench.suite import Suite
 
 
+MOST_LETTERS = 100  # of a name: it stands in every row of a board
 TYPED = (".jsonl", ".json", ".parquet")  # files that tell a text from a number
 LABEL = "label"  # the column of `bench export`
 
@@ -157,8 +158,8 @@ def common_dpc(found: list[tuple[Path, DistilledSet]], info: TaskInfo, asked: in
 
 def check_name(name: str, methods: Any) -> None:
     """A name of one's own, so that the board cannot mix it with a registered method."""
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise UserError(f"'{name}' is no method name: letters, digits, '.', '_' and '-' only")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name) or len(name) > MOST_LETTERS:
+        raise UserError(f"'{name:.60}' is no method name: up to {MOST_LETTERS} letters, digits, '.', '_' and '-' only")
     if name in methods:
         raise UserError(f"'{name}' is a registered method: give the imported sets another --name")
 

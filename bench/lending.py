@@ -40,6 +40,18 @@ class LentMapping(Mapping[str, Any]):
         return (dict, (self._items,))
 
 
+WRITES = ("read-only", "does not support item", "cannot assign to field", "cannot delete field", "WRITEABLE flag")
+CHANGES = ("'tuple' object has no attribute", "'LentMapping' object has no attribute")
+
+
+def refused_write(error: BaseException) -> str:
+    """What to add to an error that writing into something lent may have raised, else an empty string."""
+    written = any(words in str(error) for words in (*WRITES, *CHANGES))
+    if isinstance(error, TypeError | ValueError | AttributeError) and written:
+        return " (what a plugin is lent cannot be changed: take a copy and change that)"
+    return ""
+
+
 def lend_task(data: TaskData) -> TaskData:
     """A copy that cannot be written: texts as tuples, labels as read-only int64. `data` has passed `check_task`."""
     info = data.info

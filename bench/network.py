@@ -25,10 +25,14 @@ EVENTS = frozenset(
 
 
 class NetworkGuard:
-    """`who` is running now; `tried` are the places that it wanted to reach, whether or not it caught the error."""
+    """Refuses while it is `active`. `who` is running now.
+
+    `tried` are the places that it wanted to reach, whether or not it caught the error.
+    """
 
     def __init__(self) -> None:
         self.who = "a plugin"
+        self.active = True
         self.tried: list[str] = []
 
     def install(self) -> None:
@@ -36,7 +40,7 @@ class NetworkGuard:
         sys.addaudithook(self._hook)
 
     def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
-        if event not in EVENTS:
+        if not self.active or event not in EVENTS:
             return
         place = arguments[0]
         if isinstance(place, socket.SocketType):

@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails, PydanticUndefined
 
 from bench.api import Params, Spec
 from bench.errors import UserError, did_you_mean
+from bench.text import HALF
 
 _BOUNDS = {
     "greater_than_equal": ("ge", "at least"),
@@ -46,7 +47,11 @@ def validate(spec: Spec, values: Mapping[str, Any], where: str = "", raw: Mappin
     """
     merged = {**spec.preset, **values}
     try:
-        return spec.params.model_validate(merged)
+        params = spec.params.model_validate(merged)
+        json.dumps(plain(params), ensure_ascii=False).encode()
+        return params
+    except UnicodeEncodeError:
+        raise UserError(f"{where}: " * bool(where) + f"{spec.name}: a parameter holds {HALF}") from None
     except ValidationError as error:
         texts = {
             str(detail["loc"][0]): raw[str(detail["loc"][0])]

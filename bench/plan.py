@@ -80,6 +80,17 @@ class RunJob:
 
 
 @dataclass(frozen=True)
+class VerifyJob:
+    """Compute a finished set or run again, to compare: its result is neither taken from the cache nor kept."""
+
+    job: SetJob | RunJob
+
+    @property
+    def task(self) -> TaskPart:
+        return self.job.task
+
+
+@dataclass(frozen=True)
 class Cell:
     """task x method x dpc x student with its replicates; `key` identifies what the replicates have in common."""
 
@@ -150,7 +161,7 @@ def make_plan(suite: Suite, assets: Assets, artifacts: Artifacts, records: Seque
             spec = method.spec
             assert isinstance(spec, MethodSpec)
             for dpc in suite.dpc_for(task.choice) if spec.uses_dpc else (None,):
-                count = 1 if spec.deterministic else suite.sets
+                count = 1 if spec.one_set(method.params) else suite.sets
                 set_jobs = [_set_job(task, method, method_identity, dpc, index, suite.seed) for index in range(count)]
                 plan.sets |= {job.key: job for job in set_jobs}
                 set_keys = [job.key for job in set_jobs] * (suite.sets if count == 1 else 1)

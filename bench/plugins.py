@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import os
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -14,10 +16,11 @@ import pluggy
 
 from bench import hookspecs
 from bench.api import Asset, Method, MethodSpec, Params, Spec, Student, StudentSpec, Task, TaskSpec
-from bench.discovery import Source, allowed, cause, file_source, import_source, installed, shadowed
+from bench.discovery import Source, allowed, cause, contained, file_source, import_source, installed, shadowed
 from bench.errors import PluginError, UserError, did_you_mean
 from bench.params import check_partial, plain
 from bench.store.identity import canonical
+from bench.text import message
 
 State = Literal["ok", "broken", "blocked", "clash"]
 HOOKS: dict[str, tuple[str, type]] = {  # hook -> (kind, type of what it returns)
@@ -116,8 +119,9 @@ class Registry:
         if shadow:
             raise PluginError(f"{said}: {shadow}")
         try:
-            module = importlib.import_module(module_name)
-        except (Exception, SystemExit) as error:
+            with contained():
+                module = importlib.import_module(module_name)
+        except Exception as error:
             raise PluginError(f"{said}: cannot import {module_name}: {cause(error)}") from error
         found = getattr(module, class_name, None)
         if found is None:
@@ -136,7 +140,8 @@ class Registry:
 def load(settings: Any) -> Registry:
     """The registry of the installed plugins and of `settings.plugin_files`; read once per process and settings."""
     global _latest
-    _latest = _load(tuple(settings.plugin_files), os.environ.get("BENCH_PLUGINS"))
+    with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints must not get into a board
+        _latest = _load(tuple(settings.plugin_files), os.environ.get("BENCH_PLUGINS"))
     return _latest
 
 
@@ -167,7 +172,7 @@ class _Found:
     def fail(self, error: BaseException) -> None:
         """Keep the first error."""
         if self.state != "broken":
-            self.error = str(error) if isinstance(error, UserError) else cause(error)
+            self.error = message(error) if isinstance(error, UserError) else cause(error)
             self.state, self.exception = "broken", error
 
 
@@ -190,26 +195,28 @@ def _collect(manager: pluggy.PluginManager, source: Source) -> _Found:
     """Import one plugin and call its hooks; whatever it raises stays in its own record."""
     found = _Found(source)
     try:
-        module = import_source(source)
+        with contained():
+            module = import_source(source)
         if manager.is_registered(module):
             raise PluginError(f"{source.value} is registered twice, also as {manager.get_name(module)}")
         manager.register(module, source.title)
         impls = _implementations(manager, module)
-    except (Exception, SystemExit) as error:
+    except Exception as error:
         found.fail(error)
         return found
     found.names_known = True
     for hook, call in impls:
         kind, kind_type = HOOKS[hook]
         try:
-            given = call()
-            if not isinstance(given, Iterable):
-                raise PluginError(f"{hook} returned {given!r:.60}; it must return a list of {kind_type.__name__}")
-            for item in given:
-                if not isinstance(item, kind_type):
-                    raise PluginError(f"{hook} gave {item!r:.60}, but must give a list of {kind_type.__name__}")
-                found.items.append((kind, item))
-        except (Exception, SystemExit) as error:
+            with contained():
+                given = call()
+                if not isinstance(given, Iterable):
+                    raise PluginError(f"{hook} returned {given!r:.60}; it must return a list of {kind_type.__name__}")
+                for item in given:
+                    if not isinstance(item, kind_type):
+                        raise PluginError(f"{hook} gave {item!r:.60}, but must give a list of {kind_type.__name__}")
+                    found.items.append((kind, item))
+        except Exception as error:
             found.names_known = False
             found.fail(error)
     for kind, item in found.items:

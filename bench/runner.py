@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-import platform
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Protocol
 
+from bench.environment import environment
 from bench.errors import PluginError, UserError
 from bench.executors.base import Executor, Finished, Job, Outcome, Progressed
-from bench.plan import Cell, Plan, PrepareJob, RunJob, SetJob, TaskPart
+from bench.plan import Cell, Plan, PrepareJob, RunJob, SetJob, TaskPart, VerifyJob
+from bench.store.identity import key_of
 from bench.store.results import Record, ResultStore
 
 EXIT_CODES = {"plugin": 3, "usage": 1}  # outcomes that are recorded as failed
-RECORDED_VERSIONS = ("distillation-bench", "torch", "transformers", "scikit-learn", "numpy")
 
 
 class Report(Protocol):
     """Where progress goes."""
 
-    def start(self, total: int, finished: int, workers: int) -> None: ...
+    def start(self, total: int, finished: int, workers: int, line: str = "") -> None: ...
     def step(self, line: str, seconds: float) -> None: ...
     def inside(self, slot: int, line: str) -> None: ...
     def warn(self, line: str) -> None: ...
@@ -74,14 +73,15 @@ class Runner:
         self._cells = {run.key: cell for cell in plan.cells for run in cell.runs}
         self._last: dict[int, tuple[Any, ...]] = {}  # slot -> what its worker has loaded
         self._busy: dict[int, Job] = {}
-        self._seconds: dict[str, float] = {}  # set key -> seconds it took to make
+        self._sets: dict[str, dict[str, Any]] = {}  # set key -> what its records keep of it
         self._warned: set[str] = set()
 
     def run(self) -> Summary:
         """Compute what is missing. Ctrl-C leaves all finished records in the store."""
         runs = self.plan.missing_runs()
         try:
-            broken = self._check_tasks({run.task.revision: run.task for run in runs})
+            absent = [task for task in self.plan.tasks() if not self.store.has_task(task.revision)]
+            broken = self._check_tasks({task.revision: task for task in (*absent, *(run.task for run in runs))})
             self.store.put_plan(self.plan.suite, [describe_cell(cell) for cell in self.plan.cells])
             self._compute(runs, broken)
         finally:
@@ -182,7 +182,6 @@ class Runner:
             runs = state.waiting.pop(job.key, [])
             if outcome.status == "ok":
                 self.store.put_set(job.key, outcome.value)
-                self._seconds[job.key] = outcome.value["seconds"]
                 state.ready += runs
                 state.ready.sort(key=lambda run: (run.index, run.run))
                 return
@@ -222,7 +221,7 @@ class Runner:
     def _make_record(self, cell: Cell, run: RunJob, outcome: Outcome, stage: str) -> Record:
         value = outcome.value if outcome.status == "ok" else {}
         set_job = self.plan.sets[run.set_key]
-        task = run.task.choice
+        task, made = run.task.choice, self._set(run.set_key)
         return {
             "schema": 1,
             "key": run.key,
@@ -241,13 +240,16 @@ class Runner:
                 "name": run.student.spec.name,
                 "label": run.student.label,
                 "params": run.student.params.model_dump(mode="json"),
+                "key": key_of({"kind": "student", "student": run.student_identity}),
             },
             "dpc": run.dpc,
             "set": run.index,
             "run": run.run,
             "seed": {"base": self.plan.seed, "set": set_job.seed, "run": run.seed},
             "set_key": run.set_key,
-            "league": value.get("league", "A"),
+            "set_digest": made.get("set_digest"),
+            "near_test": made.get("near_test"),
+            "league": value.get("league"),
             "metric": value.get("metric"),
             "score": value.get("score"),
             "metrics": value.get("metrics", {}),
@@ -256,16 +258,21 @@ class Runner:
             "predictions": value.get("predictions"),
             "time": {
                 "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-                "distil_s": self._distil_seconds(run.set_key),
+                "distil_s": made.get("seconds", 0.0),
+                "made_of": made.get("made_of"),
                 "student_s": round(outcome.seconds, 3),
             },
             "environment": self.environment,
         }
 
-    def _distil_seconds(self, set_key: str) -> float:
-        if set_key not in self._seconds:
-            self._seconds[set_key] = (self.store.set(set_key) or {}).get("seconds", 0.0)
-        return self._seconds[set_key]
+    def _set(self, set_key: str) -> dict[str, Any]:
+        """What the readable copy of a set says of it, without its rows; nothing when it was not made."""
+        if set_key not in self._sets:
+            found = self.store.set(set_key)
+            if found is None:
+                return {}
+            self._sets[set_key] = {name: value for name, value in found.items() if name != "rows"}
+        return self._sets[set_key]
 
     def _free(self) -> list[int]:
         return [slot for slot in self.executor.slots if slot not in self._busy]
@@ -320,6 +327,8 @@ def job_name(job: Job) -> str:
     """`words dpc 2 pick set 0`, as in warnings."""
     if isinstance(job, TaskPart):
         return f"loading {job.choice.label}"
+    if isinstance(job, VerifyJob):
+        return f"again: {job_name(job.job)}"
     task = job.task.choice.label
     if isinstance(job, PrepareJob):
         return f"preparing on {task}"
@@ -339,15 +348,3 @@ def describe_cell(cell: Cell) -> dict[str, Any]:
         "dpc": cell.dpc,
         "replicates": [run.key for run in cell.runs],
     }
-
-
-def environment(device: str) -> dict[str, str]:
-    """What may matter for a figure beyond its identity: versions and platform."""
-    machine = f"{platform.system()} {platform.machine()}"
-    found = {"python": platform.python_version(), "platform": machine, "device": device}
-    for name in RECORDED_VERSIONS:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            found[name] = "unknown"
-    return found

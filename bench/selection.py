@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 Defaults = Mapping[str, Mapping[str, Any]]
 ITEM = re.compile(r"(?P<minus>-?)(?P<name>[^\[\]:]+)(?::(?P<argument>[^\[\]]*))?(?:\[(?P<params>.*)\])?", re.DOTALL)
 ARGUMENT = "path"  # the parameter that `name:ARGUMENT` sets
+MOST_BRACKETS = 100  # of one value: its readers call themselves for each
 TABLE = "table"  # the task of a file
 TABLE_FILES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 
@@ -121,8 +122,10 @@ def split(text: str, where: str, mend: str = "") -> list[str]:
 
 
 def value_of(text: str) -> Any:
-    """A JSON or TOML value, a list of such, or else the text itself."""
+    """A JSON or TOML value, a list of such, or else the text itself. UserError for one nested beyond all reason."""
     text = text.strip()
+    if text.count("[") + text.count("{") > MOST_BRACKETS:
+        raise UserError(f"'{text:.60}...' has {text.count('[') + text.count('{')} brackets; {MOST_BRACKETS} at most")
     try:
         return json.loads(text, parse_constant=str)
     except ValueError:
@@ -132,7 +135,7 @@ def value_of(text: str) -> Any:
     try:
         value = tomllib.loads(f"value = {text}")["value"]
         canonical(value)
-    except (ValueError, TypeError, KeyError):
+    except (ValueError, TypeError, KeyError, RecursionError):  # dotted keys nest without brackets
         return text
     return value
 

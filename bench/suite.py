@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import UserError, did_you_mean
 from bench.params import check_partial
 from bench.selection import Choice, parse
+from bench.store.files import regular_file
 
 if TYPE_CHECKING:
     from bench.plugins import Registry
@@ -19,6 +21,9 @@ if TYPE_CHECKING:
 KEYS = ("name", "summary", "tasks", "methods", "students", "dpc", "sets", "runs", "seed", "params", "task")
 KINDS = ("task", "method", "student")
 DEFAULT = "pocket"
+MOST_REPLICATES = 500_000  # of one plan, which takes about 50 microseconds for each
+MOST_DPC = 1_000_000
+MOST_SEED = 2**63 - 1  # what databases and tables hold
 
 
 @dataclass(frozen=True)
@@ -57,10 +62,8 @@ def suite_file(name_or_path: str | Path) -> Path:
         if path.stem == str(name_or_path):
             return path
     path = Path(name_or_path).expanduser()
-    if path.is_file():
-        return path
-    if path.suffix == ".toml" or path.name != str(name_or_path):
-        raise UserError(f"suite file {path}: no such file")
+    if path.suffix == ".toml" or path.name != str(name_or_path) or path.is_file():
+        return regular_file(path, "suite file")
     raise UserError(f"no suite '{name_or_path}'{did_you_mean(str(name_or_path), [p.stem for p in _files()])}")
 
 
@@ -107,7 +110,7 @@ def load_suite(
         numbers, task_dpc = _dpc(list(dpc), "dpc"), {}
     if not numbers and not all(task.label in task_dpc for task in chosen["task"]):
         raise UserError(f"{where}: names no dpc; add dpc = [...] or use --dpc")
-    return Suite(
+    suite = Suite(
         name=name,
         summary=_text(content, "summary", where),
         tasks=chosen["task"],
@@ -117,19 +120,34 @@ def load_suite(
         task_dpc=task_dpc,
         sets=_count(content, "sets", sets, where, default=1, least=1),
         runs=_count(content, "runs", runs, where, default=1, least=1),
-        seed=_count(content, "seed", seed, where, default=0, least=0),
+        seed=_count(content, "seed", seed, where, default=0, least=0, most=MOST_SEED),
     )
+    _refuse_endless(suite)
+    return suite
+
+
+def _refuse_endless(suite: Suite) -> None:
+    """UserError for more replicates than a plan can hold; those of methods that do not use dpc count for each dpc."""
+    sizes = sum(len(suite.dpc_for(task)) for task in suite.tasks)
+    cells = sizes * len(suite.methods) * len(suite.students)
+    if cells * suite.sets * suite.runs > MOST_REPLICATES:
+        raise UserError(
+            f"{cells} cells x {suite.sets} sets x {suite.runs} runs are {cells * suite.sets * suite.runs} replicates; "
+            f"one plan holds {MOST_REPLICATES} at most: choose fewer sets, runs, sizes or plugins"
+        )
 
 
 def _read(path: Path) -> tuple[Path, dict[str, Any]]:
     try:
-        content = tomllib.loads(path.read_text(encoding="utf-8"))
+        content = tomllib.loads(regular_file(path, "suite file").read_text(encoding="utf-8"))
+        json.dumps(content, default=str)  # dotted keys nest without an end to it; what follows could not go down there
     except OSError as error:
         raise UserError(f"suite file {path}: {error.strerror}") from error
     except UnicodeDecodeError:
         raise UserError(f"suite file {path}: is not UTF-8 text") from None
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"suite file {path}: {error}") from None
+    except (ValueError, RecursionError) as error:  # not only TOMLDecodeError: a number of 5,000 digits is neither
+        said = "is nested too deeply" if isinstance(error, RecursionError) else str(error)
+        raise UserError(f"suite file {path}: {said}") from None
     for key in content:
         if key not in KEYS:
             raise UserError(f"suite file {path}: no key '{key}'{did_you_mean(key, KEYS)}")
@@ -150,18 +168,26 @@ def _texts(content: Mapping[str, Any], key: str, where: str) -> list[str]:
     return value
 
 
-def _count(content: Mapping[str, Any], key: str, flag: int | None, where: str, default: int, least: int) -> int:
+def _count(
+    content: Mapping[str, Any],
+    key: str,
+    flag: int | None,
+    where: str,
+    default: int,
+    least: int,
+    most: int = MOST_REPLICATES,
+) -> int:
     value = content.get(key, default) if flag is None else flag
-    if type(value) is not int or value < least:
+    if type(value) is not int or not least <= value <= most:
         said = f"{where}: {key}" if flag is None else f"--{key}"
-        raise UserError(f"{said} is {value!r}, but must be a whole number >= {least}")
+        raise UserError(f"{said} is {value!r:.60}, but must be a whole number >= {least} and <= {most}")
     return value
 
 
 def _dpc(value: Any, where: str) -> tuple[int, ...]:
     numbers = value if isinstance(value, list) else [value]
-    if not numbers or not all(type(each) is int and each >= 1 for each in numbers):
-        raise UserError(f"{where} is {value!r}, but must be whole numbers >= 1")
+    if not numbers or not all(type(each) is int and 1 <= each <= MOST_DPC for each in numbers):
+        raise UserError(f"{where} is {value!r:.60}, but must be whole numbers >= 1 and <= {MOST_DPC}")
     return tuple(dict.fromkeys(numbers))
 
 

@@ -34,6 +34,7 @@ QUIET = {  # read by mlflow when it is imported; a value that the user has set s
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # 7 by default: minutes of waiting for a server that is not there
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",
 }
+NO_DAMAGE = ("locked", "disk is full", "readonly database")  # what sqlite says of a file that is whole
 RUN_STATUS = {"ok": "FINISHED", "not_applicable": "FINISHED", "not_run": "KILLED"}  # all others: FAILED
 KEY, CELL, STATUS, REASON, FINISHED = "bench.key", "bench.cell", "bench.status", "bench.reason", "bench.finished"
 PARENT = "mlflow.parentRunId"
@@ -99,6 +100,11 @@ def _row_metrics(row: Row) -> dict[str, float]:
         found |= {f"{name}_mean": value for name, value in row.metrics.items()}
         if row.summary.interval is not None:
             found |= {"score_ci_low": row.summary.interval.low, "score_ci_high": row.summary.interval.high}
+    if row.cost is not None:
+        found |= {"set_s": row.cost.total, "set_distil_s": row.cost.distil}
+        found |= {"set_prepare_s": row.cost.prepare, "set_features_s": row.cost.features}
+    if row.near_test is not None:
+        found["near_test"] = row.near_test
     return found
 
 
@@ -127,10 +133,20 @@ def _explained(uri: str) -> Iterator[None]:
     except Exception as error:
         text = str(error).replace(_user_part(uri) or "\0", "").strip()
         reason = text.splitlines()[0][:200] if text else type(error).__name__
+        file = _sqlite_file(uri)
+        if file is not None and file.is_file() and not any(word in text for word in NO_DAMAGE):
+            mend = f"when {file} is damaged or was made only in part, delete it (it is a view of them), then"
+        else:
+            mend = "later,"
         raise TrackingError(
             f"MLflow at {shown_uri(uri)} did not take the results ({reason}); "
-            "they are kept in the output folder: send them later with `bench track --resend`"
+            f"they are kept in the output folder: {mend} send them with `bench track --resend`"
         ) from error
+
+
+def _sqlite_file(uri: str) -> Path | None:
+    """The database file of a sqlite URI."""
+    return Path(urlsplit(uri).path[1:]) if uri.startswith("sqlite:///") else None
 
 
 @contextlib.contextmanager
@@ -151,10 +167,8 @@ def _unsynced(active: bool) -> Iterator[None]:
         sqlalchemy.event.remove(sqlalchemy.engine.Engine, "connect", relax)
 
 
-def _check_sqlite(uri: str) -> None:
+def _check_sqlite(path: Path) -> None:
     """Open the database file once: MLflow itself would try a broken one for more than a minute."""
-    path = Path(urlsplit(uri).path[1:])
-    path.parent.mkdir(parents=True, exist_ok=True)
     connection = sqlite3.connect(path)
     try:
         connection.execute("PRAGMA schema_version")
@@ -162,15 +176,33 @@ def _check_sqlite(uri: str) -> None:
         connection.close()
 
 
-def _client(uri: str) -> MlflowClient:
+def _make_sqlite(path: Path, artifacts: Path) -> None:
+    """Make a database with all tables, under another name until it is whole: MLflow cannot go on with a part of one."""
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)  # what a killed process left; the lock is ours
+    try:
+        SqlAlchemyStore(f"sqlite:///{part}", artifacts.as_uri()).engine.dispose()
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _client(uri: str, artifacts: Path) -> MlflowClient:
     for name, value in QUIET.items():
         os.environ.setdefault(name, value)
-    if uri.startswith("sqlite:///"):
-        _check_sqlite(uri)
+    file = _sqlite_file(uri)
+    if file is not None:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if file.exists():
+            _check_sqlite(file)
     from mlflow import MlflowClient
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    if file is not None and not (file.exists() and file.stat().st_size):
+        _make_sqlite(file, artifacts)
     return MlflowClient(tracking_uri=uri)
 
 
@@ -186,6 +218,7 @@ class Tracker:
         self.store = store
         self.uri = uri or default_uri(store.out)
         self._mark = store.out / "tracking.json"
+        self._artifacts = (store.out / "mlartifacts").absolute()
 
     def sync(self, resend: bool = False) -> Counts:
         """Send what is missing or changed; `resend` asks MLflow what it has, whatever the mark says.
@@ -205,7 +238,7 @@ class Tracker:
             return Counter()
         own = self.uri == default_uri(self.store.out)
         with _explained(self.uri), FileLock(self.store.out / "tracking.lock"), _unsynced(own):
-            counts = self._send(_client(self.uri), records)
+            counts = self._send(_client(self.uri, self._artifacts), records)
             write_json(self._mark, marked)
         return counts
 
@@ -245,7 +278,7 @@ class Tracker:
         if found is not None:
             return str(found.experiment_id)
         remote = urlsplit(self.uri).scheme in {"http", "https"}
-        place = None if remote else (self.store.out / "mlartifacts").absolute().as_uri()
+        place = None if remote else self._artifacts.as_uri()
         return str(client.create_experiment(suite, artifact_location=place))
 
     def _send_cell(
@@ -265,7 +298,7 @@ class Tracker:
         old = known.get(cell)
         if old is None:
             started = min(map(_start, members))
-            tags = {CELL: cell, "bench.suite": members[0]["suite"], "bench.league": row.league}
+            tags = {CELL: cell, "bench.suite": members[0]["suite"], "bench.league": row.league or ""}
             run = client.create_run(experiment, start_time=started, tags=tags, run_name=_cell_name(members[0]))
             run_id, present = str(run.info.run_id), set[str]()
             counts["cells"] += 1
@@ -274,7 +307,7 @@ class Tracker:
             present = {Path(file.path).name for file in client.list_artifacts(run_id, "sets")}
         if old is None or _board_metrics(old) != metrics:
             tags = {NOTE: f"{score_text(row.summary) if row.summary else row_state(row)}, {row.ok}/{row.planned} ok"}
-            tags[REASON] = row.reason or ""
+            tags |= {REASON: row.reason or "", "bench.league": row.league or ""}
             _log(client, run_id, metrics, {} if old else _plugin_params(members[0]), tags)
             failed = any(row.statuses[status] for status in ("failed", "timeout", "oom"))
             if failed or row.complete or not row.applicable:  # a cell that still runs stays open

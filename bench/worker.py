@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -15,20 +14,25 @@ from bench.api import DistilledSet, NotApplicable, Queries, Student, TaskData, T
 from bench.context import JobContext
 from bench.data.assets import Assets
 from bench.data.grants import granted
+from bench.environment import environment
 from bench.errors import PluginError, UserError
 from bench.executors.base import Job, Outcome
 from bench.identities import made_by, metrics_code
-from bench.lending import Seal, lend_set, lend_task
+from bench.lending import Seal, lend_set, lend_task, refused_write
 from bench.network import NetworkGuard
-from bench.plan import PrepareJob, RunJob, SetJob, TaskPart
+from bench.plan import PrepareJob, RunJob, SetJob, TaskPart, VerifyJob
 from bench.process_state import PATH, ProcessState
 from bench.selection import Choice
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
+from bench.store.difference import difference
 from bench.store.results import SHOWN_ROWS, encode_predictions
-from bench.store.sets import check_budget, check_set, example_rows, load_set, save_set, set_reports
+from bench.store.sets import check_budget, check_set, content_digest, example_rows, load_set, save_set, set_reports
+from bench.text import HALF, message, trace, unwritable
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from bench.plugins import Registry
 
 KEPT_TASKS = 4  # loaded tasks a worker holds; GLUE's are some hundred MB each
@@ -66,11 +70,13 @@ class Worker:
         """Do a job; every way in which it can end is an outcome."""
         started = time.monotonic()
         outcome = self._outcome(job, started)
-        said, self._warnings = self._warnings, []
+        said = [*self._warnings, *self.artifacts.said, *self.assets.said]
+        for heard in (self._warnings, self.artifacts.said, self.assets.said):
+            heard.clear()
         return replace(outcome, warnings=tuple(said))
 
     def _outcome(self, job: Job, started: float) -> Outcome:
-        value = None
+        value: Any = None
         try:
             if isinstance(job, TaskPart):
                 value = self._describe(job)
@@ -78,9 +84,11 @@ class Worker:
                 value = self._prepare(job)
             elif isinstance(job, SetJob):
                 value = self._distil(job)
+            elif isinstance(job, VerifyJob):
+                value = self._verify(job.job)
             else:
                 value = self._score(job)
-        except Exception as error:
+        except BaseException as error:  # sys.exit() in a plugin too; Ctrl-C is the parent's
             return failure(error, time.monotonic() - started)
         return Outcome("ok", None, None, value, time.monotonic() - started)
 
@@ -185,26 +193,14 @@ class Worker:
     def _distil(self, job: SetJob) -> dict[str, Any]:
         """Make a set, or find it in the cache; returns its readable description."""
         folder = self.artifacts.get("set", job.key)
-        seconds = 0.0
         if folder is None:
             if job.method is None:
                 raise UserError(f"the imported set {job.key[:12]} is no longer in the cache: run `bench score` again")
-            data = self.load(job.task).train_data()
-            who = f"method '{job.method_label}'"
-            with self._plugin(who):
-                method = self.registry.build(job.method.spec, job.method.params)
-                ctx = self._context(data, job.task, job.seed, who, [job.method])
-                started = time.monotonic()
-                distilled = method.distill(data, job.dpc, ctx)
-                seconds = time.monotonic() - started
-            who = f"the {who}"
-            check_set(distilled, data.info.fields, data.info.n_classes, who)
-            if job.dpc is not None:
-                check_budget(distilled, data.info.label_names, job.dpc, who)
+            made, ctx, about = self._make_set(job, job.method)
             folder = self.artifacts.make(
-                "set", job.fields, lambda part: save_set(part, distilled, ctx.reports), key=job.key
+                "set", job.fields, lambda part: save_set(part, made, ctx.reports), job.key, lambda: about
             )
-        distilled = load_set(folder)
+        distilled, about = load_set(folder), self.artifacts.about("set", job.key)
         found = (self.artifacts.report(kind, key) for key, kind in set_reports(folder).items())
         return {
             "task": job.task.choice.label,
@@ -217,9 +213,29 @@ class Worker:
             "rows": example_rows(distilled)[:SHOWN_ROWS],
             "diagnostics": dict(distilled.diagnostics),
             "near_test": self._near_test(job, distilled),
-            "seconds": round(seconds, 3),
+            "set_digest": content_digest(distilled),
+            "seconds": about.get("seconds", 0.0),
+            "made_of": about.get("made_of"),
+            "environment": about.get("environment"),
             "reports": {report["key"]: report for report in found if report is not None},
         }
+
+    def _make_set(self, job: SetJob, choice: Choice) -> tuple[DistilledSet, JobContext, dict[str, Any]]:
+        """Distil a set and check it; also its context, and what is noted of how it was made."""
+        data = self.load(job.task).train_data()
+        who = f"method '{job.method_label}'"
+        with self._plugin(who):
+            method = self.registry.build(choice.spec, choice.params)
+            ctx = self._context(data, job.task, job.seed, who, [choice])
+            distilled = method.distill(data, job.dpc, ctx)
+            seconds = ctx.meter.own
+        made_of = self.artifacts.lineage(ctx.meter.parts)
+        about = {"seconds": round(seconds, 3), "made_of": made_of, "environment": environment(self.device)}
+        who = f"the {who}"
+        check_set(distilled, data.info.fields, data.info.n_classes, who)
+        if job.dpc is not None:
+            check_budget(distilled, data.info.label_names, job.dpc, who)
+        return distilled, ctx, about
 
     def _near_test(self, job: SetJob, distilled: DistilledSet) -> int | None:
         """How many examples repeat a test text, nearly or word for word; None without texts or with all data."""
@@ -234,19 +250,8 @@ class Worker:
     def _score(self, job: RunJob) -> dict[str, Any]:
         """Train the student on the set; metrics, predictions and the size of the set."""
         data = self.load(job.task)
-        folder = self.artifacts.get("set", job.set_key)
-        if folder is None:
-            raise UserError(f"the set {job.set_key[:12]} vanished from the cache: run the same command again")
-        distilled, queries = lend_set(load_set(folder)), data.queries()
-        who = f"student '{job.student.label}'"
-        with self._plugin(who, distilled):
-            student = self._student_for(job)
-            ctx = self._context(queries, job.task, job.seed, who, [job.student])
-            refusal = student.refuses(distilled)
-            if refusal:
-                raise NotApplicable(refusal)
-            labels = student.predict(distilled, queries, ctx)
-            check_predictions(labels, len(queries), data.info.n_classes, job.student.label)
+        distilled = self._cached_set(job.set_key)
+        labels = self._predict(job, distilled)
         scores = metrics.score(data.info.metric, data.test.labels, labels)
         return {
             "league": league(distilled),
@@ -257,6 +262,36 @@ class Worker:
             "n_train": len(distilled),
             "predictions": encode_predictions(labels),
         }
+
+    def _cached_set(self, key: str) -> DistilledSet:
+        """A set as it is lent to students."""
+        folder = self.artifacts.get("set", key)
+        if folder is None:
+            raise UserError(f"the set {key[:12]} vanished from the cache: run the same command again")
+        return lend_set(load_set(folder))
+
+    def _predict(self, job: RunJob, distilled: DistilledSet) -> np.ndarray:
+        """Train the student on the set; its labels for the test split, int [n], checked."""
+        import numpy as np
+
+        queries = self.load(job.task).queries()
+        who = f"student '{job.student.label}'"
+        with self._plugin(who, distilled):
+            student = self._student_for(job)
+            ctx = self._context(queries, job.task, job.seed, who, [job.student])
+            refusal = student.refuses(distilled)
+            if refusal:
+                raise NotApplicable(refusal)
+            labels = student.predict(distilled, queries, ctx)
+            check_predictions(labels, len(queries), queries.info.n_classes, job.student.label)
+            return np.asarray(labels)
+
+    def _verify(self, job: SetJob | RunJob) -> str | np.ndarray:
+        """Do a finished job again: the part in which a set differs from the cached one, or a run's labels."""
+        if isinstance(job, RunJob):
+            return self._predict(job, self._cached_set(job.set_key))
+        assert job.method is not None
+        return difference(self._cached_set(job.key), self._make_set(job, job.method)[0])
 
     def _student_for(self, job: RunJob) -> Student:
         wanted = (job.student.spec.name, job.student.params)
@@ -270,18 +305,25 @@ class LentArtifacts(Artifacts):
     """The store as a plugin has it: what it made after it had changed what it was lent is not kept."""
 
     def __init__(self, artifacts: Artifacts, who: str, seals: Sequence[Seal]) -> None:
-        self.root = artifacts.root
+        self.root, self.said = artifacts.root, artifacts.said
         self._who = who
         self._seals = seals
 
-    def make(self, kind: str, fields: Mapping[str, Any], build: Callable[[Path], None], key: str | None = None) -> Path:
+    def make(
+        self,
+        kind: str,
+        fields: Mapping[str, Any],
+        build: Callable[[Path], None],
+        key: str | None = None,
+        about: Callable[[], Mapping[str, Any]] = dict,
+    ) -> Path:
         def checked(folder: Path) -> None:
             build(folder)
             part = next((part for seal in self._seals if (part := seal.broken())), "")
             if part:
                 raise PluginError(_changed(self._who, part))
 
-        return super().make(kind, fields, checked, key)
+        return super().make(kind, fields, checked, key, about)
 
 
 def _changed(who: str, part: str) -> str:
@@ -297,20 +339,15 @@ def _importing(registry: Registry) -> str:
     return f"the import of {' or '.join(titles) or 'the built-in plugins'}"
 
 
-def failure(error: Exception, seconds: float) -> Outcome:
+def failure(error: BaseException, seconds: float) -> Outcome:
     """The outcome that an error stands for; a bug keeps its traceback."""
     if isinstance(error, NotApplicable):
-        return Outcome("not_applicable", str(error), seconds=seconds)
+        return Outcome("not_applicable", message(error), seconds=seconds)
     if isinstance(error, UserError):
-        return Outcome("plugin" if isinstance(error, PluginError) else "usage", str(error), seconds=seconds)
+        return Outcome("plugin" if isinstance(error, PluginError) else "usage", message(error), seconds=seconds)
     memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
-    trace = "".join(traceback.format_exception(error))
-    return Outcome("oom" if memory else "failed", _one_line(error), trace, seconds=seconds)
-
-
-def _one_line(error: BaseException) -> str:
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}"[:500] if text else type(error).__name__
+    said = ": ".join(part for part in (type(error).__name__, message(error)) if part) + refused_write(error)
+    return Outcome("oom" if memory else "failed", said, trace(error), seconds=seconds)
 
 
 def league(distilled: DistilledSet) -> str:
@@ -341,7 +378,13 @@ def check_task(data: TaskData, label: str) -> None:
             empty = next((i for i, text in enumerate(texts) if not isinstance(text, str) or not text.strip()), None)
             if empty is not None:
                 raise UserError(f"task '{label}': empty text in '{field}' of {name}, row {empty}")
+            broken = next((i for i, text in enumerate(texts) if unwritable(text)), None)
+            if broken is not None:
+                raise UserError(f"task '{label}': {HALF} in '{field}' of {name}, row {broken}")
     present = set(data.train.labels.tolist())
+    for name in (*data.info.fields, *data.info.label_names):
+        if unwritable(name):
+            raise UserError(f"task '{label}': {HALF} in the name '{name}' of a field or class")
     for index, name in enumerate(data.info.label_names):
         if index not in present:
             raise UserError(f"task '{label}': class '{name}' has no train row")

@@ -8,8 +8,20 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.errors import UserError, did_you_mean
-from leaderboard.cells import CellRecords, Names, Record, counted, finished_at, gather, keep, replicate_of
+from leaderboard.cells import (
+    CellRecords,
+    Names,
+    Record,
+    content_of,
+    counted,
+    finished_at,
+    gather,
+    keep,
+    replicate_of,
+)
+from leaderboard.cost import Cost, cost, uses
 from leaderboard.names import normal
+from leaderboard.overlap import overlap_lines, repeats
 from leaderboard.statistics import (
     Components,
     Difference,
@@ -35,9 +47,12 @@ METRICS = {"accuracy": "accuracy", "accuracy_f1": "mean of accuracy and F1"}
 
 @dataclass(frozen=True)
 class Row:
-    """One cell. `summary` is None when no replicate is ok; then `reason` says why. Scores are fractions."""
+    """One cell. `summary` is None when no replicate is ok; then `reason` says why. Scores are fractions.
 
-    league: str
+    `league` is None while no replicate is ok, and when those that are disagree (`mixed`): such a row is not ranked.
+    """
+
+    league: str | None
     task: str
     revision: str
     student: str
@@ -56,7 +71,14 @@ class Row:
     rank: tuple[int, int] | None = None
     gap: float | None = None
     n_train: int | None = None
-    set_keys: tuple[str, ...] = ()
+    set_keys: tuple[str, ...] = ()  # one of each group of sets with equal content
+    n_keys: int = 0  # sets that were made, with equal ones
+    mixed: tuple[str, ...] = ()  # the leagues of a row whose replicates disagree
+    student_key: str | None = None  # identity of the student; None: older records, which do not say
+    outdated: bool = False  # measured with an older version of the student than its neighbours: not compared
+    near_test: int | None = None  # examples of its sets that repeat a test text; None when nobody counted
+    cost: Cost | None = None
+    finished: str = ""  # time of the newest record
     scores: Scores = field(default_factory=dict, repr=False)
 
     @property
@@ -77,7 +99,8 @@ class Row:
 
     @property
     def block(self) -> tuple[Any, ...]:
-        return (self.league, self.task, self.student, self.dpc)
+        """Rows with the same one are compared."""
+        return (self.league, self.task, self.student, self.dpc, self.student_key)
 
     @property
     def names(self) -> Names:
@@ -97,6 +120,7 @@ class Board:
     holes: tuple[str, ...]  # one line a cell with missing or failed replicates
     not_applicable: tuple[str, ...]
     notes: tuple[str, ...]
+    overlaps: tuple[str, ...]  # one line a cell whose sets repeat test texts
     suites: tuple[str, ...]
     base_seeds: tuple[int, ...]
     environments: tuple[str, ...]
@@ -112,7 +136,7 @@ class Board:
 
     @property
     def leagues(self) -> tuple[str, ...]:
-        return tuple(dict.fromkeys(row.league for row in self.rows))
+        return tuple(dict.fromkeys(row.league for row in self.rows if row.league is not None))
 
     @property
     def methods(self) -> tuple[str, ...]:
@@ -128,14 +152,22 @@ def dpc_order(dpc: int | None) -> tuple[bool, int]:
     return (dpc is None, dpc or 0)
 
 
-def _row(cell: CellRecords, revision: str, metric: str) -> Row:
-    """The row of a cell, not yet compared; `revision` and `metric` are the task's."""
+def _row(cell: CellRecords, revision: str, metric: str, contents: Mapping[str, str], used: Mapping[str, int]) -> Row:
+    """The row of a cell, not yet compared; `revision` and `metric` are the task's.
+
+    contents: `content_of` the board's records; used: `uses` of them.
+    """
     task, student, dpc, method = cell.names
     records = cell.records
     ok = [record for record in records if record["status"] == "ok"]
     troubled = [record for record in records if record["status"] != "ok"]
+    keys = dict.fromkeys(str(record["set_key"]) for record in records if record["set_key"])
+    different: dict[str, str] = {}
+    for key in keys:
+        different.setdefault(contents[key], key)
+    known = any(record.get("near_test") is not None for record in records)
     row = Row(
-        league=cell.league,
+        league=cell.leagues[0] if len(cell.leagues) == 1 else None,
         task=task,
         revision=revision,
         student=student,
@@ -146,11 +178,17 @@ def _row(cell: CellRecords, revision: str, metric: str) -> Row:
         planned=cell.planned,
         statuses=Counter(record["status"] for record in records),
         reason="; ".join(dict.fromkeys(str(record.get("reason") or record["status"]) for record in troubled)) or None,
-        set_keys=tuple(dict.fromkeys(record["set_key"] for record in records if record["set_key"])),
+        set_keys=tuple(different.values()),
+        n_keys=len(keys),
+        mixed=cell.leagues if len(cell.leagues) > 1 else (),
+        student_key=cell.student_key,
+        near_test=sum(repeats(records).values()) if known else None,
+        cost=cost(ok, used),
+        finished=max(map(finished_at, records), default=""),
     )
     if not ok:
         return row
-    scores, sets = [float(record["score"]) for record in ok], [str(record["set_key"]) for record in ok]
+    scores, sets = [float(record["score"]) for record in ok], [contents[str(record["set_key"])] for record in ok]
     names = set.intersection(*(set(record.get("metrics") or {}) for record in ok))
     return replace(
         row,
@@ -177,20 +215,43 @@ def _pick_baseline(rows: Sequence[Row], wanted: str | None) -> str | None:
     raise UserError(f"no method '{wanted}' in these results to compare with{did_you_mean(wanted, labels)}")
 
 
+def _mark_outdated(rows: Sequence[Row]) -> list[Row]:
+    """Mark the scored rows whose student is not the one that the newest row of the same task, student and dpc had."""
+    newest: dict[tuple[Any, ...], tuple[str, str]] = {}
+    for row in rows:
+        if row.summary is not None:
+            stamp = (row.finished, row.student_key or "")
+            newest[row.names[:3]] = max(newest.get(row.names[:3], stamp), stamp)
+    return [
+        replace(row, outdated=True)
+        if row.summary is not None and newest[row.names[:3]][1] != (row.student_key or "")
+        else row
+        for row in rows
+    ]
+
+
 def _compare(rows: list[Row], baseline: str | None) -> list[Row]:
-    """Add differences to the baseline, ranks and the closed gap, block by block."""
+    """Add differences to the baseline, ranks and the closed gap, block by block.
+
+    A row without a league or with an outdated student is compared with nothing.
+    """
     blocks: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
         blocks[row.block].append(row)
     full = {
-        (row.league, row.task, row.student): row.summary.mean for row in rows if row.is_full and row.summary is not None
+        (row.league, row.task, row.student, row.student_key): row.summary.mean
+        for row in rows
+        if row.is_full and row.summary is not None
     }
     compared: list[Row] = []
-    for (league, task, student, dpc), members in blocks.items():
+    for (league, task, student, dpc, version), members in blocks.items():
+        if league is None or any(row.outdated for row in members):
+            compared += members
+            continue
         scored = [row for row in members if row.summary is not None and not row.is_full]
         ranks = dict(zip((row.method for row in scored), rank_ranges([row.scores for row in scored]), strict=True))
         base = next((row for row in scored if row.method == baseline), None)
-        top = full.get((league, task, student))
+        top = full.get((league, task, student, version))
         for row in members:
             extra: dict[str, Any] = {}
             if row.method in ranks and dpc is not None:
@@ -205,6 +266,10 @@ def _compare(rows: list[Row], baseline: str | None) -> list[Row]:
 
 def _hole(row: Row) -> str | None:
     """`rt dpc 20 herding minilm: 1 of 5 replicates failed: reason`, or None when nothing is missing."""
+    if row.mixed:
+        return (
+            f"{row.name}: its replicates are of leagues {' and '.join(row.mixed)}: the method mixes levels, not ranked"
+        )
     if row.complete or not row.applicable:
         return None
     parts = [f"{n} {status.replace('_', ' ')}" for status, n in sorted(row.statuses.items()) if status != "ok"]
@@ -215,6 +280,28 @@ def _hole(row: Row) -> str | None:
     first, _, rest = counts.partition(" ")
     tail = f": {row.reason}" if row.reason else ""
     return f"{row.name}: {first} of {row.planned} replicates {rest}{tail}"
+
+
+def _student_notes(rows: Sequence[Row]) -> list[str]:
+    """One line a task and student whose rows do not all have the same version of the student."""
+    old: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for row in rows:
+        if row.outdated:
+            old[row.task, row.student].append(f"{row.method} {dpc_text(row.dpc)}")
+    return [
+        f"{task} {student}: another version of the student made the scores of {', '.join(names)}; the newer rows "
+        "beside them are compared with each other, these with nothing. Run them again to compare them."
+        for (task, student), names in old.items()
+    ]
+
+
+def _equal_notes(rows: Sequence[Row]) -> list[str]:
+    """One line a row whose sets are not all different."""
+    return [
+        f"{row.name}: {counted(row.n_keys, 'set')} made, {len(row.set_keys)} different: equal ones count as one."
+        for row in rows
+        if len(row.set_keys) < row.n_keys
+    ]
 
 
 def environment_text(environment: dict[str, Any]) -> str:
@@ -236,19 +323,21 @@ def build(
     only these labels (or plugin names). Raises UserError for a name that no record has.
     """
     cells, left_out = gather(records, planned)
+    gathered = [record for cell in cells for record in cell.records]
+    contents, used = content_of(gathered), uses(gathered)  # of all students and tasks, also of those not shown
     cells = keep(keep(cells, "task", tasks), "student", students)
     kept = [record for cell in cells for record in cell.records]
     metrics = {record["task"]["label"]: record["metric"] for record in kept if record["metric"]}
     revisions = {record["task"]["label"]: record["task"]["revision"] for record in kept}
     rows = [
-        _row(cell, revisions.get(cell.names[0], ""), metrics.get(cell.names[0], "accuracy"))
+        _row(cell, revisions.get(cell.names[0], ""), metrics.get(cell.names[0], "accuracy"), contents, used)
         for cell in sorted(cells, key=lambda cell: repr(cell.names))
     ]
     chosen = _pick_baseline(rows, baseline) if rows else None
-    rows = _compare(rows, chosen)
+    rows = _compare(_mark_outdated(rows), chosen)
     rows.sort(
         key=lambda row: (
-            *(row.league, row.task, row.student, dpc_order(row.dpc)),
+            *(row.league is None, row.league or "", row.task, row.student, dpc_order(row.dpc)),
             *(row.summary is None, -(row.summary.mean if row.summary else 0.0), row.method),
         )
     )
@@ -260,6 +349,7 @@ def build(
     ]
     if rows and chosen is None:
         notes.append("No row of the baseline `random`, so no differences to it are shown.")
+    notes += _student_notes(rows) + _equal_notes(rows)
     alone = Counter({row.name: row.difference.n_left_out for row in rows if row.difference})
     notes += [
         f"{name}: {counted(n, 'replicate')} without a partner left out of the difference to {chosen}."
@@ -273,6 +363,7 @@ def build(
         holes=tuple(hole for hole in map(_hole, rows) if hole),
         not_applicable=tuple(f"{row.name}: not applicable: {row.reason}" for row in rows if not row.applicable),
         notes=tuple(notes),
+        overlaps=tuple(overlap_lines(kept)),
         suites=tuple(sorted({str(record["suite"]) for record in kept})),
         base_seeds=tuple(sorted({int(record["seed"]["base"]) for record in kept})),
         environments=tuple(sorted(environments - {""})),
@@ -288,7 +379,7 @@ class Overview:
     student: str
     columns: tuple[tuple[str, int], ...]
     rows: tuple[tuple[str, tuple[Row | None, ...], float | None], ...]  # method, cells, mean or None
-    left_out: tuple[str, ...]  # methods without a mean, because a cell is missing or incomplete
+    left_out: tuple[str, ...]  # methods without a mean, because a cell is missing, incomplete or of another student
     full: dict[str, Row]  # task -> the row of all data
 
 
@@ -303,7 +394,8 @@ def overviews(board: Board) -> list[Overview]:
             found = []
             for method in dict.fromkeys(row.method for row in mine if row.dpc is not None):
                 line = tuple(cells.get((method, *column)) for column in columns)
-                whole = [row.summary.mean for row in line if row is not None and row.complete and row.summary]
+                fit = [row for row in line if row is not None and row.complete and not row.outdated]
+                whole = [row.summary.mean for row in fit if row.summary]
                 mean = sum(whole) / len(whole) if len(whole) == len(columns) else None
                 found.append((method, line, mean))
             found.sort(key=lambda item: (item[2] is None, -(item[2] or 0.0), item[0]))

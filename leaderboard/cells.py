@@ -23,8 +23,15 @@ class CellRecords:
     planned: int
 
     @property
-    def league(self) -> str:
-        return str(self.records[0].get("league") or "A") if self.records else "A"
+    def leagues(self) -> tuple[str, ...]:
+        """Those of the replicates that finished: the others say nothing of the level of their sets."""
+        found = (record.get("league") for record in self.records if record["status"] == "ok")
+        return tuple(dict.fromkeys(str(league) for league in found if league))
+
+    @property
+    def student_key(self) -> str | None:
+        """Identity of the student that all replicates trained; None when the records are too old to say."""
+        return next((str(key) for record in self.records if (key := record["student"].get("key"))), None)
 
     def plugin(self, kind: str) -> str:
         """Name of the cell's task, method or student, without its parameters."""
@@ -42,6 +49,15 @@ def names_of(record: Record) -> Names:
 def replicate_of(record: Record) -> ReplicateId:
     """What pairs a record with other methods' records."""
     return (int(record["seed"]["base"]), int(record["set"]), int(record["run"]))
+
+
+def content_of(records: Iterable[Record]) -> dict[str, str]:
+    """Set key -> name of the set's content: sets with equal examples have one name, whatever their keys."""
+    found: dict[str, str] = {}
+    for record in records:
+        key = str(record["set_key"])
+        found[key] = str(record.get("set_digest") or found.get(key, key))
+    return found
 
 
 def finished_at(record: Record) -> str:

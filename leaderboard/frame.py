@@ -20,6 +20,8 @@ COLUMNS = (
     "set",
     "run",
     "set_key",
+    "set_digest",
+    "near_test",
     "metric",
     "score",
     "n_train",
@@ -30,7 +32,7 @@ def records_frame(store: ResultStore) -> pd.DataFrame:
     """One row a replicate, in canonical order: labels, indices, seeds, status, scores as fractions, seconds.
 
     Columns of `metrics` are named `metrics.<name>`, those of `time` `time.<name>`; predictions are left out
-    (`bench.store.results.decode_predictions` reads them from a record).
+    (`bench.store.results.decode_predictions` reads them from a record), and what a set was made of.
     """
     import pandas as pd
 
@@ -40,6 +42,6 @@ def records_frame(store: ResultStore) -> pd.DataFrame:
         row |= {name: record.get(name) for name in COLUMNS}
         row |= {f"seed.{name}": value for name, value in record["seed"].items()}
         row |= {f"metrics.{name}": value for name, value in record["metrics"].items()}
-        row |= {f"time.{name}": value for name, value in record["time"].items()}
+        row |= {f"time.{name}": value for name, value in record["time"].items() if name != "made_of"}
         rows.append(row)
     return pd.DataFrame(rows).astype({"dpc": "Int64", "n_train": "Int64"}) if rows else pd.DataFrame()

@@ -16,18 +16,22 @@ from leaderboard.cells import counted
 from leaderboard.plot import legend, plot
 from leaderboard.render import (
     NOTHING,
+    UNRANKED,
     coverage,
     difference_text,
     interval_text,
+    marks,
     metric_text,
     overview_note,
     overview_title,
     percent,
     protocol,
     rank_text,
-    row_state,
+    row_score,
+    seconds,
     sections,
     short_score,
+    unranked,
 )
 from leaderboard.reports import reports
 from leaderboard.samples import samples, task_facts
@@ -84,11 +88,19 @@ def _overview(table: Overview) -> str:
 
 
 def _score(row: Row) -> str:
-    if row.summary is None:
-        return f'<td class="state" data-value="">{escape(row_state(row))}</td>'
+    assert row.summary is not None, "a row with a league has a score"
     shown = f"<b>{percent(row.summary.mean)}</b>±{percent(row.summary.std)}"
     interval = interval_text(row.summary.interval)
-    return _number(row.summary.mean, f'{shown} <span class="interval">{escape(interval)}</span>')
+    return _number(row.summary.mean, f'{shown} <span class="interval">{escape(interval)}</span>{marks(row)}')
+
+
+def _cost(row: Row) -> str:
+    """Seconds a set, with their parts in the title."""
+    if row.cost is None:
+        return _number(None, NOTHING)
+    parts = {"distilling": row.cost.distil, "prepared": row.cost.prepare, "features": row.cost.features}
+    title = ", ".join(f"{name} {seconds(value)}" for name, value in parts.items())
+    return _number(row.cost.total, f'<span title="{escape(title)}">{seconds(row.cost.total)}</span>')
 
 
 def _against(board: Board, row: Row) -> str:
@@ -102,9 +114,11 @@ def _against(board: Board, row: Row) -> str:
 
 def _details(board: Board, rows: list[Row]) -> str:
     gaps = any(row.gap is not None for row in rows)
+    costs = any(row.cost is not None for row in rows)
     heads = [_head("dpc"), _head("method", False), _head(f"{metric_text(rows)}, %")]
     heads += [_head(f"vs {board.baseline}")] if board.baseline else []
-    heads += [_head("rank"), *([_head("gap closed")] if gaps else []), _head("sets"), _head("ok")]
+    heads += [_head("rank"), *([_head("gap closed")] if gaps else [])]
+    heads += [*([_head("s a set")] if costs else []), _head("sets"), _head("ok")]
     lines = []
     for row in rows:
         cells = [
@@ -117,6 +131,8 @@ def _details(board: Board, rows: list[Row]) -> str:
         cells.append(_number(sum(row.rank) if row.rank else None, rank_text(row.rank)))
         if gaps:
             cells.append(_number(row.gap, NOTHING if row.gap is None else f"{percent(row.gap)} %"))
+        if costs:
+            cells.append(_cost(row))
         sets = row.summary.n_sets if row.summary else None
         cells.append(_number(sets, NOTHING if sets is None else str(sets)))
         cells.append(_number(row.ok / row.planned if row.applicable else None, coverage(row)))
@@ -144,6 +160,20 @@ def _section(board: Board, store: ResultStore, league: str, task: str, student: 
     )
 
 
+def _unranked(rows: Sequence[Row]) -> str:
+    """The rows without a league, in one table."""
+    lines = [
+        f"<td>{_breakable(row.task)}</td><td>{_breakable(row.student)}</td>"
+        + _number(float("inf") if row.dpc is None else row.dpc, "all" if row.dpc is None else str(row.dpc))
+        + f'<th scope="row">{_breakable(row.method)}</th><td class="state">{escape(row_score(row))}</td>'
+        + _number(row.ok / row.planned if row.applicable else None, coverage(row))
+        for row in rows
+    ]
+    heads = [_head("task", False), _head("student", False), _head("dpc"), _head("method", False)]
+    table = _table([*heads, _head("score", False), _head("ok")], lines)
+    return f'<section class="unranked"><h2>{UNRANKED}</h2>{table}</section>' if rows else ""
+
+
 def _list(title: str, items: Sequence[str], kind: str) -> str:
     lines = "".join(f"<li>{escape(item)}</li>" for item in items)
     return f'<section class="{kind}"><h2>{title}</h2><ul>{lines}</ul></section>' if items else ""
@@ -161,9 +191,11 @@ def page(board: Board, store: ResultStore) -> str:
         counted(sum(row.ok for row in board.rows), "finished replicate"),
     ]
     body = [
+        _list("Sets that repeat test texts", board.overlaps, "holes overlaps"),
         _list("Holes", board.holes, "holes"),
         *(_overview(table) for table in overviews(board) if table.rows),
         *(_section(board, store, *section) for section in sections(board)),
+        _unranked(unranked(board)),
         _list("Not applicable", board.not_applicable, "plain"),
         _list("Notes", board.notes, "plain"),
         samples(board, store),

@@ -89,7 +89,7 @@ def plot(rows: Sequence[Row], methods: Sequence[str], lines: Mapping[str, float]
     `methods` is the board's whole list, so that a method looks alike in every plot; `lines` are horizontal
     reference scores (name -> fraction). Empty text when no row with a dpc has a score.
     """
-    drawn = [row for row in rows if row.dpc is not None and row.summary is not None]
+    drawn = [row for row in rows if row.dpc is not None and row.summary is not None and not row.outdated]
     if not drawn:
         return ""
     dpcs = sorted({row.dpc for row in drawn if row.dpc is not None})
@@ -145,7 +145,7 @@ def plot(rows: Sequence[Row], methods: Sequence[str], lines: Mapping[str, float]
 
 def legend(rows: Sequence[Row], methods: Sequence[str]) -> str:
     """HTML list of the methods in a plot, with their markers."""
-    shown = {row.method for row in rows if row.dpc is not None and row.summary is not None}
+    shown = {row.method for row in rows if row.dpc is not None and row.summary is not None and not row.outdated}
     items = [
         f'<li><svg class="key {style_of(i)}" viewBox="-7 -7 14 14" aria-hidden="true"><path class="point" '
         f'd="{marker(i)}"/></svg>{escape(method)}</li>'

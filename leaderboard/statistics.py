@@ -16,6 +16,7 @@ from scipy.special import stdtrit
 
 LEVEL = 0.95
 RESAMPLES = 2000
+FEWEST_SETS = 3  # different ones, on one side of a comparison at least: two agree by chance too often
 
 Replicate = tuple[int, ...]  # what pairs two rows: (base seed, set index, run index)
 Scores = Mapping[Replicate, tuple[float, str]]  # replicate -> (score, name of the set it trained on)
@@ -52,17 +53,28 @@ class Components:
 
 @dataclass(frozen=True)
 class Difference:
-    """a - b over paired replicates: mean over sets, its interval. `n_pairs` entered, `n_left_out` did not."""
+    """a - b over paired replicates: mean over sets, its interval. `n_pairs` entered, `n_left_out` did not.
+
+    `n_sets`: different sets on the side that has more of them, among those that entered.
+    """
 
     mean: float
     interval: Interval | None
     n_pairs: int
     n_left_out: int
+    n_sets: int
+
+    @property
+    def undecided(self) -> str | None:
+        """Why nothing can be said of the difference, or None: too few different sets, or not a bit of spread."""
+        if self.n_sets < FEWEST_SETS:
+            return "1 set" if self.n_sets == 1 else f"{self.n_sets} sets"
+        return "no spread" if self.interval is None else None
 
     @property
     def verdict(self) -> Verdict:
         """Separated ("above", "below") when the interval leaves out zero, "tie" when it does not."""
-        if self.interval is None:
+        if self.interval is None or self.undecided:
             return "undecided"
         if self.interval.low > 0:
             return "above"
@@ -94,14 +106,12 @@ def _by_set(scores: Sequence[float], sets: Sequence[Hashable]) -> list[np.ndarra
 def clustered_interval(scores: Sequence[float], sets: Sequence[Hashable]) -> Interval | None:
     """t interval over the means of the sets; over the runs when all belong to one set; None for one value.
 
-    None also when the runs of the one set are all equal (a learner without chance): nothing was replicated.
+    None also when all values are equal: an interval without width would claim that there is no chance at all.
     """
     groups = _by_set(scores, sets)
-    if len(groups) > 1:
-        ends = t_interval([float(group.mean()) for group in groups])
-        return Interval(*ends, over="sets") if ends else None
-    ends = t_interval(scores)
-    return Interval(*ends, over="runs") if ends and ends[1] - ends[0] > 1e-12 else None
+    many = len(groups) > 1
+    ends = t_interval([float(group.mean()) for group in groups] if many else scores)
+    return Interval(*ends, over="sets" if many else "runs") if ends and ends[1] - ends[0] > 1e-12 else None
 
 
 def summarise(scores: Sequence[float], sets: Sequence[Hashable]) -> Summary:
@@ -162,20 +172,39 @@ def paired_difference(a: Scores, b: Scores) -> Difference | None:
     """a - b over the replicates that both have; None when they share none.
 
     Run seeds do not depend on the method, so a replicate's two students began alike. Differences are averaged
-    per pair of sets, then a t interval; with one pair of sets (two deterministic methods) it is over runs.
+    per pair of sets, then a t interval; with one pair of sets (two deterministic methods) it is over runs. Pairs that
+    share a set are one observation, unless it is the only one of its side.
     """
     shared = sorted(a.keys() & b.keys())
     if not shared:
         return None
     differences = [a[replicate][0] - b[replicate][0] for replicate in shared]
     pairs = [(a[replicate][1], b[replicate][1]) for replicate in shared]
-    interval = clustered_interval(differences, pairs)
+    groups = _connected(pairs)
     return Difference(
-        mean=float(np.mean([group.mean() for group in _by_set(differences, pairs)])),
-        interval=interval,
+        mean=float(np.mean([group.mean() for group in _by_set(differences, groups)])),
+        interval=clustered_interval(differences, groups),
         n_pairs=len(shared),
         n_left_out=len(a.keys() | b.keys()) - len(shared),
+        n_sets=max(len(set(side)) for side in zip(*pairs, strict=True)),
     )
+
+
+def _connected(pairs: Sequence[tuple[str, str]]) -> list[int]:
+    """A number for each pair of sets, the same for pairs that a chain of shared sets connects."""
+    alone = [len(set(side)) == 1 for side in zip(*pairs, strict=True)]
+    numbers: dict[tuple[int, str], int] = {}
+    found: list[int] = []
+    for place, pair in enumerate(pairs):
+        ends = [(side, name) for side, name in enumerate(pair) if not alone[side]]
+        known = {numbers[end] for end in ends if end in numbers}
+        number = min(known, default=place if ends else 0)
+        if len(known) > 1:
+            numbers = {end: number if old in known else old for end, old in numbers.items()}
+            found = [number if old in known else old for old in found]
+        numbers |= dict.fromkeys(ends, number)
+        found.append(number)
+    return found
 
 
 def rank_ranges(rows: Sequence[Scores]) -> list[tuple[int, int]]:

@@ -43,6 +43,7 @@ def bench_methods() -> Sequence[MethodSpec]:
             target="methods.kcenter_greedy:KCenterGreedy",
             params=KCenterGreedyParams,
             assets=_encoder,
+            deterministic=lambda params: params.start == "mean",
             tags=("coreset", "text", "features"),
             notes="Sener and Savarese 2018, 'Active learning for convolutional neural networks: a core-set approach', "
             "algorithm 1 without the mixed-integer refinement: a 2-approximation of the smallest covering radius, so "

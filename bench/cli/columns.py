@@ -5,8 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-import click
-
+from bench.cli.output import echo
 from bench.plugins import Registry
 
 WIDTH = 110
@@ -40,4 +39,4 @@ def wrapped(rows: Sequence[Sequence[str]], indent: int = 2) -> list[str]:
 def warn(registry: Registry) -> None:
     """One line on stderr for each plugin that is not in order."""
     for line in registry.warnings():
-        click.echo(f"bench: warning: {line}", err=True)
+        echo(f"bench: warning: {line}", err=True)

@@ -14,15 +14,19 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
+from tqdm import tqdm
 
 from bench import plugins
 from bench.cli.columns import columns
 from bench.cli.options import collect, settings_options
+from bench.cli.output import echo
+from bench.data import install
 from bench.data.assets import Assets
 from bench.discovery import DISTRIBUTION
 from bench.errors import UserError
 from bench.plugins import Registry
 from bench.settings import Settings
+from bench.store import artifacts
 from bench.store.files import read_json
 from bench.store.identity import SCHEMA
 from bench.suite import DEFAULT, load_suite
@@ -45,16 +49,16 @@ class Check:
 @click.command("doctor", short_help="Check what a run depends on.")
 @settings_options
 def command(**options: Any) -> int:
-    """Check versions, device, caches, assets of the default suite and plugins.
+    """Check versions, device, assets of the default suite, plugins, and every file of the caches by its hash.
 
     Exit code 0: all is well; 3: a plugin is broken; 1: something else is wrong.
     """
     settings = collect(options)
     registry = plugins.load(settings)
     found = [python(), *dependencies(), device(), cores(), *cache(settings)]
-    found += [*suite_assets(registry, settings), *plugin_states(registry)]
+    found += [*suite_assets(registry, settings), *contents(settings), *plugin_states(registry)]
     rows = [(each.state, each.subject, f"{each.found} -> {each.mend}" if each.mend else each.found) for each in found]
-    click.echo("\n".join(columns(rows, indent=0)))
+    echo("\n".join(columns(rows, indent=0)))
     if registry.warnings():
         return 3
     return int(any(each.state == "fail" for each in found))
@@ -175,6 +179,33 @@ def suite_assets(registry: Registry, settings: Settings) -> Iterator[Check]:
                 yield Check("note", "asset", f"{ref}: not cached, a run will fetch it", f"bench fetch {ref}")
     except UserError as error:
         yield Check("fail", "suite", f"{DEFAULT}: {error}", "mend the plugin, or install the project again")
+
+
+def contents(settings: Settings) -> Iterator[Check]:
+    """Whether every file of the caches is what was fetched or computed; all are read."""
+    for what, folders, damage, older, mend in (
+        ("asset", settings.cache.glob("assets/[!.]*/"), install.damage, _unlisted, "fetches"),
+        ("artifact", settings.cache.glob("artifacts/*/??/*/"), artifacts.damage, artifacts.is_older, "computes"),
+    ):
+        whole = outdated = 0
+        for folder in tqdm(sorted(folders), f"reading {what}s", disable=None, leave=False):
+            name = damage(folder)
+            if name is None:
+                whole += 1
+            elif older(folder):
+                outdated += 1
+            else:
+                again = f"the next run that needs it {mend} it again; or delete {folder}"
+                yield Check("fail", "damage", f"{folder / name}: missing, or not what it was", again)
+        yield Check("ok", "contents", f"{whole} {what}s are whole")
+        if outdated:
+            said = f"{outdated} {what}s of an older version, without hashes"
+            yield Check("note", "contents", said, f"the next run that needs one {mend} it again")
+
+
+def _unlisted(folder: Path) -> bool:
+    """Whether an asset's folder has no list of hashes: an older version fetched it, or nobody finished it."""
+    return install.damage(folder) == install.MANIFEST
 
 
 def plugin_states(registry: Registry) -> Iterator[Check]:

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import json
 import statistics
-from collections import defaultdict
+from collections import Counter, defaultdict
+from pathlib import Path
 from typing import Any
 
 import click
 
 from bench.cli.options import settings_options
-from bench.cli.workspace import output_folder
+from bench.cli.output import echo
+from bench.cli.workspace import output_folder, pass_on
 from bench.errors import UserError
 from bench.store.files import write_atomic
+from bench.text import shown as safe
+from leaderboard.escape import code_span, plain_text
 
 Record = dict[str, Any]
+
+LONGEST = 180  # bytes of a file name, of 255 that a file system takes
 
 
 @click.command("export", short_help="Write distilled sets as JSONL.")
@@ -26,33 +32,49 @@ Record = dict[str, Any]
 @click.option("--to", default="bench-export", show_default=True, metavar="DIR", help="Where the files go.")
 @settings_options
 def command(out: str, to: str, **options: Any) -> None:
-    """Write the distilled sets of a result folder: one JSONL file a set, and beside it a card in markdown."""
+    """Write the distilled sets of a result folder: one JSONL file a set, and beside it a card in markdown.
+
+    Sets of an older version or base seed are left out, as on the board.
+    """
     from bench.cli.options import collect
     from bench.store.artifacts import Artifacts
     from bench.store.results import ResultStore
+    from leaderboard.cells import gather
 
     wanted = {"task": options.pop("task"), "method": options.pop("method"), "dpc": options.pop("dpc")}
     index = options.pop("index")
     store, artifacts = ResultStore(output_folder(out)), Artifacts(collect(options).cache)
-    chosen = _choose([record for record in store.records() if record["status"] == "ok"], wanted, out)
+    cells, left_out = gather(store.records(), store.cells())
+    pass_on(store)
+    finished = [record for cell in cells for record in cell.records if record["status"] == "ok"]
+    names = _file_names(finished)
     by_set: dict[str, list[Record]] = defaultdict(list)
-    for record in chosen:
+    for record in _choose(finished, wanted, out):
         by_set[record["set_key"]].append(record)
-    folder, written = output_folder(to), 0
+    by_set = {key: found for key, found in by_set.items() if index is None or _index(found) == index}
+    if not by_set:
+        raise UserError(f"{out} has no set {index} of these cells")
+    folder = output_folder(to)
+    others = _others(folder, {key: names[key] for key in by_set})
+    gone = 0
     for key, records in by_set.items():
         shown = store.set(key)
-        if shown is None or (index is not None and shown["set"] != index):
+        if shown is None:
+            gone += 1
             continue
         rows = _rows(key, shown, artifacts)
-        name = _file_name(shown)
-        names = store.task(records[0]["task"]["revision"])["label_names"]
-        lines = [json.dumps({**row, "label_name": names[row["label"]]}, ensure_ascii=False) for row in rows]
-        write_atomic(folder / f"{name}.jsonl", "\n".join(lines) + "\n")
-        write_atomic(folder / f"{name}.md", _card(name, shown, records, names))
-        written += 1
-    if not written:
-        raise UserError(f"{out} has no set {index} of these cells")
-    click.echo(f"{written} sets written to {folder}")
+        classes = store.task(records[0]["task"]["revision"])["label_names"]
+        lines = [json.dumps({**row, "label_name": classes[row["label"]]}, ensure_ascii=False) for row in rows]
+        write_atomic(folder / f"{names[key]}.jsonl", "\n".join(lines) + "\n")
+        write_atomic(folder / f"{names[key]}.md", safe(_card(names[key], shown, records, classes)))
+    if gone:
+        place = output_folder(out) / "sets"
+        echo(f"bench: warning: {place} lacks {gone} of these sets: they are left out", err=True)
+    if older := sum(left_out.values()):
+        echo(f"{older} records of other versions or base seeds are left out, as on the board", err=True)
+    if others:
+        echo(f"{folder} holds {others} more JSONL files, from before", err=True)
+    echo(f"{len(by_set) - gone} sets written to {folder}")
 
 
 def _choose(records: list[Record], wanted: dict[str, Any], out: str) -> list[Record]:
@@ -79,22 +101,71 @@ def _by_size(dpc: int | None) -> tuple[bool, int]:
     return (dpc is None, dpc or 0)
 
 
+def _index(records: list[Record]) -> int:
+    """The index of the set that these records share."""
+    return min(int(record["set"]) for record in records)
+
+
 def _rows(key: str, shown: dict[str, Any], artifacts: Any) -> list[dict[str, Any]]:
-    if len(shown["rows"]) == shown["n"]:
-        found: list[dict[str, Any]] = shown["rows"]
-        return found
+    """All examples: from the cache, where their hash is known, or else from the readable copy when it has them all."""
     from bench.store.sets import example_rows, load_set
 
     cached = artifacts.get("set", key)
-    if cached is None:
-        raise UserError(f"set {shown['set']} of {shown['method']} is no longer in the cache; run the same suite again")
-    return example_rows(load_set(cached))
+    if cached is not None:
+        return example_rows(load_set(cached))
+    if len(shown["rows"]) != shown["n"]:
+        raise UserError(
+            f"set {shown['set']} of {shown['method']} is damaged or no longer in the cache; run the same suite again"
+        )
+    found: list[dict[str, Any]] = shown["rows"]
+    return found
 
 
-def _file_name(shown: dict[str, Any]) -> str:
-    size = f"dpc{shown['dpc']}" if shown["dpc"] is not None else "all"
-    words = (shown["task"], shown["method"], size, f"set{shown['set']}")
+def _file_names(records: list[Record]) -> dict[str, str]:
+    """Set key -> name of its files: task, method, size and index, with a piece of the key where these are not enough.
+
+    It depends on all sets of the folder, not on those that are chosen, so that a set keeps its name.
+    """
+    by_set: dict[str, list[Record]] = defaultdict(list)
+    for record in records:
+        by_set[record["set_key"]].append(record)
+    plain = {key: _file_name(found[0], _index(found)) for key, found in by_set.items()}
+    uses = Counter(name.casefold() for name in plain.values())  # some file systems see no difference in case
+    return {
+        key: name if uses[name.casefold()] == 1 and len(name.encode()) <= LONGEST else f"{_cut(name)}-{key[:12]}"
+        for key, name in plain.items()
+    }
+
+
+def _cut(name: str) -> str:
+    return name.encode()[:LONGEST].decode(errors="ignore")
+
+
+def _file_name(record: Record, index: int) -> str:
+    size = f"dpc{record['dpc']}" if record["dpc"] is not None else "all"
+    words = (record["task"]["label"], record["method"]["label"], size, f"set{index}")
     return "-".join("".join(c if c.isalnum() or c in "._=" else "-" for c in word).strip("-") for word in words)
+
+
+def _others(folder: Path, names: dict[str, str]) -> int:
+    """How many JSONL files of the folder are not of this export. UserError before one of another set is replaced."""
+    for key, name in names.items():
+        if not (folder / f"{name}.jsonl").exists():
+            continue
+        card = folder / f"{name}.md"
+        if (
+            not card.is_file()
+            or _identity_line(key) not in card.read_text(encoding="utf-8", errors="replace").splitlines()
+        ):
+            raise UserError(
+                f"{folder / name}.jsonl is there already and of another set: delete it, or give another --to"
+            )
+    return len({path.stem for path in folder.glob("*.jsonl")} - set(names.values()))
+
+
+def _identity_line(key: str) -> str:
+    """The line of a card that tells whose it is."""
+    return f"- identity of the set: {code_span(key)}"
 
 
 def _card(name: str, shown: dict[str, Any], records: list[Record], names: list[str]) -> str:
@@ -102,16 +173,20 @@ def _card(name: str, shown: dict[str, Any], records: list[Record], names: list[s
     lines = [
         f"# {name}",
         "",
-        f"{shown['n']} examples of the task `{shown['task']}`, made by the method `{shown['method']}`"
+        f"{shown['n']} examples of the task {code_span(shown['task'])}, made by the method {code_span(shown['method'])}"
         + (f" with {shown['dpc']} examples a class" if shown["dpc"] is not None else "")
         + f" (set {shown['set']}, seed {shown['seed']}).",
         "",
-        f"- fields: {', '.join(f'`{field}`' for field in shown['fields'])}; `label` is an index into {names}",
-        f"- method parameters: `{json.dumps(first['method']['params'], sort_keys=True)}`",
-        f"- task parameters: `{json.dumps(first['task']['params'], sort_keys=True)}`",
-        f"- identity of the set: `{first['set_key']}`",
+        f"- fields: {', '.join(map(code_span, shown['fields']))}",
+        f"- `label` is an index into {', '.join(map(code_span, names))}",
+        f"- method parameters: {code_span(json.dumps(first['method']['params'], sort_keys=True))}",
+        f"- task parameters: {code_span(json.dumps(first['task']['params'], sort_keys=True))}",
+        _identity_line(first["set_key"]),
         f"- seconds to make: {shown['seconds']:.1f}",
     ]
+    if parts := shown.get("made_of"):
+        spent = ", ".join(f"{one['kind']} {one['seconds']:.1f}" for one in parts if one["seconds"] is not None)
+        lines[-1] += f", and of what it shares with other sets: {spent}"
     if any("row" in row for row in shown["rows"]):
         lines.append(
             "- every example is a train row, copied word for word; `row` is its index in the task's train split "
@@ -124,6 +199,6 @@ def _card(name: str, shown: dict[str, Any], records: list[Record], names: list[s
     for record in records:
         by_student[f"{record['student']['label']}, {record['metric']}"].append(100 * record["score"])
     for student, scores in by_student.items():
-        lines.append(f"- {student}: {statistics.mean(scores):.1f} (mean of {len(scores)} runs)")
+        lines.append(f"- {plain_text(student)}: {statistics.mean(scores):.1f} (mean of {len(scores)} runs)")
     lines += ["", "The texts keep the licence of the task's data (`bench info` names it).", ""]
     return "\n".join(lines)

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bench.cli.options import selection_options, settings_options
+from bench.cli.output import echo
 
 
 @click.command(name="fetch")
@@ -32,15 +33,15 @@ def command(names: tuple[str, ...], **options: Any) -> None:
     for ref in wanted:
         try:
             before = assets.locate(ref)
-            path = assets.fetch(ref, lambda line: click.echo(line, err=True))
+            path = assets.fetch(ref, lambda line: echo(line, err=True))
             size = install.size_of(path) / 1e6
         except UserError as error:
             failures.append(error)
-            click.echo(f"{ref}: failed")
+            echo(f"{ref}: failed")
             continue
         state = "fetched" if before is None else "local" if isinstance(assets.resolve(ref), Path) else "cached"
-        click.echo(f"{ref}: {state}, {size:.1f} MB, {path}")
+        echo(f"{ref}: {state}, {size:.1f} MB, {path}")
     if failures:
         for failure in failures[1:]:
-            click.echo(f"bench: error: {failure}", err=True)
+            echo(f"bench: error: {failure}", err=True)
         raise failures[0]

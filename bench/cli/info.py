@@ -13,6 +13,7 @@ from bench import plugins
 from bench.api import Asset, MethodSpec, Spec
 from bench.cli.columns import columns, warn, wrapped
 from bench.cli.options import collect, settings_options
+from bench.cli.output import echo
 from bench.data.assets import Assets
 from bench.errors import UserError
 from bench.params import describe, plain, validate
@@ -46,7 +47,7 @@ def command(name: str, **options: Any) -> None:
     if not blocks:
         raise unknown(registry, name, settings.cache)
     warn(registry)
-    click.echo("\n\n".join("\n".join(lines) for lines in blocks))
+    echo("\n\n".join("\n".join(lines) for lines in blocks))
 
 
 def report_blocks(prefix: str, settings: Settings) -> list[list[str]]:
@@ -101,7 +102,8 @@ def spec_lines(spec: Spec, registry: Registry, assets: Assets) -> list[str]:
         ("tags", ", ".join(spec.tags) or "-"),
     ]
     if isinstance(spec, MethodSpec):
-        facts.append(("sets", "one, whatever the seed" if spec.deterministic else "one per seed"))
+        sets = "one, whatever the seed" if spec.deterministic else "one per seed"
+        facts.append(("sets", "one per seed; one with some parameters" if callable(spec.deterministic) else sets))
         if not spec.uses_dpc:
             facts.append(("dpc", "not used"))
         if spec.prepares:

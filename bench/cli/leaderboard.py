@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from bench.cli.output import echo
+
 FORMATS = ("md", "csv", "html")
 
 
@@ -32,18 +34,21 @@ def command(
 ) -> None:
     """Print the board of the result folder OUT (default: bench-out) and write it as
     leaderboard.md, leaderboard.csv and leaderboard.html."""
+    from bench.cli.workspace import pass_on
     from bench.errors import UserError
     from bench.store.results import ResultStore
     from leaderboard.render import write_boards
 
     if not (out / "results" / "records.jsonl").is_file():
         raise UserError(f"no results in {out}: make some with `bench run --out {out}`, or name another folder")
+    store = ResultStore(out)
     text = write_boards(
-        ResultStore(out),
+        store,
         output or out,
         formats=FORMATS if wanted == "all" else (wanted,),
         tasks=list(tasks),
         students=list(students),
         baseline=baseline,
     )
-    click.echo(text, nl=False)
+    pass_on(store)
+    echo(text, nl=False)

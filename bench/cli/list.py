@@ -10,6 +10,7 @@ import click
 from bench import plugins
 from bench.cli.columns import columns, warn
 from bench.cli.options import collect, settings_options
+from bench.cli.output import echo
 from bench.plugins import Registry
 from bench.suite import suites
 
@@ -27,10 +28,10 @@ def command(kind: str | None, as_json: bool, **options: Any) -> None:
     kinds = (kind,) if kind else KINDS[:-1]
     found = {each: entries(registry, each) for each in kinds}
     if as_json:
-        click.echo(json.dumps(found, indent=1, ensure_ascii=False))
+        echo(json.dumps(found, indent=1, ensure_ascii=False))
         return
     blocks = ["\n".join([each, *columns([(e["name"], e["summary"]) for e in found[each]])]) for each in kinds]
-    click.echo("\n\n".join(blocks))
+    echo("\n\n".join(blocks))
 
 
 def entries(registry: Registry, kind: str) -> list[dict[str, Any]]:

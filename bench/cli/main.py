@@ -5,11 +5,16 @@ from __future__ import annotations
 import errno
 import importlib
 import os
+import re
+import signal
 import sys
+from itertools import pairwise
 
 import click
 
+from bench.cli.output import echo, prepare_streams
 from bench.errors import UserError, did_you_mean
+from bench.text import one_line, unwritable
 
 COMMANDS = {  # name -> (module, one line for --help); the module is imported when the command is used
     "run": ("bench.cli.run", "Distil, train students, score: every combination that is still missing."),
@@ -56,28 +61,43 @@ def cli() -> None:
     """Benchmark suite for text dataset distillation."""
 
 
+def check_words(words: list[str]) -> None:
+    """Refuse what nobody means: an empty word, such as an unset variable of a script, and bytes that are no text."""
+    for before, word in pairwise(["bench", *words]):
+        if unwritable(word):
+            raise UserError(f"the argument '{word}' is no UTF-8 text: rename the file or folder that it names")
+        if not word.strip() or re.fullmatch(r"--[a-z-]+=\s*", word):
+            raise UserError(f"an empty value stands after '{word.strip() or before}': fill it in, or leave it out")
+
+
 def main() -> None:
     """Entry point: user errors are one line and an exit code; bugs keep their traceback."""
+    prepare_streams()
     try:
+        check_words(sys.argv[1:])
         code = cli.main(prog_name="bench", standalone_mode=False)
     except UserError as error:
-        click.echo(f"bench: error: {error}", err=True)
+        echo(f"bench: error: {one_line(str(error))}", err=True)
         code = error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
-        click.echo(error.format_message())
+        echo(error.format_message())
         code = 0
     except click.ClickException as error:
-        click.echo(f"bench: error: {error.format_message()}", err=True)
+        echo(f"bench: error: {one_line(error.format_message())}", err=True)
         code = 1
     except (click.Abort, KeyboardInterrupt):
-        click.echo("bench: interrupted; what was finished is kept", err=True)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more would leave a traceback on the way out
+        echo("bench: interrupted; what was finished is kept", err=True)
         code = 130
     except BrokenPipeError:
         sys.stderr.close()  # the reader of a pipe went away; nothing more can be said to it
         code = 0
     except OSError as error:
+        if error.errno in {errno.ENAMETOOLONG, errno.ELOOP}:
+            echo(f"bench: error: {one_line(f'{error.filename}: {error.strerror}')}", err=True)
+            sys.exit(1)
         if error.errno != errno.ENOSPC:
             raise
-        click.echo("bench: error: no space left for the output: free some, then run the same command", err=True)
+        echo("bench: error: no space left for the output: free some, then run the same command", err=True)
         os._exit(1)  # what could not be written would be tried, and fail, once more at a normal exit
     sys.exit(code if isinstance(code, int) else 0)

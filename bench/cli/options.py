@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from bench.settings import Settings
+from bench.suite import MOST_DPC
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -47,7 +48,7 @@ def scoring_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Those of them that apply to sets made elsewhere."""
     options: tuple[Decorator, ...] = (
         *_size_options(),
-        click.option("--dpc", type=click.IntRange(1), help="Most examples a class [what all classes have]."),
+        click.option("--dpc", type=click.IntRange(1, MOST_DPC), help="Most examples a class [what all classes have]."),
         *_table_options("of the sets and of table:PATH"),
         click.option("--students", metavar="LIST", help="Such as: minilm,probe   [the suite's]"),
         click.option("--tasks", metavar="NAME", help="The one task that the sets are for; also table:PATH."),

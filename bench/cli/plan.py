@@ -8,8 +8,9 @@ from typing import Any
 import click
 
 from bench.cli.options import selection_options, settings_options
+from bench.cli.output import echo
 from bench.cli.progress import duration
-from bench.cli.workspace import Workspace, output_folder
+from bench.cli.workspace import Workspace, output_folder, pass_on
 from bench.plan import Plan, PrepareJob, estimate
 from bench.settings import cores
 from bench.store.results import ResultStore
@@ -20,7 +21,7 @@ READ_BYTES = 50_000_000  # of one task's own files: a few seconds
 @click.command("plan", short_help="Show what a run would do.")
 @selection_options
 @click.option("--out", default="bench-out", show_default=True, metavar="DIR", help="Where earlier results are.")
-@click.option("--jobs", type=click.IntRange(1), help="Worker processes the estimate is for [one a core].")
+@click.option("--jobs", type=click.IntRange(1, 1024), help="Worker processes the estimate is for [one a core].")
 @settings_options
 def command(**options: Any) -> None:
     """Show the cells of a run, how much of each is there, and an estimate from earlier runs.
@@ -32,7 +33,9 @@ def command(**options: Any) -> None:
 
     out, jobs = output_folder(options.pop("out")), options.pop("jobs") or cores()
     work = Workspace.open(options)
-    records = ResultStore(out).records()
+    store = ResultStore(out)
+    records = store.records()
+    pass_on(store)
     plan = work.plan(records)
     skipped = open_own_files(work, plan)
     rows = []
@@ -43,26 +46,26 @@ def command(**options: Any) -> None:
         dpc = cell.dpc if cell.dpc is not None else "all"
         name = (cell.task.choice.label, dpc, cell.method_label, cell.student.label)
         rows.append((*name, f"{cached}/{len(keys)}", f"{done}/{len(cell.runs)}"))
-    click.echo(tabulate(rows, headers=["task", "dpc", "method", "student", "sets cached", "runs done"]))
+    echo(tabulate(rows, headers=["task", "dpc", "method", "student", "sets cached", "runs done"]))
     runs = plan.missing_runs()
     total = sum(len(cell.runs) for cell in plan.cells)
-    click.echo(f"\ncells: {len(plan.cells)}, replicates: {total}, done: {total - len(runs)}, to compute: {len(runs)}")
+    echo(f"\ncells: {len(plan.cells)}, replicates: {total}, done: {total - len(runs)}, to compute: {len(runs)}")
     for task, size in skipped.items():
-        click.echo(f"not read here, for its size: {task} ({size / 1e6:,.0f} MB); the run reads it before it computes")
+        echo(f"not read here, for its size: {task} ({size / 1e6:,.0f} MB); the run reads it before it computes")
     preparations = plan.preparations(plan.needed_sets(runs))
     if preparations:
-        click.echo(f"to prepare (not in the estimate): {'; '.join(map(prepared, preparations))}")
+        echo(f"to prepare (not in the estimate): {'; '.join(map(prepared, preparations))}")
     refs = dict.fromkeys(ref for choice in plan.choices() for ref in choice.spec.assets(choice.params))
     absent = [ref for ref in refs if work.assets.locate(ref) is None]
     if absent:
-        click.echo(f"to fetch: {', '.join(absent)} (bench fetch, or the run does it)")
+        echo(f"to fetch: {', '.join(absent)} (bench fetch, or the run does it)")
     if runs:
         guess = estimate(plan, records)
         if guess.unknown == len(runs):
-            click.echo("estimate: none yet, no earlier result of these students in the output folder")
+            echo("estimate: none yet, no earlier result of these students in the output folder")
         else:
             rest = f", without {guess.unknown} replicates of students not seen before" if guess.unknown else ""
-            click.echo(f"estimate: {duration(guess.core_seconds / jobs)} with {jobs} workers{rest}")
+            echo(f"estimate: {duration(guess.core_seconds / jobs)} with {jobs} workers{rest}")
 
 
 def open_own_files(work: Workspace, plan: Plan) -> dict[str, int]:
@@ -86,9 +89,9 @@ def open_own_files(work: Workspace, plan: Plan) -> dict[str, int]:
         worker = worker or Worker(work.settings)
         loaded = worker.run(part)
         for line in loaded.warnings:
-            click.echo(f"bench: warning: {line}", err=True)
+            echo(f"bench: warning: {line}", err=True)
         if not fits(plan, part, loaded):
-            click.echo(f"bench: warning: loading the task: {part.choice.label}: {loaded.reason}", err=True)
+            echo(f"bench: warning: loading the task: {part.choice.label}: {loaded.reason}", err=True)
     return skipped
 
 

@@ -10,6 +10,7 @@ import click
 from bench import plugins
 from bench.cli.columns import columns
 from bench.cli.options import collect, settings_options
+from bench.cli.output import echo
 from bench.plugins import PluginRecord
 
 
@@ -24,12 +25,12 @@ def command(as_json: bool, **options: Any) -> None:
     """
     records = plugins.load(collect(options)).plugins
     if as_json:
-        click.echo(json.dumps([described(record) for record in records], indent=1, ensure_ascii=False))
+        echo(json.dumps([described(record) for record in records], indent=1, ensure_ascii=False))
         return
     lines = columns([("state", "plugin", "distribution", "adds"), *map(row, records)], indent=0)
     for head, record in zip(lines[1:], records, strict=True):
         lines[lines.index(head)] = f"{head}\n    {record.error}" if record.error else head
-    click.echo("\n".join(lines))
+    echo("\n".join(lines))
 
 
 def row(record: PluginRecord) -> tuple[str, str, str, str]:

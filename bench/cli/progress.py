@@ -9,6 +9,9 @@ from collections import deque
 
 from tqdm import tqdm
 
+from bench.cli.output import echo
+from bench.text import one_line, shown
+
 
 def duration(seconds: float) -> str:
     """`1:02:03` or `4:05`."""
@@ -30,40 +33,40 @@ class RunReport:
         self._recent: deque[float] = deque(maxlen=30)  # seconds of the latest replicates
         self._slots: dict[int, str] = {}
 
-    def start(self, total: int, finished: int, workers: int) -> None:
+    def start(self, total: int, finished: int, workers: int, line: str = "") -> None:
         self._total, self._done, self._workers = total, finished, workers
         self._spoken = time.monotonic()
         if self._terminal:
             shape = "{desc} {n_fmt}/{total_fmt} |{bar}| {elapsed}{postfix}"
             self._bar = tqdm(total=total, initial=finished, bar_format=shape, dynamic_ncols=True)
         else:
-            print(f"{finished}/{total} replicates already there", file=sys.stderr, flush=True)
+            echo(line or f"{finished}/{total} replicates already there", err=True)
 
     def step(self, line: str, seconds: float) -> None:
         self._done += 1
         self._recent.append(seconds)
         left = duration(statistics.median(self._recent) * (self._total - self._done) / self._workers)
         if self._bar is not None:
-            self._bar.set_postfix_str(f"{left} left, {line}", refresh=False)
+            self._bar.set_postfix_str(f"{left} left, {shown(line)}", refresh=False)
             self._bar.update(1)
             return
-        print(f"[{self._done}/{self._total}, {left} left] {line}", file=sys.stderr, flush=True)
+        echo(f"[{self._done}/{self._total}, {left} left] {line}", err=True)
         self._spoken = time.monotonic()
 
     def inside(self, slot: int, line: str) -> None:
-        self._slots[slot] = line
-        shown = "; ".join(text for text in self._slots.values() if text)
+        self._slots[slot] = one_line(line, 100)
+        inside = "; ".join(text for text in self._slots.values() if text)
         if self._bar is not None:
-            self._bar.set_description_str(shown[:60])
-        elif shown and time.monotonic() - self._spoken > self._quiet:
-            print(f"[{self._done}/{self._total}] {shown}", file=sys.stderr, flush=True)
+            self._bar.set_description_str(inside[:60])
+        elif inside and time.monotonic() - self._spoken > self._quiet:
+            echo(f"[{self._done}/{self._total}] {inside}", err=True)
             self._spoken = time.monotonic()
 
     def warn(self, line: str) -> None:
         if self._bar is not None:
-            self._bar.write(f"bench: warning: {line}", file=sys.stderr)
+            self._bar.write(f"bench: warning: {shown(line)}", file=sys.stderr)
         else:
-            print(f"bench: warning: {line}", file=sys.stderr, flush=True)
+            echo(f"bench: warning: {line}", err=True)
 
     def close(self) -> None:
         if self._bar is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import Any
@@ -9,14 +10,21 @@ from typing import Any
 import click
 
 from bench.cli.options import selection_options, settings_options
+from bench.cli.output import echo
 from bench.cli.progress import RunReport
-from bench.cli.workspace import Workspace, output_folder
-from bench.plan import Plan
-from bench.runner import Runner, Summary
+from bench.cli.workspace import Workspace, output_folder, pass_on
+from bench.plan import Plan, note_state
+from bench.runner import Runner, Summary, worse
 from bench.settings import Settings, cores
 from bench.store.results import ResultStore
 
 TRACK_SECONDS = 120.0  # how often finished results go to MLflow while a run lasts
+
+
+def _number(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
+    if value is not None and math.isnan(value):
+        raise click.BadParameter("nan is no number of seconds")
+    return value
 
 
 def execution_options(function: Any) -> Any:
@@ -26,12 +34,13 @@ def execution_options(function: Any) -> Any:
         click.option("--mlflow-uri", metavar="URI", help="Tracking store [sqlite, mlflow.db in the output folder]."),
         click.option(
             "--timeout",
-            type=click.FloatRange(min=1),
+            type=click.FloatRange(1, 10_000_000),
+            callback=_number,
             metavar="SECONDS",
             help="Limit of one job: preparation, set or run.",
         ),
         click.option("--device", type=click.Choice(["auto", "cpu", "cuda"]), default="auto", show_default=True),
-        click.option("--jobs", type=click.IntRange(1), help="Worker processes [one a core; one a GPU]."),
+        click.option("--jobs", type=click.IntRange(1, 1024), help="Worker processes [one a core; one a GPU]."),
         click.option(
             "--out", default="bench-out", show_default=True, metavar="DIR", help="Results, boards, mlflow.db."
         ),
@@ -43,8 +52,15 @@ def execution_options(function: Any) -> Any:
 @click.command("run", short_help="Run a suite.")
 @selection_options
 @execution_options
+@click.option(
+    "--verify",
+    "verified",
+    type=click.IntRange(1),
+    metavar="N",
+    help="Compute N finished sets and N runs again, each in a fresh process, and compare.",
+)
 @settings_options
-def command(**options: Any) -> int:
+def command(verified: int | None, **options: Any) -> int:
     """Distil, train students, score: every replicate of the suite that is not there yet, then the board.
 
     Run it again to continue after a crash, to retry what failed, or to add methods, tasks and students.
@@ -55,7 +71,29 @@ def command(**options: Any) -> int:
     with ResultStore(output_folder(flags["out"]), "w") as store:
         plan = work.plan(store.records())
         work.fetch(plan)
-        return execute(plan, work.settings, store, gpus=gpus, **{name: flags[name] for name in flags if name != "out"})
+        code = execute(plan, work.settings, store, gpus=gpus, **{name: flags[name] for name in flags if name != "out"})
+        if verified is None:
+            return code
+        note_state(plan, work.artifacts, store.records())
+        return worse(code, check(plan, verified, work.settings, gpus, flags["jobs"], flags["timeout"]))
+
+
+def check(plan: Plan, n: int, settings: Settings, gpus: int, jobs: int | None, timeout: float | None) -> int:
+    """Verify a sample of `n` sets and `n` runs; the exit code."""
+    from bench.executors.local import LocalExecutor
+    from bench.verify import verify
+
+    report = RunReport()
+    try:
+        found = verify(plan, n, lambda: LocalExecutor(settings, jobs or gpus or cores(), gpus), report, timeout)
+    finally:
+        report.close()
+    for line in found.differences:
+        click.echo(f"bench: {line}", err=True)
+    for name, trace in found.tracebacks.items():
+        click.echo(f"\n{name}\n{trace}", err=True)
+    click.echo(str(found), err=True)
+    return 2 if found.differences else 0
 
 
 def choose_device(wanted: str) -> tuple[str, int]:
@@ -86,10 +124,9 @@ def execute(
     from bench.executors.local import LocalExecutor
 
     report = RunReport()
+    pass_on(store)
     if not plan.missing_runs():
-        click.echo(
-            f"nothing to compute: all {sum(len(cell.runs) for cell in plan.cells)} replicates are there", err=True
-        )
+        echo(f"nothing to compute: all {sum(len(cell.runs) for cell in plan.cells)} replicates are there", err=True)
     tracking = None if no_mlflow else Tracking(store, mlflow_uri, report)
     executor = LocalExecutor(settings, jobs or gpus or cores(), gpus)
     try:
@@ -109,9 +146,19 @@ def execute(
         tracking.finish()
     from leaderboard.render import write_boards
 
-    click.echo(write_boards(store, store.out))
-    click.echo(f"Plots and the distilled sets to read: {store.out / 'leaderboard.html'}", err=True)
+    echo(write_boards(store, store.out))
+    warn_of_overlaps(plan, store)
+    echo(f"Plots and the distilled sets to read: {store.out / 'leaderboard.html'}", err=True)
     return conclude(summary, store.out)
+
+
+def warn_of_overlaps(plan: Plan, store: ResultStore) -> None:
+    """Name the plan's sets that repeat test texts, one line a task, dpc and method."""
+    from leaderboard.overlap import overlap_lines
+
+    asked = {run.key for cell in plan.cells for run in cell.runs}
+    for line in overlap_lines([record for record in store.records() if record["key"] in asked]):
+        click.echo(f"bench: warning: {line}", err=True)
 
 
 class Tracking:
@@ -138,9 +185,9 @@ class Tracking:
 def conclude(summary: Summary, out: Path) -> int:
     """Name every failing cell in one line; the exit code."""
     for name, reason in summary.failures.items():
-        click.echo(f"bench: {name}: {reason}", err=True)
+        echo(f"bench: {name}: {reason}", err=True)
     for name, trace in summary.tracebacks.items():
-        click.echo(f"\n{name}\n{trace}", err=True)
+        echo(f"\n{name}\n{trace}", err=True)
     if summary.failures:
-        click.echo(f"bench: {len(summary.failures)} cell(s) failed; results so far are in {out}", err=True)
+        echo(f"bench: {len(summary.failures)} cell(s) failed; results so far are in {out}", err=True)
     return summary.exit_code

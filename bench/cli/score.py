@@ -9,7 +9,7 @@ import click
 
 from bench.cli.options import scoring_options, settings_options
 from bench.cli.run import choose_device, execute, execution_options
-from bench.cli.workspace import Workspace, output_folder
+from bench.cli.workspace import Workspace, output_folder, pass_on
 from bench.errors import UserError
 from bench.selection import TABLE
 
@@ -52,5 +52,6 @@ def command(folder: Path, name: str, **options: Any) -> int:
     dpc = common_dpc(found, info, asked)
     with ResultStore(output_folder(flags.pop("out")), "w") as store:
         plan = plan_imported(work.suite, part, found, name, dpc, work.assets, work.artifacts, store.records())
+        pass_on(work.artifacts)
         work.fetch(plan)
         return execute(plan, work.settings, store, gpus=gpus, **flags)

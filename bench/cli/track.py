@@ -6,6 +6,8 @@ from pathlib import Path
 
 import click
 
+from bench.cli.output import echo
+
 
 @click.command()
 @click.argument("out", default="bench-out", metavar="[OUT]", type=click.Path(path_type=Path))
@@ -13,13 +15,16 @@ import click
 @click.option("--mlflow-uri", metavar="URI", help="Tracking server or database  [sqlite:///OUT/mlflow.db]")
 def command(out: Path, resend: bool, mlflow_uri: str | None) -> None:
     """Send the results in OUT (default: bench-out) to MLflow; nothing is sent twice."""
+    from bench.cli.workspace import pass_on
     from bench.errors import UserError
     from bench.store.results import ResultStore
     from bench.tracking import Tracker, shown_uri
 
     if not (out / "results" / "records.jsonl").is_file():
         raise UserError(f"no results in {out}: make some with `bench run --out {out}`, or name another folder")
-    tracker = Tracker(ResultStore(out), mlflow_uri)
+    store = ResultStore(out)
+    tracker = Tracker(store, mlflow_uri)
     counts = tracker.sync(resend)
+    pass_on(store)
     sent = ", ".join(f"{n} {what}" for what, n in sorted(counts.items()) if n) or "nothing new"
-    click.echo(f"{shown_uri(tracker.uri)}: {sent}")
+    echo(f"{shown_uri(tracker.uri)}: {sent}")

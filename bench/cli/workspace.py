@@ -7,10 +7,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import click
-
 from bench import plugins
 from bench.cli.options import collect
+from bench.cli.output import echo
 from bench.data.assets import Assets
 from bench.errors import UserError
 from bench.plan import Plan, make_plan
@@ -39,7 +38,7 @@ class Workspace:
         settings = collect(options, device)
         registry = plugins.load(settings)
         for line in registry.warnings():
-            click.echo(f"bench: warning: {line}", err=True)
+            echo(f"bench: warning: {line}", err=True)
         columns = options.pop("text_columns")
         table = {
             "text": columns.split(",") if columns else None,
@@ -74,7 +73,15 @@ class Workspace:
         choices = [choice for run in runs for choice in (run.task.choice, run.student)]
         choices += [job.method for job in plan.needed_sets(runs) if job.method is not None]
         for ref in dict.fromkeys(ref for choice in choices for ref in choice.spec.assets(choice.params)):
-            self.assets.fetch(ref, lambda line: click.echo(line, err=True))
+            self.assets.fetch(ref, lambda line: echo(line, err=True))
+
+
+def pass_on(*sources: Any) -> None:
+    """Print as warnings what stores and caches have to say, each line once."""
+    for source in sources:
+        for line in source.said:
+            echo(f"bench: warning: {line}", err=True)
+        source.said.clear()
 
 
 def output_folder(value: str) -> Path:

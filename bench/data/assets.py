@@ -17,7 +17,7 @@ from bench.data import install
 from bench.errors import UserError, did_you_mean
 from bench.settings import Settings
 from bench.store.contents import known_digest
-from bench.store.files import read_json, write_json
+from bench.store.files import read_json, regular_file, write_json
 from bench.store.identity import key_of
 
 Progress = Callable[[str], None]
@@ -39,6 +39,8 @@ class Assets:
 
     def resolve(self, ref: str) -> Asset | Path:
         """The asset that a reference means, or the existing local path. UserError for anything else."""
+        if not ref.strip():
+            raise UserError("the name of an asset is empty: give a registered name, hub:org/name, or a path")
         if ref in self.registered:
             asset = self.registered[ref]
             local = self._data_folder(asset)
@@ -56,7 +58,7 @@ class Assets:
         try:
             path = Path(ref).expanduser()
             if path.exists():
-                return path
+                return path if path.is_dir() else regular_file(path, "local asset")
         except (OSError, RuntimeError, ValueError) as error:
             raise UserError(f"cannot read '{ref}': {error}") from error
         if "/" in ref or "\\" in ref or path.suffix:
@@ -96,11 +98,11 @@ class Assets:
         asset = self.resolve(ref)
         if isinstance(asset, Path):
             return asset
-        folder = self._folder(asset)
-        broken = install.damage(folder)
+        known = bool(asset.wheel) or self._known_commit(asset) is not None
+        broken = install.damage(self._folder(asset)) if known else install.MANIFEST
         if broken is None:
-            self._ready[ref] = folder
-            return folder
+            self._ready[ref] = self._folder(asset)
+            return self._ready[ref]
         self._ready.pop(ref, None)
         if broken == install.MANIFEST:
             broken = None  # absent, or never finished
@@ -109,6 +111,7 @@ class Assets:
             raise self._missing(asset, "offline mode is on", broken)
         if service in self._down:
             raise self._missing(asset, self._down[service], broken)
+        folder = self._folder(asset)
         if broken and progress is None:
             self.said.append(f"{folder / broken} was damaged; {asset.name} is fetched again")
         if progress is not None and not self.settings.offline:

@@ -28,16 +28,14 @@ def granted(assets: Assets, spec: Spec, variants: Iterable[Any], task: Sequence[
 
 
 def _is_data(assets: Assets, ref: str, task: Sequence[str]) -> bool:
-    """Whether a reference is data by name, or has its content from where a data set comes from."""
-    registered = assets.registered.get(ref)
-    if ref in task or (registered is not None and registered.content == "data"):
+    """Whether a reference is data by name, or lies where that of a data set lies."""
+    if ref in assets.registered and assets.registered[ref].content == "data":
         return True
     found = assets.resolve(ref)
     data = [asset for asset in assets.registered.values() if asset.content == "data"]
-    resolved = [assets.resolve(other) for other in task]
     if isinstance(found, Asset):
-        return any(_overlap(found, asset) for asset in (*data, *resolved) if isinstance(asset, Asset))
-    places = [path for path in resolved if isinstance(path, Path)]
+        return any(_overlap(found, asset) for asset in data)
+    places = [path for path in map(assets.resolve, task) if isinstance(path, Path)]
     places += [place for asset in data for place in assets.places(asset)]
     mine = found.resolve()
     return any(mine == place or mine in place.parents or place in mine.parents for place in map(Path.resolve, places))

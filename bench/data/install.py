@@ -13,8 +13,11 @@ from filelock import FileLock
 
 from bench.errors import UserError
 from bench.store.contents import checked_contents, contents_of, damaged_file
+from bench.store.files import is_full
 
 MANIFEST = ".manifest.json"  # relative name -> size and SHA-256; written last, inside the folder
+
+READ_ONLY = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST})
 
 
 class Unreachable(Exception):
@@ -74,10 +77,10 @@ def install(folder: Path, fill: Callable[[Path], None]) -> Path:
                 os.rename(partial, folder)
             finally:
                 shutil.rmtree(partial, ignore_errors=True)
-    except OSError as error:
-        if error.errno == errno.ENOSPC:
+    except Exception as error:
+        if is_full(error):
             raise UserError(f"no space left for the cache {folder.parent}: free some, or give --cache DIR") from error
-        if isinstance(error, PermissionError) or error.errno in {errno.EROFS, errno.ENOTDIR, errno.EEXIST}:
+        if isinstance(error, OSError) and error.errno in READ_ONLY:
             raise UserError(f"cannot write the cache {folder.parent} ({error.strerror}): give --cache DIR") from error
         raise
     return folder

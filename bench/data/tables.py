@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError, did_you_mean
+from bench.store.files import regular_file
+from bench.text import HALF, unwritable
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 LONGEST_CELL = 2**31 - 1  # letters; the csv module stops at 131,072 by itself
@@ -66,8 +68,7 @@ def read(path: Path) -> Table:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise UserError(f"{path} has the extension '{suffix}'; tables are read from {', '.join(SUFFIXES)}")
-    if not path.is_file():
-        raise UserError(f"{path} is {'a folder, not a file' if path.is_dir() else 'missing, or no file'}")
+    regular_file(path, "table")
     try:
         if suffix == ".parquet":
             table = _parquet(path)
@@ -224,8 +225,8 @@ def _parquet(path: Path) -> Table:
 
 def check_characters(value: str, where: str) -> None:
     """UserError for half of a surrogate pair: JSON can write it, no file can keep it."""
-    if not value.isascii() and any("\ud800" <= letter <= "\udfff" for letter in value):
-        raise UserError(f"{where} holds half of a surrogate pair, which is no character")
+    if unwritable(value):
+        raise UserError(f"{where} holds {HALF}")
 
 
 def label_text(value: Any) -> str | None:

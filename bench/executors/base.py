@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
-from bench.plan import PrepareJob, RunJob, SetJob, TaskPart
+from bench.plan import PrepareJob, RunJob, SetJob, TaskPart, VerifyJob
 
 Status = Literal["ok", "failed", "timeout", "oom", "not_applicable", "usage", "plugin"]
-Job = TaskPart | PrepareJob | SetJob | RunJob
+Job = TaskPart | PrepareJob | SetJob | RunJob | VerifyJob
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Outcome:
     traceback: str | None = None
     value: Any = None
     seconds: float = 0.0
-    warnings: tuple[str, ...] = ()  # what a plugin did that the worker put right
+    warnings: tuple[str, ...] = ()  # what a plugin did that the worker put right, and damage that was mended
 
 
 @dataclass(frozen=True)

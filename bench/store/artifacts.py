@@ -37,6 +37,17 @@ def damage(folder: Path) -> str | None:
         return NOTE
 
 
+def is_older(folder: Path) -> bool:
+    """Whether an older version made the artifact in `folder`, which noted no hashes."""
+    try:
+        _noted(folder)
+    except (OSError, ValueError):
+        return False
+    except LookupError:
+        return True
+    return False
+
+
 class Artifacts:
     """`<cache>/artifacts/<kind>/<key>/`: content and `artifact.json` (fields, and size and SHA-256 of each file).
 
@@ -69,8 +80,37 @@ class Artifacts:
         found = self.root.glob(f"*/{prefix[:2]}/{prefix}*/{REPORT}")
         return sorted((file.parent.parent.parent.name, file.parent.name) for file in found)
 
-    def make(self, kind: str, fields: Mapping[str, Any], build: Callable[[Path], None], key: str | None = None) -> Path:
-        """The folder for these fields; `build(folder)` fills a new one when there is none."""
+    def about(self, kind: str, key: str) -> dict[str, Any]:
+        """What was noted of an artifact when it was made (`make`); empty when nothing is known."""
+        try:
+            found = json.loads((self.folder(kind, key) / "artifact.json").read_text(encoding="utf-8"))
+            return dict(found.get("about") or {})
+        except (OSError, ValueError, TypeError, AttributeError):
+            return {}
+
+    def lineage(self, parts: Mapping[str, str]) -> list[dict[str, Any]]:
+        """Kind, key and own seconds (None: unknown) of artifacts, key -> kind, and of all that these were made of."""
+        todo, found = dict(parts), dict[str, dict[str, Any]]()
+        while todo:
+            key, kind = todo.popitem()
+            if key not in found:
+                noted = self.about(kind, key)
+                found[key] = {"kind": kind, "key": key, "seconds": noted.get("seconds")}
+                todo |= noted.get("made_of") or {}
+        return sorted(found.values(), key=lambda one: (one["kind"], one["key"]))
+
+    def make(
+        self,
+        kind: str,
+        fields: Mapping[str, Any],
+        build: Callable[[Path], None],
+        key: str | None = None,
+        about: Callable[[], Mapping[str, Any]] = dict,
+    ) -> Path:
+        """The folder for these fields; `build(folder)` fills a new one when there is none.
+
+        `about()` is noted beside the content once it is there: what is no part of it, such as seconds.
+        """
         key = key or key_of({"kind": kind, **fields})
         found = self.get(kind, key)
         if found is not None:
@@ -78,21 +118,22 @@ class Artifacts:
         folder = self.folder(kind, key)
         with explained(self.root):
             folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
+        with explained(self.root, "full"), FileLock(folder.with_suffix(".lock")):
             found = self.get(kind, key)
             if found is not None:
                 return found
             part = self.root / "parts" / uuid.uuid4().hex
             try:
-                with explained(self.root, "full"):
-                    part.mkdir(parents=True)
-                    build(part)
-                    files = contents_of(part)
-                    (part / NOTE).write_text(canonical({"fields": fields, "files": files}), encoding="utf-8")
-                    if folder.exists():
-                        self._say_damage(folder, files)
-                        shutil.rmtree(folder)
-                    os.rename(part, folder)
+                part.mkdir(parents=True)
+                build(part)
+                files = contents_of(part)
+                (part / NOTE).write_text(
+                    canonical({"fields": fields, "files": files, "about": about()}), encoding="utf-8"
+                )
+                if folder.exists():
+                    self._say_damage(folder, files)
+                    shutil.rmtree(folder)
+                os.rename(part, folder)
             finally:
                 shutil.rmtree(part, ignore_errors=True)
         shutil.rmtree(self._workspace(kind, key), ignore_errors=True)
@@ -119,7 +160,7 @@ class Artifacts:
         folder = self._workspace(kind, key)
         with explained(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder.with_suffix(".lock")):
+        with explained(folder, "full"), FileLock(folder.with_suffix(".lock")):
             folder.mkdir(exist_ok=True)
             yield folder
             if self.get(kind, key) is not None:  # perhaps made by the process that this one waited for

@@ -6,6 +6,8 @@ import contextlib
 import errno
 import json
 import os
+import re
+import stat
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,9 @@ from typing import Any, Literal
 
 from bench.errors import UserError
 from bench.store.identity import SCHEMA
+
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 
 
 @contextlib.contextmanager
@@ -23,16 +28,44 @@ def explained(where: Path, which: Literal["all", "full"] = "all") -> Iterator[No
     """
     try:
         yield
-    except OSError as error:
-        if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+    except Exception as error:
+        if is_full(error):
             raise UserError(f"no space left on the disk of {where}: free some, then run the same command") from error
-        if which == "full":
+        if which == "full" or not isinstance(error, OSError):
             raise
-        if error.errno in {errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOENT}:
+        if error.errno in {errno.EACCES, errno.EROFS, errno.EPERM, errno.ENOENT, errno.ENAMETOOLONG}:
             raise UserError(f"cannot write to {where}: {error.strerror}; choose another folder") from error
         if error.errno in {errno.ENOTDIR, errno.EEXIST}:
             raise UserError(f"{where} is in the way: a file where a folder is needed") from error
+        if error.errno == errno.EISDIR:
+            taken = error.filename2 or error.filename or where
+            raise UserError(f"{taken} is in the way: a folder where a file is needed") from error
         raise
+
+
+def is_full(error: Exception) -> bool:
+    """Whether a write failed for want of space, under a quota or limit too.
+
+    Not every library keeps the error number: numpy counts what it could write, safetensors and pyarrow quote the text.
+    """
+    if isinstance(error, OSError) and error.errno is not None:
+        return error.errno in NO_SPACE
+    text = str(error)
+    return SHORT_WRITE.search(text) is not None or any(os.strerror(number) in text for number in NO_SPACE)
+
+
+def regular_file(path: Path, what: str) -> Path:
+    """The path, when it leads to a regular file. UserError otherwise: reading a pipe or a device may never end."""
+    try:
+        mode = os.stat(path).st_mode
+    except FileNotFoundError:
+        raise UserError(f"{what} {path}: no such file") from None
+    except (OSError, ValueError) as error:  # ValueError: a NUL in it
+        raise UserError(f"{what} {path}: {getattr(error, 'strerror', None) or error}") from None
+    if not stat.S_ISREG(mode):
+        kind = "a folder" if stat.S_ISDIR(mode) else "a pipe, socket or device"
+        raise UserError(f"{what} {path} is {kind}, not a file")
+    return path
 
 
 def write_atomic(path: Path, text: str) -> None:
@@ -56,10 +89,10 @@ def write_json(path: Path, value: Any) -> None:
 
 
 def read_json(path: Path) -> Any:
-    """The JSON value of a file; one line when it is truncated or not JSON."""
+    """The JSON value of a file; one line when it is truncated, not JSON, or no file."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        return json.loads(regular_file(path, "the file").read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({error}); delete it and run again") from error
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import zlib
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal
@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 from filelock import FileLock, Timeout
 
 from bench.errors import UserError
-from bench.store.files import check_schema, explained, read_json, write_json
+from bench.store.check import GoldLabels, decode, parse_record, rescored
+from bench.store.code import code_digest
+from bench.store.files import check_schema, explained, read_json, regular_file, write_json
 from bench.store.identity import canonical
 
 if TYPE_CHECKING:
@@ -46,11 +48,7 @@ def encode_predictions(labels: np.ndarray) -> dict[str, Any]:
 
 def decode_predictions(record: Record) -> np.ndarray:
     """The predicted labels of a record, int64 [n]."""
-    import numpy as np
-
-    stored = record["predictions"]
-    raw = zlib.decompress(base64.b64decode(stored["data"]))
-    return np.frombuffer(raw, dtype=stored["dtype"]).astype(np.int64)
+    return decode(record["predictions"])
 
 
 class ResultStore:
@@ -64,6 +62,11 @@ class ResultStore:
         self.out = out
         self.folder = out / "results"
         self.path = self.folder / "records.jsonl"
+        self.said: list[str] = []  # what the user should hear of the records; whoever passes it on empties it
+        self._gold = GoldLabels(self.folder / "tasks")
+        self._held: set[int] = set()  # hashes of lines that were checked
+        self._rescored: dict[int, dict[str, float]] = {}  # hash of a line -> its metrics by today's code
+        self._mode = mode
         self._lock: FileLock | None = None
         if mode == "w":
             self._open_for_writing()
@@ -127,19 +130,64 @@ class ResultStore:
                 os.close(fd)
 
     def records(self) -> list[Record]:
-        """The last record of every key, in canonical order."""
-        latest: dict[str, Record] = {}
-        if self.path.exists():
-            content = self.path.read_bytes()
-            for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
-                try:
-                    record = json.loads(line)
-                    latest[record["key"]] = record
-                except (ValueError, KeyError, TypeError) as error:
-                    raise UserError(
-                        f"{self.path} line {number} is damaged: delete that line and run again to compute it anew"
-                    ) from error
-        return sorted(latest.values(), key=canonical_order)
+        """The last record of every key, in canonical order.
+
+        Each is checked once a process: its form, and its score against its predictions and the gold labels. A score
+        of an older `bench.metrics` is replaced by today's, and `said` gets a line. UserError names what is damaged.
+        """
+        if not self.path.exists():
+            return []
+        content = regular_file(self.path, "the file of records").read_bytes()
+        latest: dict[str, tuple[int, bytes, Record]] = {}
+        damaged: dict[int, str] = {}
+        for number, line in enumerate(content[: content.rfind(b"\n") + 1].split(b"\n")[:-1], start=1):
+            try:
+                record = parse_record(line)
+            except (ValueError, RecursionError) as error:
+                damaged[number] = str(error)
+                continue
+            latest[record["key"]] = (number, line, record)
+        for number, line, record in latest.values():
+            try:
+                self._check_score(hash(line), record)
+            except ValueError as error:
+                damaged[number] = str(error)
+        if damaged:
+            self._refuse(damaged)
+        return sorted((record for _, _, record in latest.values()), key=canonical_order)
+
+    @cached_property
+    def _metrics_code(self) -> str:
+        return code_digest("bench.metrics")
+
+    def _check_score(self, line: int, record: Record) -> None:
+        if record["status"] == "ok" and line not in self._held:
+            revision = record["task"]["revision"]
+            if self._gold.of(revision) is None:
+                if self._mode == "r":
+                    raise self._no_task(revision)
+                return  # the run that holds the store writes the file
+            now = rescored(record, self._gold, self._metrics_code)
+            if now is not None:
+                if not self._rescored:
+                    self.said.append(f"{self.path}: scores of another version are computed anew from the predictions")
+                self._rescored[line] = now
+            self._held.add(line)
+        if line in self._rescored:
+            record["metrics"] = dict(self._rescored[line])
+            record["score"] = record["metrics"][record["metric"]]
+
+    def _refuse(self, damaged: dict[int, str]) -> None:
+        first, *others = sorted(damaged)
+        more = f"; so are lines {', '.join(map(str, others[:20]))}{' ...' * (len(others) > 20)}" if others else ""
+        lines = "those lines" if others else "that line"
+        gold = (
+            "" if str(self._gold.folder) not in damaged[first] else " (or that file, when it is the one that changed)"
+        )
+        raise UserError(
+            f"{self.path} line {first} is damaged ({damaged[first]}){more}: "
+            f"delete {lines}{gold} and run again to compute it anew"
+        )
 
     def put_plan(self, suite: str, cells: list[dict[str, Any]]) -> None:
         """Note the planned cells; one with the same names but another key replaces the older one."""
@@ -166,16 +214,21 @@ class ResultStore:
 
     def task(self, revision: str) -> dict[str, Any]:
         """Fields, label names, metric and gold labels of a task revision."""
-        path = self.folder / "tasks" / f"{revision}.json"
-        if not path.exists():
-            raise UserError(f"{path} is missing: run the same `bench run` again to write it anew")
-        found: dict[str, Any] = read_json(path)
+        if self._gold.of(revision) is None:
+            raise self._no_task(revision)
+        found: dict[str, Any] = read_json(self._gold.path(revision))
         return found
 
+    def has_task(self, revision: str) -> bool:
+        """Whether the description of a task revision is there."""
+        return self._gold.path(revision).exists()
+
+    def _no_task(self, revision: str) -> UserError:
+        return UserError(f"{self._gold.path(revision)} is missing: run the same `bench run` again to write it anew")
+
     def put_task(self, revision: str, description: dict[str, Any]) -> None:
-        path = self.folder / "tasks" / f"{revision}.json"
-        if not path.exists():
-            write_json(path, description)
+        if not self.has_task(revision):
+            write_json(self._gold.path(revision), description)
 
     def set(self, set_key: str) -> dict[str, Any] | None:
         """The readable copy of a distilled set, or None."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +13,7 @@ from bench.api import DistilledSet, Embeddings
 from bench.errors import PluginError, UserError
 from bench.store.files import read_json
 from bench.store.identity import canonical
+from bench.text import HALF, one_line, unwritable
 
 
 def save_set(folder: Path, distilled: DistilledSet, reports: Mapping[str, str] | None = None) -> None:
@@ -53,6 +56,33 @@ def example_rows(distilled: DistilledSet) -> list[dict[str, Any]]:
     return rows
 
 
+def content_digest(distilled: DistilledSet) -> str:
+    """Hex SHA-256 of what a student can see of a set: labels, texts, soft labels, embeddings, in any order of examples.
+
+    Two sets with the same digest are one observation, whatever made them and under whichever key they are kept.
+    """
+    import numpy as np
+
+    arrays = [] if distilled.soft_labels is None else [distilled.soft_labels]
+    whole: list[Any] = []
+    if (embeddings := distilled.embeddings) is not None:
+        arrays += [embeddings.inputs_embeds, embeddings.attention_mask, embeddings.label_distribution]
+        steps = embeddings.step_sizes
+        whole = [embeddings.encoder, None if steps is None else np.asarray(steps, np.float64).tolist()]
+    fields = sorted(distilled.texts or {})
+    examples = []
+    for i, label in enumerate(distilled.labels):
+        example = hashlib.sha256(
+            canonical([int(label), *((distilled.texts or {})[name][i] for name in fields)]).encode()
+        )
+        for array in arrays:
+            example.update(canonical([array.dtype.str, list(array.shape[1:])]).encode())
+            example.update(np.ascontiguousarray(array[i]).tobytes())
+        examples.append(example.hexdigest())
+    shape = [fields if distilled.texts is not None else None, distilled.soft_labels is not None, whole]
+    return hashlib.sha256(canonical([shape, sorted(examples)]).encode()).hexdigest()
+
+
 def set_reports(folder: Path) -> dict[str, str]:
     """Key -> kind of the artifacts with a report that a set was made of."""
     found: dict[str, str] = read_json(folder / "set.json").get("reports", {})
@@ -60,32 +90,43 @@ def set_reports(folder: Path) -> dict[str, str]:
 
 
 def load_set(folder: Path) -> DistilledSet:
-    """Read back what `save_set` wrote."""
+    """Read back what `save_set` wrote. UserError, in one line, when that cannot be read."""
     import numpy as np
 
-    head = read_json(folder / "set.json")
-    with open(folder / "examples.jsonl", encoding="utf-8") as file:
-        rows = [json.loads(line) for line in file]
-    arrays: Mapping[str, Any] = {}
-    if (folder / "arrays.safetensors").exists():
-        from safetensors.numpy import load_file
+    with _readable(folder):
+        head = read_json(folder / "set.json")
+        with open(folder / "examples.jsonl", encoding="utf-8") as file:
+            rows = [json.loads(line) for line in file]
+        arrays: Mapping[str, Any] = {}
+        if (folder / "arrays.safetensors").exists():
+            from safetensors.numpy import load_file
 
-        arrays = load_file(folder / "arrays.safetensors")
-    embeddings = None
-    if head["encoder"] is not None:
-        names = ("inputs_embeds", "attention_mask", "label_distribution")
-        parts = {name: arrays[name] for name in names}
-        embeddings = Embeddings(**parts, encoder=head["encoder"], step_sizes=arrays.get("step_sizes"))
-    fields = head["fields"]
-    copied = bool(rows) and "row" in rows[0]
-    return DistilledSet(
-        labels=np.array([row["label"] for row in rows], dtype=np.int64),
-        texts={name: [row[name] for row in rows] for name in fields} if fields is not None else None,
-        soft_labels=arrays.get("soft_labels"),
-        embeddings=embeddings,
-        rows=np.array([row["row"] for row in rows], dtype=np.int64) if copied else None,
-        diagnostics=head["diagnostics"],
-    )
+            arrays = load_file(folder / "arrays.safetensors")
+        embeddings = None
+        if head["encoder"] is not None:
+            names = ("inputs_embeds", "attention_mask", "label_distribution")
+            parts = {name: arrays[name] for name in names}
+            embeddings = Embeddings(**parts, encoder=head["encoder"], step_sizes=arrays.get("step_sizes"))
+        fields = head["fields"]
+        copied = bool(rows) and "row" in rows[0]
+        return DistilledSet(
+            labels=np.array([row["label"] for row in rows], dtype=np.int64),
+            texts={name: [row[name] for row in rows] for name in fields} if fields is not None else None,
+            soft_labels=arrays.get("soft_labels"),
+            embeddings=embeddings,
+            rows=np.array([row["row"] for row in rows], dtype=np.int64) if copied else None,
+            diagnostics=head["diagnostics"],
+        )
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    from safetensors import SafetensorError
+
+    try:
+        yield
+    except (OSError, ValueError, LookupError, TypeError, SafetensorError) as error:
+        raise UserError(f"{folder} holds no readable set ({error}): delete that folder and run again") from error
 
 
 def check_budget(distilled: DistilledSet, label_names: Sequence[str], dpc: int, who: str) -> None:
@@ -130,5 +171,12 @@ def check_set(
             empty = next((i for i, text in enumerate(texts) if not isinstance(text, str) or not text.strip()), None)
             if empty is not None:
                 raise error(f"{who} returned an empty text: field '{name}', example {empty}")
+            broken = next((i for i, text in enumerate(texts) if unwritable(text)), None)
+            if broken is not None:
+                raise error(f"{who} returned {HALF}: field '{name}', example {broken}")
+    try:
+        canonical(dict(distilled.diagnostics)).encode()
+    except (TypeError, ValueError, RecursionError) as cause:
+        raise error(f"{who} returned diagnostics that are no JSON: {one_line(str(cause), 200)}") from cause
     if distilled.soft_labels is not None and distilled.soft_labels.shape != (n, n_classes):
         raise error(f"{who} returned soft labels of shape {distilled.soft_labels.shape}; ({n}, {n_classes}) is needed")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
+import itertools
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -25,14 +28,27 @@ from bench.api import (
 )
 from bench.context import JobContext
 from bench.data.assets import Assets
+from bench.data.grants import granted
+from bench.discovery import cause
 from bench.errors import PluginError, UserError
+from bench.identities import made_by
+from bench.lending import Seal, lend_set, lend_task, refused_write
 from bench.params import plain, validate
 from bench.plugins import Registry
+from bench.process_state import ProcessState
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
+from bench.store.difference import difference
 from bench.store.identity import canonical, key_of
 from bench.store.sets import check_set, load_set, save_set
-from bench.testing.guards import ConformanceError, demand, difference, fingerprint, global_random_state
+from bench.testing.guards import (
+    ConformanceError,
+    demand,
+    fingerprint,
+    global_random_state,
+    kept_random_state,
+    no_network,
+)
 from bench.testing.texts import pair_task, topic_task
 from bench.worker import check_predictions
 from bench.worker import check_task as check_task_data
@@ -46,10 +62,48 @@ class _Kit:
     params: Params
     assets: Assets
     artifacts: Artifacts
+    state: ProcessState
 
     @property
     def who(self) -> str:
         return f"{self.spec.kind} '{self.spec.name}'"
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[Any]:
+        """An instance from a second copy of its module, which knows nothing of what happened to the first."""
+        instance = self.build()
+        name, _, attribute = self.spec.target.partition(":")
+        module = sys.modules[name]
+        found = module.__spec__
+        if name == "__main__" or found is None or found.loader is None:
+            yield instance
+            return
+        copy = importlib.util.module_from_spec(found)
+        sys.modules[name] = copy
+        try:
+            found.loader.exec_module(copy)
+            yield getattr(copy, attribute)(self.params)
+        finally:
+            sys.modules[name] = module
+
+    @contextlib.contextmanager
+    def call(self, when: str, start: int | None, *lent: Any) -> Iterator[None]:
+        """Watch one call of the plugin; `when` says which. All global generators stand at `start` (None: unwatched)."""
+        who, seals = f"{self.who} ({when})", [Seal(each) for each in lent]
+        try:
+            random_state = global_random_state(who, start) if start is not None else kept_random_state()
+            with no_network(who), random_state:
+                yield
+        except (NotApplicable, PluginError, ConformanceError):
+            raise
+        except Exception as error:
+            raise ConformanceError(f"{who} raised {cause(error)}{refused_write(error)}") from error
+        finally:
+            changed = self.state.restore()
+        demand(not changed, f"{who} left {', '.join(changed)} changed: put back what you set")
+        for seal in seals:
+            part = seal.broken()
+            demand(not part, f"{who} changed {part} of what it was lent: take a copy and change that")
 
     def build(self) -> Any:
         """A fresh instance."""
@@ -61,7 +115,17 @@ class _Kit:
     def context(self, data: TaskData | TrainData | Queries | None, seed: int) -> JobContext:
         """A job's real context; the features it computes go to a folder that is deleted afterwards."""
         identity = {"kit": key_of(_texts_of(data)) if data is not None else ""}
-        return JobContext(self.assets, self.artifacts, seed=seed, data=data, task_identity=identity)
+        return JobContext(
+            self.assets,
+            self.artifacts,
+            seed=seed,
+            data=data,
+            task_identity=identity,
+            made_by=made_by(self.spec.target.partition(":")[0], self.spec.kind),
+            who=self.who,
+            allowed=granted(self.assets, self.spec, [self.params], ()),
+            engine=self.state.engine,
+        )
 
 
 @contextlib.contextmanager
@@ -84,9 +148,12 @@ def _kit(
     settings = settings or Settings.make()
     if assets is None:
         assets = plugins.load(settings).assets
-    with tempfile.TemporaryDirectory(prefix="bench-kit-") as folder:
+    with tempfile.TemporaryDirectory(prefix="bench-kit-") as folder, kept_random_state():
         try:
-            yield _Kit(spec, valid, Assets(assets, settings), Artifacts(Path(folder)))
+            kit = _Kit(spec, valid, Assets(assets, settings), Artifacts(Path(folder)), ProcessState())
+            for ref in refs:
+                kit.assets.fetch(ref)  # what comes later must do without a network
+            yield kit
         except PluginError as error:
             raise ConformanceError(str(error)) from error
 
@@ -105,46 +172,74 @@ def check_method(
     and data folder; assets: by name, else those of the installed plugins. Raises ConformanceError.
     """
     with _kit(spec, params, settings, assets) as kit:
-        applied = 0
-        with contextlib.suppress(NotApplicable):  # unwatched: some libraries draw a random number when imported
-            data = topic_task().train_data()
-            kit.build().distill(data, dpc[0] if spec.uses_dpc else None, kit.context(data, 10))
         sizes = dpc if spec.uses_dpc else (None,)
-        for task in (topic_task(), pair_task()):
+        tasks = [lend_task(each).train_data() for each in (topic_task(), pair_task())]
+        # the first call has unwatched generators: some libraries draw a random number when imported
+        with contextlib.suppress(NotApplicable), kit.call("the first call", None, tasks[0]):
+            kit.build().distill(tasks[0], sizes[0], kit.context(tasks[0], 10))
+        applied: list[tuple[TrainData, int | None]] = []
+        varied = False
+        for data in tasks:
             for size in sizes:
                 try:
-                    made = _check_distillation(kit, task.train_data(), size)
+                    made, other = _check_distillation(kit, data, size)
                     if spec.prepares and size == sizes[0]:
-                        _check_preparation(kit, made, task.train_data(), size)
+                        _check_preparation(kit, made, data, size)
                 except NotApplicable:
                     continue
-                applied += 1
+                applied.append((data, size))
+                varied |= bool(difference(made, other))
         demand(applied, f"{kit.who} says of both tasks of the kit that it is not applicable")
+        if not varied and not spec.one_set(kit.params):
+            _demand_variety(kit, applied)
 
 
-def _check_distillation(kit: _Kit, data: TrainData, dpc: int | None) -> DistilledSet:
-    """Several sets, checked; returned is the one made with seed 11."""
+def _demand_variety(kit: _Kit, applied: Sequence[tuple[TrainData, int | None]]) -> None:
+    """A method that does not say that it makes one set only must make different ones for some of several seeds."""
+    seeds = (11, 12, 13, 14, 15)
+    for data, size in applied:
+        for dpc in dict.fromkeys((size, 2, 3)) if size is not None else (None,):  # one seed's choice may be another's
+            first = kit.build().distill(data, dpc, kit.context(data, seeds[0]))
+            for seed in seeds[1:]:
+                if difference(first, kit.build().distill(data, dpc, kit.context(data, seed))):
+                    return
+    demand(
+        False,
+        f"{kit.who} ignores its seed: {len(seeds)} seeds gave the same set on each task of the kit; "
+        "draw from ctx.rng() or seed with ctx.derive(), or declare deterministic=True in its spec",
+    )
+
+
+def _check_distillation(kit: _Kit, data: TrainData, dpc: int | None) -> tuple[DistilledSet, DistilledSet]:
+    """Several sets, checked; returned are those made alone with the seeds 11 and 12."""
     import numpy as np
 
-    spec, who = kit.spec, f"{kit.who} (dpc {dpc}, {data.info.label})"
+    spec, what = kit.spec, f"dpc {dpc}, {data.info.label}"
+    who = f"{kit.who} ({what})"
     assert isinstance(spec, MethodSpec)
-    before = fingerprint(data.train), fingerprint(data.validation)
-    method = kit.build()
-    found = []
-    for start, (instance, seed) in enumerate(((method, 11), (method, 12), (method, 11), (kit.build(), 11))):
-        with global_random_state(who, start):
-            found.append(instance.distill(data, dpc, kit.context(data, seed)))
-        demand(isinstance(found[-1], DistilledSet), f"{who} returned {type(found[-1]).__name__}, not a DistilledSet")
+    calls = itertools.count()
+
+    def distil(method: Any, seed: int) -> DistilledSet:
+        with kit.call(what, next(calls), data):
+            made = method.distill(data, dpc, kit.context(data, seed))
         try:
-            check_set(found[-1], data.info.fields, data.info.n_classes, who)
+            check_set(made, data.info.fields, data.info.n_classes, who)
         except UserError as error:
             raise ConformanceError(str(error)) from error
-    demand(before == (fingerprint(data.train), fingerprint(data.validation)), f"{who} changed the data it was given")
-    first, other, again, fresh = found
-    for repeated, when in ((again, "after another call"), (fresh, "by a fresh instance")):
-        part = difference(first, repeated)
-        demand(not part, f"{who}: the same seed gives other {part} {when}")
-    if spec.deterministic:
+        return lend_set(made)
+
+    def distil_alone(seed: int) -> DistilledSet:
+        with kit.alone() as method:
+            return distil(method, seed)
+
+    first, again, other = (distil_alone(seed) for seed in (11, 11, 12))
+    part = difference(first, again)
+    demand(not part, f"{who}: the same seed gives other {part} by a fresh instance: draw from ctx.rng() only")
+    kept = kit.build()
+    for seed, alone, when in ((12, other, "than alone"), (11, first, "after another call"), (12, other, "later")):
+        part = difference(alone, distil(kept, seed))
+        demand(not part, f"{who}: the same seed gives other {part} {when}: it keeps state; reset it in each call")
+    if spec.one_set(kit.params):
         part = difference(first, other)
         demand(not part, f"{who}: another seed gives other {part}, but the spec says deterministic=True")
     if dpc is not None:
@@ -153,19 +248,22 @@ def _check_distillation(kit: _Kit, data: TrainData, dpc: int | None) -> Distille
     if first.rows is not None:
         _check_rows(who, first, data)
     _check_round_trip(who, first)
-    return first
+    return first, other
 
 
 def _check_preparation(kit: _Kit, expected: DistilledSet, data: TrainData, dpc: int | None) -> None:
     """A set made after `prepare` must equal the one made without; `expected` was made with seed 11."""
-    who, method = f"{kit.who} (dpc {dpc}, {data.info.label})", kit.build()
+    what, method = f"dpc {dpc}, {data.info.label}", kit.build()
+    who = f"{kit.who} ({what})"
     with tempfile.TemporaryDirectory(prefix="bench-kit-") as folder:
         fresh = replace(kit, artifacts=Artifacts(Path(folder)))
-        with global_random_state(who, 40):
+        with kit.call(f"prepare(), {what}", 40, data):
             errors = method.prepare([kit.params], data, fresh.context(data, 13))
         demand(isinstance(errors, Mapping), f"{who}: prepare() gave {type(errors).__name__}, not a mapping of errors")
         for error in errors.values():
-            raise error
+            if isinstance(error, NotApplicable):
+                raise error
+            raise ConformanceError(f"{who}: prepare() gave the error {cause(error)}") from error
         part = difference(expected, method.distill(data, dpc, fresh.context(data, 11)))
     demand(not part, f"{who}: {part} of the set differ when prepare() has run before")
 
@@ -207,51 +305,82 @@ def check_student(
 ) -> None:
     """Check a student on text-level sets of a three-class and a two-class task; arguments as of `check_method`."""
     with _kit(spec, params, settings, assets) as kit:
-        student = kit.build()
-        topics, pairs = topic_task(), pair_task()
-        if not student.refuses(_first_rows(topics, 1)):
-            with contextlib.suppress(NotApplicable):  # unwatched, as in check_method
-                kit.build().predict(_first_rows(topics, 1), topics.queries(), kit.context(topics.queries(), 20))
-        few, more = _first_rows(topics, 1), _first_rows(topics, 4)
-        calls = [(topics, few, 21), (topics, more, 21), (topics, few, 22), (pairs, _first_rows(pairs, 2), 21)]
-        answers = [_predictions(kit, student, start, *call) for start, call in enumerate([*calls, calls[0]])]
-        demand(any(answer is not None for answer in answers), f"{kit.who} refuses every text-level set of the kit")
-        _demand_equal(answers[0], answers[-1], f"{kit.who}: the first run repeated differs: a run leaves a trace")
-        fresh = _predictions(kit, kit.build(), 99, *calls[1])
-        _demand_equal(answers[1], fresh, f"{kit.who}: a fresh instance answers otherwise with the same set and seed")
+        topics, pairs = lend_task(topic_task()), lend_task(pair_task())
+        calls = [
+            _Call(topics, _first_rows(topics, 1), 21),
+            _Call(topics, _first_rows(topics, 4), 22),
+            _Call(pairs, _first_rows(pairs, 2), 21),
+            _Call(topics, _first_rows(topics, 1), 22),
+        ]
+        _predictions(kit, kit.build(), None, calls[0], "the first run")  # unwatched, as in check_method
+        alone = [_predictions_alone(kit, start, call) for start, call in enumerate(calls)]
+        demand(any(answer is not None for answer in alone), f"{kit.who} refuses every text-level set of the kit")
+        line = f"{kit.who}: a fresh instance answers otherwise with the same set and seed: draw from ctx.rng() only"
+        demand(_predictions_alone(kit, 98, calls[0]) == alone[0], line)
+        _check_order(kit, calls, alone)
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One run of a student on kit data."""
+
+    data: TaskData
+    distilled: DistilledSet
+    seed: int
+
+    def __str__(self) -> str:
+        return f"{self.data.info.label}, {len(self.distilled)} examples, seed {self.seed}"
+
+    @property
+    def queries(self) -> Queries:
+        return self.data.queries()
 
 
 def _first_rows(data: TaskData, count: int) -> DistilledSet:
     train = data.train_data()
-    return DistilledSet.from_rows(train, [r for c in range(data.info.n_classes) for r in train.class_rows(c)[:count]])
+    rows = [r for c in range(data.info.n_classes) for r in train.class_rows(c)[:count]]
+    return lend_set(DistilledSet.from_rows(train, rows))
 
 
-def _predictions(
-    kit: _Kit, student: Any, start: int, data: TaskData, distilled: DistilledSet, seed: int
-) -> list[int] | None:
+ORDER = (0, 1, 0, 2, 1, 2, 0, 3, 0, 0)  # each of the first three after each other; another seed; once more the same
+
+
+def _check_order(kit: _Kit, calls: Sequence[_Call], alone: Sequence[list[int] | None]) -> None:
+    """One instance in many runs must answer in each as a fresh one does alone."""
+    student, before = kit.build(), ""
+    mend = "a run leaves a trace in the next; reset all that was trained, from copies"
+    for number, index in enumerate(ORDER, start=1):
+        when = f"run {number} of one instance{before}"
+        try:
+            answer = _predictions(kit, student, number, calls[index], when)
+        except (ConformanceError, PluginError) as error:
+            raise ConformanceError(f"{error}; alone on {calls[index]} it did not: {mend}") from error.__cause__ or error
+        demand(answer == alone[index], f"{kit.who} ({when}) answers otherwise than alone on {calls[index]}: {mend}")
+        before = f", after one on {calls[index]}"
+
+
+def _predictions_alone(kit: _Kit, start: int, call: _Call) -> list[int] | None:
+    with kit.alone() as student:
+        return _predictions(kit, student, start, call, f"a run of its own, {call}")
+
+
+def _predictions(kit: _Kit, student: Any, start: int | None, call: _Call, when: str) -> list[int] | None:
     """Labels for the test split, or None when the student refuses the set or the task."""
-    refusal = student.refuses(distilled)
-    demand(refusal is None or (isinstance(refusal, str) and refusal), f"{kit.who}: refuses() gave {refusal!r}")
-    if refusal:
-        return None
-    queries = data.queries()
-    kept = replace(distilled, labels=distilled.labels.copy())
+    data, distilled, queries = call.data, call.distilled, call.queries
     try:
-        with global_random_state(kit.who, start):
-            labels = student.predict(distilled, queries, kit.context(queries, seed))
+        with kit.call(when, start, distilled, queries):
+            refusal = student.refuses(distilled)
+            demand(refusal is None or (isinstance(refusal, str) and refusal), f"{kit.who}: refuses() gave {refusal!r}")
+            if refusal:
+                return None
+            labels = student.predict(distilled, queries, kit.context(queries, call.seed))
     except NotApplicable:
         return None
     try:
         check_predictions(labels, len(queries), data.info.n_classes, kit.spec.name)
     except (TypeError, ValueError) as error:
         raise ConformanceError(str(error)) from error
-    part = difference(kept, distilled)
-    demand(not part, f"{kit.who} changed {part} of the set it was given")
     return [int(label) for label in labels]
-
-
-def _demand_equal(first: list[int] | None, second: list[int] | None, line: str) -> None:
-    demand(first == second, line)
 
 
 def check_task(
@@ -268,11 +397,12 @@ def check_task(
     that is published so. Other arguments as of `check_method`.
     """
     with _kit(spec, params, settings, assets) as kit:
-        kit.build().load(kit.context(None, 30))  # unwatched, as in check_method
+        with kit.call("the first load", None):
+            kit.build().load(kit.context(None, 30))  # unwatched, as in check_method
         loaded = []
         for start in (31, 32):
-            with global_random_state(kit.who, start):
-                loaded.append(kit.build().load(kit.context(None, start)))
+            with kit.alone() if start == 31 else contextlib.nullcontext(kit.build()) as task, kit.call("load", start):
+                loaded.append(task.load(kit.context(None, start)))
             demand(isinstance(loaded[-1], TaskData), f"{kit.who} loaded {type(loaded[-1]).__name__}, not a TaskData")
         data, again = loaded
         try:

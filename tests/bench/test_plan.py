@@ -59,6 +59,13 @@ def test_counts(planner: Planner) -> None:
     assert len(set(all_keys)) == len(all_keys)
 
 
+def test_parameters_may_make_a_method_deterministic(planner: Planner) -> None:
+    plan = planner(methods="kcenter-greedy,kcenter-greedy[start=mean]", dpc=(2,))
+    indices = [(job.method_label, job.index) for job in plan.sets.values()]
+    assert indices == [*(("kcenter-greedy", index) for index in range(3)), ("kcenter-greedy[start=mean]", 0)]
+    assert all(len(cell.runs) == 3 * 2 for cell in plan.cells)
+
+
 def test_the_order_of_a_selection_changes_no_key_and_no_seed(planner: Planner) -> None:
     one = planner(methods="pick,fixed", dpc=(2, 4))
     two = planner(methods="fixed,pick", dpc=(4, 2))

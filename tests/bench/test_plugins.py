@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 import textwrap
@@ -181,6 +182,11 @@ def test_plugin_file_that_cannot_be_one(tmp_path: Path, name: str, said: str) ->
         ("import no_such_library", r"ModuleNotFoundError: No module named 'no_such_library' \(mine.py:1\)"),
         ("def (", "SyntaxError: .*mine.py, line 1"),
         ("raise SystemExit(4)", "SystemExit: 4"),
+        ("raise KeyboardInterrupt", r"KeyboardInterrupt \(mine.py:1\)"),
+        ("raise GeneratorExit('early')", r"GeneratorExit: early \(mine.py:1\)"),
+        ("class Own(BaseException): pass\nraise Own('bad')", r"Own: bad \(mine.py:2\)"),
+        ("raise ValueError('\\x1b' + 5_000_000 * 'x' + '\\ud800')", r"ValueError: \\u001bx+ ... \(5000002 char.*ud800"),
+        (GOOD.replace("return [", "raise KeyboardInterrupt; return ["), r"KeyboardInterrupt \(mine.py:15\)"),
         ("x = 1", "implements no hook; hooks: bench_tasks"),
         (GOOD.replace("bench_methods", "bench_metods"), "'bench_metods' is no hook; did you mean 'bench_methods'"),
         (GOOD.replace("@hookimpl", ""), "'bench_methods' is not marked with @hookimpl"),
@@ -430,3 +436,23 @@ def test_missing_installation_is_said(tmp_path: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr(discovery.importlib.metadata, "distributions", lambda: iter(()))
     registry = load(tmp_path)
     assert "install the project" in registry.warnings()[0]
+
+
+@pytest.mark.parametrize("around", ["{}", "try: {}\nexcept BaseException: raise ValueError('another')"])
+def test_the_users_ctrl_c_goes_through_an_import(tmp_path: Path, around: str) -> None:
+    press = "import os, signal\nfor _ in range(1000): os.kill(os.getpid(), signal.SIGINT)"
+    (tmp_path / "press.py").write_text(press)
+    (tmp_path / "mine.py").write_text(around.format(f"exec(open({str(tmp_path / 'press.py')!r}).read())"))
+    handler = signal.getsignal(signal.SIGINT)
+    with pytest.raises(KeyboardInterrupt):
+        load(tmp_path, tmp_path / "mine.py")
+    assert signal.getsignal(signal.SIGINT) is handler
+
+
+def test_a_target_that_ends_the_process_names_its_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "third_door.py").write_text("raise KeyboardInterrupt")
+    (tmp_path / "mine.py").write_text(textwrap.dedent(GOOD).replace("{__name__}:First", "third_door:First"))
+    registry = load(tmp_path, tmp_path / "mine.py")
+    with pytest.raises(PluginError, match=r"method 'first' .*mine.py\): cannot import third_door: KeyboardInterrupt"):
+        registry.target(registry.methods["first"])

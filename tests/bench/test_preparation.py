@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import dataclasses
 import json
 import time
@@ -38,6 +39,38 @@ def test_variants_of_one_target_are_prepared_once_and_together(sample: Sample, t
     assert calls(tmp_path, "prepare") == 1, "all sets are cached"
     sample("run", *two, *SMALL, "--seed", "1", "--out", "three", **counted)
     assert [calls(tmp_path, what) for what in ("prepare", "prepare 2", "step")] == [2, 1, 12], "trained already"
+
+
+def test_what_preparing_took_is_known_also_from_the_cache(sample: Sample) -> None:
+    """The seconds of a set leave it out; its records name the artifact, and the board shares it out."""
+    chosen = ("--methods", "trained[seconds=0.1],trained[style=other],pick", "--dpc", "2", "--runs", "1", "--sets", "2")
+    sample("run", *chosen, "--jobs", "1")
+    sample("run", *chosen, "--out", "again")
+    folder = sample.bench.folder
+    times = []
+    for out in (folder / "bench-out", folder / "again"):
+        lines = map(json.loads, (out / "results" / "records.jsonl").read_text().splitlines())
+        of = {(one["method"]["label"], one["set"]): one["time"] for one in lines}
+        times.append({place: (time["distil_s"], time["made_of"]) for place, time in of.items()})
+    assert times[0] == times[1]
+    assert times[0]["pick", 0][1] == []
+    ((part,), (same,), (other,)) = (
+        times[0][place][1]
+        for place in (("trained[seconds=0.1]", 0), ("trained[seconds=0.1]", 1), ("trained[style=other]", 0))
+    )
+    assert part == same
+    assert part["kind"] == "priorities"
+    assert part["key"] != other["key"]
+    assert part["seconds"] >= 4 * 0.1, "four steps"
+    with open(folder / "again" / "leaderboard.csv", newline="") as file:
+        rows = {row["method"]: row for row in csv.DictReader(file)}
+    trained = rows["trained[seconds=0.1]"]
+    assert float(trained["prepare_s"]) == pytest.approx(part["seconds"] / 2)
+    assert float(rows["pick"]["prepare_s"]) == 0
+    assert " s a set |" in (folder / "again" / "leaderboard.md").read_text()
+    sample.bench("export", "again", "--to", "sets", "--method", "trained[seconds=0.1]", "--set", "0")
+    (card,) = (folder / "sets").glob("*.md")
+    assert f", and of what it shares with other sets: priorities {part['seconds']:.1f}\n" in card.read_text()
 
 
 def test_a_failing_variant_is_a_row_and_the_others_go_on(sample: Sample) -> None:

@@ -53,8 +53,17 @@ def test_one_job_two_jobs_and_a_killed_run_agree(sample: Sample, tmp_path: Path)
 
 
 def test_examples_that_repeat_test_texts_are_counted(sample: Sample) -> None:
-    sample("run", "--methods", "leak,vectors,pick", "--dpc", "3", "--out", "out")
+    done = sample("run", "--methods", "leak,vectors,pick", "--dpc", "3", "--out", "out")
     out = sample.bench.folder / "out"
+    line = "words dpc 3 leak: 2 examples in 1 of 1 set repeat test texts"
+    warnings = [each for each in done.stderr.splitlines() if each.startswith("bench: warning")]
+    assert [each.startswith(f"bench: warning: {line}") for each in warnings] == [True]
+    assert f"- {line}" in done.stdout
+    again = sample("run", "--methods", "leak,vectors,pick", "--dpc", "3", "--out", "out")
+    assert f"bench: warning: {line}" in again.stderr, "also when nothing is computed"
+    assert f"bench: warning: {line}" not in sample("run", "--methods", "pick", "--dpc", "3", "--out", "out").stderr
+    assert {r["method"]["label"]: r["near_test"] for r in records(out)} == {"leak": 2, "vectors": None, "pick": 0}
+    assert {r["method"]["label"]: r["league"] for r in records(out)} == {"leak": "A", "vectors": None, "pick": "A"}
     found = [json.loads(path.read_text()) for path in (out / "sets").iterdir()]
     counted = {one["method"]: one["near_test"] for one in found}
     assert counted == {"leak": 2, "vectors": None, "pick": 0}  # one for each class
@@ -75,6 +84,31 @@ def test_the_learner_seed_is_shared_by_methods_and_sets_differ(sample: Sample) -
     picked = {record["set_key"] for record in found if record["method"]["name"] == "pick" and record["dpc"] == 2}
     fixed = {record["set_key"] for record in found if record["method"]["name"] == "fixed" and record["dpc"] == 2}
     assert (len(picked), len(fixed)) == (3, 1)
+
+
+def test_a_record_keeps_its_students_key_and_a_set_its_content_and_environment(sample: Sample) -> None:
+    """dpc = class size: three sets under three keys hold the same rows, and the board counts one."""
+    students = "centroid,centroid[seconds=0.001]"
+    sample("run", "--methods", "pick,fixed", "--dpc", "2,30", "--students", students, "--runs", "1", "--out", "out")
+    out = sample.bench.folder / "out"
+    found = records(out)
+    keys = {
+        label: {r["student"]["key"] for r in found if r["student"]["label"] == label} for label in students.split(",")
+    }
+    assert [len(each) for each in keys.values()] == [1, 1]
+    assert len(set.union(*keys.values())) == 2
+    sets = {dpc: {(r["set_key"], r["set_digest"]) for r in found if r["dpc"] == dpc} for dpc in (2, 30)}
+    assert [len({key for key, _ in sets[dpc]}) for dpc in (2, 30)] == [4, 4]
+    assert [len({digest for _, digest in sets[dpc]}) for dpc in (2, 30)] == [4, 1]
+    (line,) = [line for line in (out / "leaderboard.csv").read_text().splitlines() if ",centroid,30,pick," in line]
+    heads = (out / "leaderboard.csv").read_text().splitlines()[0].split(",")
+    row = dict(zip(heads, line.split(","), strict=True))
+    assert (row["sets"], row["sets_made"], row["ci_over"]) == ("1", "3", "runs")
+    stored = [json.loads(path.read_text()) for path in (out / "sets").iterdir()]
+    assert {one["set_digest"] for one in stored} == {digest for each in sets.values() for _, digest in each}
+    assert {json.dumps(one["environment"], sort_keys=True) for one in stored} == {
+        json.dumps(r["environment"], sort_keys=True) for r in found
+    }
 
 
 def test_stages_are_cached_apart(sample: Sample, tmp_path: Path) -> None:
@@ -116,6 +150,7 @@ def test_a_failing_cell_is_a_row_and_the_rest_goes_on(sample: Sample) -> None:
     assert "no access to the split 'test'" in found["fail[how=peek]"]["reason"]
     assert "label 9" in found["fail[how=label]"]["reason"]
     assert all(record["score"] is None for label, record in found.items() if label != "pick")
+    assert {label: record["league"] for label, record in found.items() if record["league"]} == {"pick": "A"}
     assert "Traceback" in done.stderr
     assert "ValueError: something" in done.stderr
     assert done.returncode == 3  # the method that returns label 9 is broken

@@ -14,6 +14,7 @@ from bench.api import MethodSpec, Params, TaskSpec
 from bench.errors import UserError
 from bench.plugins import Registry
 from bench.selection import Choice, identity, parse, split, value_of, written
+from bench.store.identity import key_of
 
 
 class CentersParams(Params):
@@ -237,3 +238,24 @@ def test_written_values_read_back(value: Any) -> None:
     assert value_of(text) == value
     assert type(value_of(text)) is type(value)
     assert split(f"x[k={text}],y", "test") == [f"x[k={text}]", "y"]
+
+
+WORDS = ["random", "centers", "greedy", "all", "table", "rounds", "encoder", "path", "text", "x.csv", "9" * 5000]
+PIECES = st.sampled_from([*WORDS, *"[]{}=,:-'\"\\ \n", "\ud800", "\x00", "1e999", "[" * 200, "{a=" * 200, "a." * 3000])
+
+
+@given(st.lists(st.one_of(PIECES, st.text(max_size=3)), max_size=12).map("".join), st.sampled_from(["method", "task"]))
+def test_any_text_is_a_selection_or_one_error(text: str, kind: str) -> None:
+    try:
+        choices = parse(text, kind, REGISTRY, POOL if kind == "method" else ("news",), DEFAULTS)
+    except UserError:
+        return
+    for choice in choices:
+        key_of(identity(choice))
+
+
+@pytest.mark.parametrize("value", ["[" * 5000 + "]" * 5000, '{"a":' * 5000 + "1" + "}" * 5000, '"\\ud800"'])
+def test_values_beyond_all_reason_are_one_line(value: str) -> None:
+    with pytest.raises(UserError) as caught:
+        methods(f"centers[encoder={value}]")
+    assert any(said in str(caught.value) for said in ("brackets; 100 at most", "half of a surrogate pair"))

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import resource
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterable
@@ -17,14 +20,26 @@ from bench.cli.track import command
 from bench.store.results import ResultStore
 from bench.tracking import Tracker, TrackingError, default_uri, shown_uri, track
 from leaderboard.board import build
+from tests.conftest import Bench
 from tests.leaderboard.conftest import write_results
-from tests.leaderboard.records import Record, cell, record
+from tests.leaderboard.records import Record, cell, predicted, record
 
 
 def some_records() -> list[Record]:
     """Three cells: random with one failure, herding (one set), and one that is not applicable."""
     records = cell("random", n_sets=2) + cell("herding", n_sets=2)
-    records[0] |= {"status": "failed", "score": None, "metrics": {}, "metric": None, "reason": "student: out of memory"}
+    records[0] |= {
+        "status": "failed",
+        "score": None,
+        "metrics": {},
+        "metric": None,
+        "predictions": None,
+        "reason": "student: out of memory",
+    }
+    model = {"kind": "model", "key": "m", "seconds": 8.0}
+    for one in records[4:]:
+        one["time"] |= {"made_of": [model]}
+        one["near_test"] = 1
     records[1]["student"]["params"] = {"steps": 200, "layers": [1, 2], "rate": 0.0001}
     return [*records, record(None, method="tdd", status="not_applicable", reason="no text level")]
 
@@ -73,6 +88,9 @@ def test_parents_hold_the_figures_of_the_board(sent: tuple[ResultStore, Seen, di
             expected |= {"score_mean": row.summary.mean, "score_std": row.summary.std, "sets": row.summary.n_sets}
             expected |= {"score_ci_low": row.summary.interval.low, "score_ci_high": row.summary.interval.high}
             expected |= {"accuracy_mean": row.metrics["accuracy"]}
+        if row.method == "herding":  # one set, the only one with the model
+            costs = {"set_s": 8.1, "set_distil_s": 0.1, "set_prepare_s": 8.0, "set_features_s": 0.0}
+            expected |= costs | {"near_test": 1}
         assert run.data.metrics == expected
         assert run.data.params["method"] == row.method
         assert run.info.status == ("FAILED" if row.method == "random" else "FINISHED")
@@ -131,7 +149,8 @@ def test_sending_again_adds_nothing_and_news_are_added(tmp_path: Path) -> None:
     assert row.summary is not None
     assert seen.parents["bbc random dpc=5 minilm"].data.metrics["score_mean"] == row.summary.mean
 
-    again = {**records[0], "score": 0.9, "metrics": {"accuracy": 0.9}, "time": {"finished": "2026-03-01T00:00:00Z"}}
+    again = {**records[0], "score": 0.9, "metrics": {"accuracy": 0.9}, "predictions": predicted(0.9)}
+    again["time"] = {**records[0]["time"], "finished": "2026-03-01T00:00:00Z"}
     add(store, [again])
     assert Tracker(store).sync() == {"updated": 2}, "the replicate and the figures of its cell"
     assert Seen(uri).children[again["key"]].data.metrics["score"] == 0.9
@@ -169,6 +188,31 @@ def test_a_lost_database_is_filled_again(tmp_path: Path) -> None:
     assert not (store.out / "mlflow.db").exists()
     assert Tracker(store).sync() == {"cells": 1, "replicates": 2, "sets": 1}
     assert len(Seen(other).children) == len(Seen(default_uri(store.out)).children) == 2
+
+
+def test_a_database_appears_whole_and_a_part_of_one_has_a_mend_that_works(tmp_path: Path, bench: Bench) -> None:
+    """MLflow can never use a database again whose making was cut short by a full disk or kill -9."""
+    store = write_results(tmp_path / "out", cell("random", n_sets=1))
+    database, part = store.out / "mlflow.db", store.out / ".mlflow.db.part"
+    part.write_bytes(b"what a killed process left")
+    hard = resource.getrlimit(resource.RLIMIT_FSIZE)[1]
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, hard))
+    try:
+        with pytest.raises(TrackingError, match=r"did not take the results .* later, send them with"):
+            Tracker(store).sync()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (hard, hard))
+    assert not database.exists()
+    assert not part.exists()
+    with contextlib.closing(sqlite3.connect(database)) as connection:  # as older versions left one
+        connection.execute("CREATE TABLE experiments (experiment_id INTEGER)")
+        connection.commit()
+    words = [str(store.out), "--resend"]
+    mend = f"when {database} is damaged or was made only in part, delete it"
+    assert mend in str(CliRunner().invoke(command, words).exception)
+    database.unlink()
+    bench("track", *words)
+    assert len(Seen(f"sqlite:///{database.parent}/../out/mlflow.db").children) == 2
 
 
 @pytest.mark.parametrize("kind", ["no folder", "no database", "no server", "no scheme", "plain folder"])

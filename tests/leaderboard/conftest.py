@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from bench.store.results import ResultStore
-from tests.leaderboard.records import Record
+from tests.leaderboard.records import GOLD, Record
 
 EVIL = "<script>document.title='pwned'</script> & \"quotes\" <img src=x onerror=alert(1)>"
 
@@ -18,10 +18,11 @@ def write_results(out: Path, records: Iterable[Record]) -> ResultStore:
     """A store as a run leaves it; every text in its sets tries to be markup."""
     kept = list(records)
     facts: dict[str, Any] = {"label": "bbc", "fields": ["text"], "label_names": ["busi<b>ness", "sport"]}
+    facts |= {"metric": "accuracy", "test_labels": GOLD, "n_test": len(GOLD)}
     with ResultStore(out, "w") as store:
         for record in kept:
             store.append(record)
-            store.put_task(record["task"]["revision"], {**facts, "metric": "accuracy", "test_labels": [0, 1, 1, 1]})
+            store.put_task(record["task"]["revision"], facts)
             rows = [{"text": f"example {i}: {EVIL}", "label": i // 5} for i in range(10)]
             if record["dpc"] is not None:
                 names = {"task": record["task"]["label"], "method": record["method"]["label"], "dpc": record["dpc"]}

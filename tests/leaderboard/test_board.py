@@ -193,6 +193,142 @@ def test_leagues_are_ranked_apart() -> None:
     assert [table.league for table in overviews(board)] == ["A", "B"]
 
 
+@pytest.mark.parametrize("place", [0, 9])
+def test_a_failure_says_nothing_of_the_league(place: int) -> None:
+    """Neither a first failed replicate nor one of older records, which all said A, decides over its cell."""
+    soft = [{**one, "league": "C"} for one in cell("kcenters", task="rt")]
+    soft[place] = broken({**soft[place], "league": "A"})
+    lost = [broken({**one, "league": "A"}) for one in cell("herding", task="rt")]
+    board = build([*cell("random", task="rt"), *soft, *lost])
+    row = row_of(board, "kcenters", task="rt")
+    assert (row.league, row.rank, row.difference) == ("C", (1, 1), None)
+    failed = row_of(board, "herding", task="rt")
+    assert (failed.league, failed.rank, failed.ok) == (None, None, 0)
+    assert board.leagues == ("A", "C")
+    assert [method for table in overviews(board) for method, _, _ in table.rows] == ["random", "kcenters"]
+    assert board.holes[-1] == "rt dpc 5 herding minilm: 10 of 10 replicates failed: out of memory"
+
+
+def test_a_method_that_mixes_levels_is_named_and_not_ranked() -> None:
+    mixed = [{**one, "league": "AC"[one["set"] % 2]} for one in cell("kcenters")]
+    board = build([*cell("random"), *cell("herding"), *mixed])
+    row = row_of(board, "kcenters")
+    assert (row.league, row.rank, row.difference, row.mixed) == (None, None, None, ("A", "C"))
+    assert row_of(board, "herding").rank == (1, 1), "ranked among the two that are left"
+    assert board.holes == (
+        "bbc dpc 5 kcenters minilm: its replicates are of leagues A and C: the method mixes levels, not ranked",
+    )
+
+
+def test_sets_with_equal_content_count_once() -> None:
+    """A method that ignores its seed makes sets under keys of their own with the same examples."""
+    same = [{**one, "set_digest": "same"} for one in cell("kcenters")]
+    same[3] = {**same[3], "set_digest": None}  # written before there were digests: its set is known from the others
+    board = build([*cell("random"), *same, *cell("herding")])
+    row = row_of(board, "kcenters")
+    assert row.summary is not None
+    assert row.summary.interval is not None
+    assert (row.summary.n_sets, row.summary.n_runs, row.summary.interval.over) == (1, 10, "runs")
+    assert (len(row.set_keys), row.n_keys, row.components) == (1, 5, None)
+    assert board.notes == ("bbc dpc 5 kcenters minilm: 5 sets made, 1 different: equal ones count as one.",)
+    apart = build([*cell("random"), *cell("kcenters")])
+    assert row.summary.mean == getattr(row_of(apart, "kcenters").summary, "mean", None)
+    assert row.difference is not None
+    assert row.difference.n_sets == 5, "random's"
+    against = build([*same, *cell("herding")], baseline="herding")
+    alone = row_of(against, "kcenters").difference
+    assert alone is not None
+    assert (alone.verdict, alone.undecided) == ("undecided", "1 set")
+    assert {row.rank for row in against.rows} == {(1, 2)}
+
+
+def test_two_sets_decide_nothing() -> None:
+    few = [
+        record(0.5 + 0.06 * (m == "kcenters"), method=m, set_index=i) for m in ("random", "kcenters") for i in (0, 1)
+    ]
+    row = row_of(build(few), "kcenters")
+    assert row.difference is not None
+    assert (row.difference.verdict, row.difference.interval, row.rank) == ("undecided", None, (1, 2))
+
+
+def with_student(records: list[Record], key: str | None, finished: str) -> list[Record]:
+    return [{**one, "student": {**one["student"], "key": key}, "time": {"finished": finished}} for one in records]
+
+
+@pytest.mark.parametrize("old", [None, "k1"])
+def test_rows_of_another_student_are_marked_and_not_compared(old: str | None) -> None:
+    fresh = [*cell("random"), *cell("herding"), *cell("full", dpc=None)]
+    board = build(
+        [
+            *with_student(fresh, "k2", "2026-02-01T00:00:00Z"),
+            *with_student(cell("kcenters"), old, "2026-01-01T00:00:00Z"),
+            *with_student(cell("kcenters", dpc=20), old, "2026-01-01T00:00:00Z"),
+            *with_student(cell("random", dpc=20), old, "2026-01-01T00:00:00Z"),
+        ]
+    )
+    stale = row_of(board, "kcenters")
+    assert (stale.outdated, stale.rank, stale.difference, stale.gap) == (True, None, None, None)
+    apart = row_of(build(fresh), "herding")
+    beside = row_of(board, "herding")
+    assert (beside.rank, beside.difference, beside.gap) == (apart.rank, apart.difference, apart.gap)
+    alike = row_of(board, "kcenters", 20)
+    assert not alike.outdated
+    assert alike.difference is not None
+    assert alike.gap is None, "all data were scored by the newer student"
+    (note,) = board.notes
+    assert note.startswith("bbc minilm: another version of the student made the scores of kcenters dpc 5; the newer")
+    (table,) = overviews(board)
+    assert "kcenters" in table.left_out
+
+
+def test_the_cost_of_a_set_holds_its_share_of_what_several_use() -> None:
+    lm, tuned, features = (
+        {"kind": kind, "key": kind, "seconds": each}
+        for kind, each in (("lm", 60.0), ("tuned", 100.0), ("features", 30.0))
+    )
+
+    def made(method: str, parts: list[dict[str, Any]] | None, distil: float, **fields: Any) -> list[Record]:
+        time = {"finished": "2026-01-01T00:00:00Z", "distil_s": distil, "student_s": 1.0, "made_of": parts}
+        return [{**one, "time": time} for one in cell(method, **fields)]
+
+    records = [
+        *made("random", [], 0.5),
+        *made("kcenters", [features, lm, tuned], 2.0),  # 5 sets
+        *made("kcenters", [features, lm, tuned], 4.0, dpc=20),  # 5 more
+        *made("herding", [features, lm], 1.0),  # 1 set
+        *made("kcenters", [features], 0.0, student="probe"),  # the same sets as minilm's
+    ]
+    board = build(records)
+    costs = {(row.method, row.dpc, row.student): row.cost for row in board.rows}
+    used = {"features": 11, "lm": 11, "tuned": 10}
+    first = costs["kcenters", 5, "minilm"]
+    assert first is not None
+    assert (first.distil, first.prepare) == (2.0, pytest.approx(60 / used["lm"] + 100 / used["tuned"]))
+    assert first.features == pytest.approx(30 / used["features"])
+    assert first.total == pytest.approx(first.distil + first.prepare + first.features)
+    plain = costs["random", 5, "minilm"]
+    assert plain is not None
+    assert (plain.distil, plain.total) == (0.5, 0.5)
+    (only,) = [row for row in build(records, students=["probe"]).rows if row.dpc == 5]
+    assert only.cost == costs["kcenters", 5, "probe"], "a filter changes no share"
+    assert row_of(build(made("random", None, 0.0)), "random").cost is None, "not known of older records"
+    unknown = [{"kind": "lm", "key": "lm", "seconds": None}]
+    assert row_of(build(made("random", unknown, 0.0)), "random").cost is None
+
+
+def test_sets_that_repeat_test_texts_are_named_once_for_all_students() -> None:
+    leaky = [{**one, "near_test": 2 * (one["set"] < 2)} for one in cell("kcenters")]
+    clean = [{**one, "near_test": 0} for one in cell("random")]
+    board = build([*leaky, *clean, *[{**one, "student": plugin("probe")} for one in leaky], *cell("herding")])
+    assert board.overlaps == (
+        "bbc dpc 5 kcenters: 4 examples in 2 of 5 sets repeat test texts, nearly or word for word: "
+        "the scores may be too high",
+    )
+    counted = {(row.method, row.student): row.near_test for row in board.rows}
+    assert counted["kcenters", "minilm"] == counted["kcenters", "probe"] == 4
+    assert (counted["random", "minilm"], counted["herding", "minilm"]) == (0, None)
+
+
 def test_filters() -> None:
     board = build(pocket(), tasks=["rt"], students=["minilm"])
     assert board.tasks == ("rt",)

@@ -16,7 +16,7 @@ from bench.store.results import ResultStore
 from leaderboard.board import build
 from leaderboard.render import csv_text, difference_text, markdown, percent, score_text, write_boards
 from leaderboard.statistics import Difference, Interval, Summary
-from tests.leaderboard.records import Record, pocket, record
+from tests.leaderboard.records import Record, cell, plugin, pocket, record
 from tests.leaderboard.test_board import plan_of
 
 
@@ -28,8 +28,12 @@ def test_figures_look_like_the_papers() -> None:
     assert score_text(Summary(0.581, 0.0519, 100, 20, Interval(0.55, 0.612, "sets"))) == "58.1±5.2 [55.0, 61.2]"
     assert score_text(Summary(0.5, 0.0, 5, 1, Interval(0.49, 0.51, "runs"))) == "50.0±0.0 [49.0, 51.0]†"
     assert score_text(Summary(1.0, 0.0, 1, 1, None)) == "100.0±0.0"
-    assert difference_text(Difference(0.075, Interval(0.02, 0.13, "sets"), 10, 0)) == "+7.5 [+2.0, +13.0] above"
-    assert difference_text(Difference(-0.075, None, 1, 0)) == "-7.5 undecided"
+    assert difference_text(Difference(0.075, Interval(0.02, 0.13, "sets"), 10, 0, 5)) == "+7.5 [+2.0, +13.0] above"
+    assert difference_text(Difference(-0.075, None, 1, 0, 1)) == "-7.5 undecided: 1 set"
+    assert (
+        difference_text(Difference(0.06, Interval(0.06, 0.06, "sets"), 2, 0, 2))
+        == "+6.0 [+6.0, +6.0] undecided: 2 sets"
+    )
     assert percent(-0.0001) == "0.0"
     assert percent(-0.0001, signed=True) == "+0.0"
 
@@ -104,12 +108,76 @@ def test_command(results: Callable[[Iterable[Record]], ResultStore], tmp_path: P
     assert (out / "leaderboard.html").exists()
 
 
+def marked_records() -> list[Record]:
+    """Sets that repeat test texts, a row of an older student, and the seconds that the sets took."""
+    features = {"kind": "features", "key": "f", "seconds": 30.0}
+    time = {"finished": "2026-01-02T00:00:00Z", "distil_s": 2.0, "made_of": [features], "student_s": 1.0}
+    found = [{**one, "time": time, "near_test": 0} for one in pocket(("bbc",), (5,))]
+    for one in found:
+        if one["method"]["name"] == "kcenters":
+            one["near_test"] = 3
+        one["student"] = {**one["student"], "key": "new"}
+    old = {"finished": "2026-01-01T00:00:00Z", "distil_s": 0.0, "student_s": 1.0}
+    stale = [{**one, "method": plugin("older"), "cell": "o", "time": old} for one in cell("random")]
+    return [*found, *({**one, "key": f"o{i}"} for i, one in enumerate(stale))]
+
+
+def test_every_board_flags_repeated_test_texts_older_students_and_costs(
+    results: Callable[[Iterable[Record]], ResultStore], tmp_path: Path
+) -> None:
+    text = write_boards(results(marked_records()), tmp_path / "boards")
+    line = "bbc dpc 5 kcenters: 15 examples in 5 of 5 sets repeat test texts, nearly or word for word"
+    lines = text.splitlines()
+    assert "## Sets that repeat test texts" in lines
+    assert any(each.startswith(f"- {line}") for each in lines)
+    kcenters, older, full = ([each for each in lines if f" {name} " in each] for name in ("kcenters", "older", "full"))
+    assert [each.count("‡") for each in kcenters if each.startswith("|")] == [1, 1], "in the overview and the details"
+    assert [each.count("§") for each in older if each.startswith("|")] == [1, 1]
+    assert cells(next(each for each in full if "10/10" in each))[-3:] == ["4.5", "1", "10/10"], "2 + 30 / 12 sets"
+    assert cells(next(each for each in older if "10/10" in each))[-4:-2] == ["–", "–"], "without rank and cost"
+    assert "- ‡ some examples" in text
+    assert "- § scored by another version" in text
+    assert "- s a set: seconds" in text
+    page = (tmp_path / "boards" / "leaderboard.html").read_text(encoding="utf-8")
+    assert f"<li>{line}" in page
+    assert page.count("‡") == 3, "beside the score twice, and what it means"
+    assert '<span title="distilling 2.0, prepared 0.0, features 2.5">4.5</span>' in page
+    table = csv.DictReader((tmp_path / "boards" / "leaderboard.csv").read_text(encoding="utf-8").splitlines())
+    by_method = {each["method"]: each for each in table}
+    assert {name: each["near_test"] for name, each in by_method.items()} == {
+        "kcenters": "15",
+        "herding": "0",
+        "random": "0",
+        "full": "0",
+        "older": "",
+    }
+    spent = [by_method["full"][name] for name in ("set_s", "distil_s", "prepare_s", "features_s")]
+    assert spent == ["4.5", "2.0", "0.0", "2.5"]
+    assert (by_method["older"]["student_outdated"], by_method["older"]["set_s"], by_method["older"]["rank_best"]) == (
+        "1",
+        "",
+        "",
+    )
+    assert (by_method["kcenters"]["student_key"], by_method["kcenters"]["student_outdated"]) == ("new", "0")
+
+
+def test_a_board_says_what_its_intervals_leave_out() -> None:
+    assert "- Intervals, verdicts and ranks hold for these test rows:" in markdown(build(pocket()))
+    two = [
+        record(0.5 + 0.06 * (m == "herding") + i / 999, method=m, run=i) for m in ("random", "herding") for i in (0, 1)
+    ]
+    text = markdown(build(two))
+    assert "undecided: 1 set" in text
+    assert "undecided: fewer than 3 different sets on either side" in text
+
+
 def test_what_has_not_run_says_so() -> None:
     records = pocket(("bbc",), (5,))
     kept = [one for one in records if one["method"]["name"] != "herding"]
     text = markdown(build(kept, plan_of(records)))
     (line,) = [line for line in text.splitlines() if "| herding" in line and "0/10" in line]
-    assert cells(line)[2] == "not run yet"
+    assert cells(line) == ["bbc", "minilm", "5", "herding", "not run yet", "0/10"]
+    assert line in text.partition("## No league yet")[2].partition("## Holes")[0], "not among the rows of league A"
     assert "()" not in text
 
 

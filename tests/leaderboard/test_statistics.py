@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 import random
+import statistics
 
 import numpy as np
 import pytest
@@ -65,7 +66,7 @@ def test_one_set_gives_an_interval_over_runs_and_says_so() -> None:
 
 def test_a_learner_without_chance_on_one_set_has_no_interval() -> None:
     assert summarise([0.71] * 4, ["a"] * 4).interval is None
-    assert summarise([0.71] * 4, list("abcd")).interval == Interval(0.71, 0.71, "sets")
+    assert summarise([0.71] * 4, list("abcd")).interval is None, "an interval without width would claim certainty"
 
 
 def test_one_run_has_no_interval() -> None:
@@ -81,6 +82,9 @@ def test_copying_the_runs_of_each_set_does_not_shrink_the_interval(values: list[
     sets = [f"s{i}" for i in range(len(values))]
     once = clustered_interval(values, sets)
     often = clustered_interval(values * copies, sets * copies)
+    assert (once is None) == (often is None)
+    if once is None:
+        return
     assert once is not None
     assert often is not None
     assert (often.low, often.high) == pytest.approx((once.low, once.high), abs=1e-9)
@@ -156,9 +160,14 @@ def test_paired_difference_by_hand() -> None:
     found = paired_difference(a, b)
     assert found is not None
     assert found.mean == pytest.approx(0.2), "set differences 0.2 and 0.2"
+    assert (found.n_pairs, found.n_left_out, found.n_sets, found.interval) == (4, 0, 2, None)
+    a, b = table([[0.6, 0.8], [0.7, 0.7], [0.8, 0.8]], "a"), table([[0.5, 0.5], [0.4, 0.6], [0.4, 0.4]], "b")
+    found = paired_difference(a, b)
+    assert found is not None
     assert found.interval is not None
-    assert (found.interval.low, found.interval.high) == pytest.approx((0.2, 0.2))
-    assert (found.n_pairs, found.n_left_out, found.verdict) == (4, 0, "above")
+    half = 4.3026527 * statistics.stdev([0.2, 0.2, 0.4]) / 3**0.5
+    assert (found.interval.low, found.interval.high) == pytest.approx((0.8 / 3 - half, 0.8 / 3 + half))
+    assert (found.n_sets, found.verdict) == (3, "tie")
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=8))
@@ -167,17 +176,21 @@ def test_with_one_run_a_set_it_is_scipys_paired_test(pairs: list[tuple[float, fl
     b = [round(y, 3) for _, y in pairs]
     found = paired_difference(table([[x] for x in a], "a"), table([[y] for y in b], "b"))
     assert found is not None
-    assert found.interval is not None
-    if np.std(np.subtract(a, b)) < 1e-9:
+    if found.interval is None:
+        assert np.std(np.subtract(a, b)) < 1e-9
         return
     expected = stats.ttest_rel(a, b).confidence_interval(0.95)
     assert (found.interval.low, found.interval.high) == pytest.approx((expected.low, expected.high), abs=1e-9)
-    assert (found.verdict == "tie") == (expected.low <= 0 <= expected.high)
+    if len(pairs) < 3:
+        assert (found.verdict, found.undecided) == ("undecided", "2 sets")
+    else:
+        assert (found.verdict == "tie") == (expected.low <= 0 <= expected.high)
 
 
 def test_shared_noise_cancels_in_pairs() -> None:
-    noise = np.random.default_rng(0).normal(0, 0.1, (6, 2))
-    a, b = table((0.62 + noise).tolist(), "a"), table((0.60 + noise).tolist(), "b")
+    rng = np.random.default_rng(0)
+    noise, own = rng.normal(0, 0.1, (6, 2)), rng.normal(0, 0.005, (6, 2))
+    a, b = table((0.62 + noise + own).tolist(), "a"), table((0.60 + noise).tolist(), "b")
     found = paired_difference(a, b)
     assert found is not None
     assert found.verdict == "above", "a tenth of the spread, and yet separated"
@@ -202,6 +215,8 @@ def test_two_deterministic_rows_compare_over_runs_only() -> None:
     assert found is not None
     assert found.interval is not None
     assert found.interval.over == "runs"
+    assert found.interval.low > 0
+    assert (found.verdict, found.undecided) == ("undecided", "1 set"), "learner noise says nothing of other sets"
     flat = dict.fromkeys(a, (0.6, "only-a"))
     unreplicated = paired_difference(flat, b)
     assert unreplicated is not None
@@ -209,11 +224,43 @@ def test_two_deterministic_rows_compare_over_runs_only() -> None:
     assert unreplicated.verdict == "undecided"
 
 
+def test_few_or_equal_sets_leave_a_comparison_undecided() -> None:
+    two = paired_difference(table([[0.56], [0.561]], "a"), table([[0.5], [0.5]], "b"))
+    flat = paired_difference(table([[0.56], [0.66], [0.76]], "a"), table([[0.5], [0.6], [0.7]], "b"))
+    three = paired_difference(table([[0.56], [0.561], [0.559]], "a"), {(0, i, 0): (0.5, "only") for i in range(3)})
+    assert two is not None
+    assert flat is not None
+    assert three is not None
+    assert two.interval is not None
+    assert two.interval.low > 0, "separated, were it not for the number of sets"
+    assert (two.verdict, two.undecided) == ("undecided", "2 sets")
+    assert (flat.verdict, flat.undecided, flat.interval) == ("undecided", "no spread", None)
+    assert (three.verdict, three.undecided) == ("above", None), "different sets on one side are enough"
+
+
+def test_pairs_that_share_a_set_are_one_observation() -> None:
+    a = {(0, i, 0): (0.6 + 0.01 * i, name) for i, name in enumerate("AABBC")}
+    b = {(0, i, 0): (0.5, name) for i, name in enumerate("XYYZW")}
+    found, back = paired_difference(a, b), paired_difference(b, a)
+    assert found is not None
+    assert back is not None
+    # A-X, A-Y, B-Y and B-Z hang together, C-W stands alone
+    assert found.mean == pytest.approx((0.115 + 0.14) / 2)
+    assert found.interval is not None
+    assert back.interval is not None
+    expected = stats.t.interval(0.95, 1, 0.1275, stats.sem([0.115, 0.14]))
+    assert (found.interval.low, found.interval.high) == pytest.approx(expected)
+    assert (-back.interval.high, -back.interval.low) == pytest.approx(expected)
+    assert (found.n_sets, found.verdict, back.verdict) == (4, "tie", "tie")
+
+
 def test_rank_ranges() -> None:
-    best, middle, equal, worst = [[0.9], [0.91]], [[0.7], [0.71]], [[0.71], [0.70]], [[0.5], [0.51]]
-    rows = [table(scores, str(i)) for i, scores in enumerate((best, middle, equal, worst))]
+    best, middle, equal, worst = [0.9, 0.91, 0.92], [0.7, 0.71, 0.7], [0.71, 0.70, 0.7], [0.5, 0.52, 0.51]
+    rows = [table([[x] for x in scores], str(i)) for i, scores in enumerate((best, middle, equal, worst))]
     assert rank_ranges(rows) == [(1, 1), (2, 3), (2, 3), (4, 4)]
     assert rank_ranges(rows[:1]) == [(1, 1)]
+    single = [{(0, i, 0): (score, str(n)) for i, (score, _) in enumerate(row.values())} for n, row in enumerate(rows)]
+    assert rank_ranges(single) == [(1, 4)] * 4, "one set each: no place is closed"
 
 
 def test_gap_closed() -> None:

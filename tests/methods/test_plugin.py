@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from pydantic import ValidationError
@@ -18,7 +19,9 @@ SPECS = {spec.name: spec for spec in bench_methods()}
 
 def test_names_and_what_the_runner_needs_to_know() -> None:
     assert set(SPECS) == {"random", "kcenters", "kcenter-greedy", "herding", "full", *GENERATED}
-    assert {name for name, spec in SPECS.items() if spec.deterministic} == {"herding", "full"}
+    assert {name for name, spec in SPECS.items() if spec.one_set(spec.params())} == {"herding", "full"}
+    greedy = SPECS["kcenter-greedy"]
+    assert greedy.one_set(greedy.params(start="mean"))
     assert {name for name, spec in SPECS.items() if not spec.uses_dpc} == {"full"}
     assert {name for name, spec in SPECS.items() if spec.prepares} == GENERATED
 
@@ -70,3 +73,5 @@ def test_reference_compat_names_each_departure_of_the_authors_code() -> None:
     assert departures == set(reference.preset)
     assert {"batch_learner": "trained", "repeats": "keep", "learner_dropout": False}.items() <= reference.preset.items()
     assert (own.batch_learner, own.repeats, own.learner_dropout) == ("reset", "drop", True)
+    document = (Path(__file__).parents[2] / "docs" / "gen-distill.md").read_text(encoding="utf-8")
+    assert not [name for name in departures if f"`{name}=" not in document]

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from bench.api import UserError
+from bench.data.overlap import near_duplicates
 from tasks.articles import TOPICS, articles, sentences, whole
 from tasks.rt import snippets
 from tests.tasks.conftest import Load, check_sound, rows, splits
@@ -47,9 +48,9 @@ def test_real_articles_and_films_are_in_one_split(real: Load) -> None:
         for text in {*article.sentences, article.headline}:
             owner.setdefault(text.casefold(), set()).add(article.name)
     assert len(found) == 2088
-    for name in ("bbc", "bbc-pairs"):
+    for name, more in (("bbc", {}), ("bbc-pairs", {}), ("bbc-pairs", {"pair": "sentences"})):
         homes: dict[str, str] = {}
-        for split, data in splits(real(name, train_rows=None, validation_rows=None, test_rows=None)).items():
+        for split, data in splits(real(name, train_rows=None, validation_rows=None, test_rows=None, **more)).items():
             for *texts, _ in rows(data):
                 for text in texts:
                     for article in owner[text.casefold()]:
@@ -77,6 +78,17 @@ def test_real_pairs_are_what_their_label_says(real: Load) -> None:
     assert len({first for first, _ in firsts}) * 3 == len(set(firsts)) == len(firsts)
     assert rows(real("bbc-pairs", seed=1).train) != rows(data.train)
     check_sound(real("bbc-pairs", pair="sentences"))
+    assert [len(set(column)) for column in data.test.texts.values()] == [134, 160]  # as `bench info bbc-pairs` says
+
+
+@pytest.mark.parametrize("name", CAPS)
+def test_no_real_text_nearly_repeats_one_of_another_split(real: Load, name: str) -> None:
+    every = {
+        split: {"text": [text for column in part.texts.values() for text in column]}
+        for split, part in splits(real(name)).items()
+    }
+    for split, other in (("validation", "train"), ("test", "train"), ("test", "validation")):
+        assert not near_duplicates(every[split], every[other]).any()
 
 
 def test_real_rt_has_no_plots_and_bbc_no_headlines(real: Load) -> None:

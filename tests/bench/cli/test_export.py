@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from click.testing import CliRunner, Result
@@ -12,7 +14,7 @@ from click.testing import CliRunner, Result
 from bench.cli.export import command
 from bench.errors import UserError
 from bench.store.results import ResultStore
-from tests.leaderboard.records import Record, plugin, record
+from tests.leaderboard.records import GOLD, Record, plugin, record
 
 LABEL = "bbc[test_rows=100,train_rows=300]"
 
@@ -33,7 +35,9 @@ def results() -> Iterator[Record]:
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     with ResultStore(tmp_path / "out", "w") as store:
-        store.put_task("r1", {"label_names": ["politics", "sport"]})
+        store.put_task(
+            "r1", {"label_names": ["politics", "sport"], "metric": "accuracy", "test_labels": GOLD, "n_test": len(GOLD)}
+        )
         for one in results():
             store.append(one)
             names = {"task": one["task"]["label"], "method": one["method"]["label"], "dpc": one["dpc"]}
@@ -89,3 +93,75 @@ def test_rows_and_card_agree_on_what_row_counts(out: Path) -> None:
     card = (folder / "rt-random-dpc5-set0.md").read_text()
     assert "`row` is its index in the task's train split (from 0, after splitting and caps)" in card
     assert "not a line number" in card
+
+
+def add(out: Path, one: Record, **shown: Any) -> None:
+    """A finished replicate and its set of two rows."""
+    with ResultStore(out, "w") as store:
+        store.append(one)
+        names = {"task": one["task"]["label"], "method": one["method"]["label"], "dpc": one["dpc"], "set": one["set"]}
+        rows = [{"text": f"{one['key']} {i}", "label": i} for i in range(2)]
+        head = {**names, "seed": 1, "n": 2, "fields": ["text"], "diagnostics": {}, "seconds": 0.1, "rows": rows}
+        store.put_set(one["set_key"], head | shown)
+
+
+def test_of_two_base_seeds_the_one_on_the_board_is_exported(out: Path) -> None:
+    """Their files have one name; before, one seed's texts stood under the other's identity."""
+    later = {"task": plugin("rt") | {"revision": "r1"}, "key": "later", "set_key": "later", "cell": "later"}
+    add(out, record(0.5, base=7, dpc=5, finished="2026-02-01T00:00:00Z") | later)
+    done = export(out, "--task", "rt", "--method", "random", "--dpc", "5")
+    assert done.exception is None, done.output
+    assert "1 sets written" in done.output
+    assert "1 records of other versions or base seeds are left out" in done.output
+    folder = out.parent / "export"
+    assert "later 0" in (folder / "rt-random-dpc5-set0.jsonl").read_text()
+    assert "identity of the set: `later`" in (folder / "rt-random-dpc5-set0.md").read_text()
+
+
+def test_names_that_a_file_cannot_tell_apart_get_a_piece_of_the_key(out: Path) -> None:
+    labels = ["table:a b.csv", "table:a-b.csv", "table:A-b.csv", "table:" + "long" * 100]
+    for number, label in enumerate(labels):
+        one = record(0.5) | {"key": f"t{number}", "set_key": f"{number}" * 64, "cell": f"t{number}"}
+        add(out, one | {"task": plugin("table", label) | {"revision": "r1"}})
+    assert export(out, "--task", "table").exception is None
+    names = written(out)
+    assert {name[-12:] for name in names} == {f"{number}" * 12 for number in range(4)}
+    assert len({name.casefold() for name in names}) == 4
+    for number in range(4):
+        (path,) = (out.parent / "export").glob(f"*{number}{number}.jsonl")
+        assert json.loads(path.read_text().splitlines()[0])["text"] == f"t{number} 0"
+    assert export(out, "--task", "table:a b.csv").exception is None
+    assert written(out) == names, "a choice of fewer sets changes no name"
+
+
+def test_files_of_another_export_are_kept_and_said(out: Path) -> None:
+    assert "more JSONL files" not in export(out, "--task", "rt").output
+    again = export(out, "--task", "bbc", "--dpc", "all")
+    assert "holds 4 more JSONL files, from before" in again.output
+    (out.parent / "export" / "rt-random-dpc5-set0.md").write_text("# another set of this name")
+    before = (out.parent / "export" / "rt-random-dpc20-set0.md").stat().st_mtime_ns
+    refused = export(out, "--task", "rt")
+    assert isinstance(refused.exception, UserError)
+    assert "rt-random-dpc5-set0.jsonl is there already and of another set: delete it" in str(refused.exception)
+    assert (out.parent / "export" / "rt-random-dpc20-set0.md").stat().st_mtime_ns == before, "nothing was written"
+
+
+def test_a_set_without_its_copy_is_said(out: Path) -> None:
+    (out / "sets" / "rt-random-5.json").unlink()
+    done = export(out, "--task", "rt", "--method", "random")
+    assert "lacks 1 of these sets: they are left out" in done.output
+    assert written(out) == {"rt-random-dpc20-set0"}
+
+
+def test_cards_pass_on_no_markup(tmp_path: Path) -> None:
+    evil = "`<img src=x onerror=alert(1)>`\n# heading"
+    with ResultStore(tmp_path / "out", "w") as store:
+        facts = {"label_names": [evil, "b"], "metric": "accuracy", "test_labels": GOLD, "n_test": len(GOLD)}
+        store.put_task("r1", facts)
+    one = record(0.5) | {"student": plugin("x", evil), "method": plugin("y", evil, path=evil)}
+    add(tmp_path / "out", one | {"task": plugin("table", f"table:{evil}") | {"revision": "r1"}}, fields=["text", evil])
+    assert export(tmp_path / "out").exception is None
+    (card,) = (tmp_path / "export").glob("*.md")
+    text = re.sub(r"`[^`\n]*`", "", card.read_text())  # code is shown as it is
+    assert "<" not in text
+    assert text.count("\n#") == 0

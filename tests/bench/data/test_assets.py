@@ -460,10 +460,11 @@ def test_a_damaged_hub_model_is_downloaded_again(
     for damaged in (b"weighTs", b"weig"):
         weights.write_bytes(damaged)
         handler.asked.clear()
-        online, offline = fetch_from(environment, tmp_path / "cache")
+        online, offline, linked = fetch_from(environment, tmp_path / "cache")
         assert online.endswith("vocab.txt weights")
         assert "model.safetensors" in handler.asked
-        assert "org/name is damaged in the cache (model.safetensors)" in offline, "linked to the same bytes"
+        assert offline == online
+        assert f"org/name@{COMMIT} is damaged in the cache (model.safetensors)" in linked, "to the same bytes"
         (weights,) = (tmp_path / "cache" / "assets").glob("*/model.safetensors")
 
 

@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import resource
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import numpy as np
+import pyarrow
 import pytest
+from pyarrow import parquet
+from safetensors.numpy import save_file
 
+from bench.data.install import install
 from bench.errors import UserError
 from bench.store.artifacts import Artifacts
 from bench.store.identity import key_of
@@ -165,3 +171,50 @@ def test_a_workspace_is_for_one_process_at_a_time(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text() == "trained\n"
     left = list((tmp_path / "cache" / "workspaces" / "kind").glob("*/"))
     assert left == [], "the process that waited leaves none either"
+
+
+@contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """No file of this process may grow beyond `size` bytes: its writes fail as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+ARRAY = np.random.default_rng(0).random(10_000)
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "numpy": lambda part: np.save(part / "x.npy", ARRAY),
+    "safetensors": lambda part: save_file({"x": ARRAY}, part / "x.safetensors"),
+    "pyarrow": lambda part: parquet.write_table(pyarrow.table({"x": ARRAY}), part / "x.parquet"),
+    "text": lambda part: (part / "x.txt").write_text("text" * 20_000),
+}
+
+
+@pytest.mark.parametrize("library", WRITERS)
+def test_a_full_cache_disk_is_one_line_and_leaves_nothing(tmp_path: Path, library: str) -> None:
+    store = Artifacts(tmp_path)
+    with files_of_at_most(20_000):
+        with pytest.raises(UserError, match=f"no space left on the disk of {store.root}: free some"):
+            store.make("kind", {}, lambda part: WRITERS[library](part) and None)
+        with (
+            pytest.raises(UserError, match=r"no space left on the disk of .*: free some"),
+            store.workspace("kind", "a" * 64) as place,
+        ):
+            WRITERS[library](place)
+        with pytest.raises(UserError, match=f"no space left for the cache {tmp_path / 'assets'}: free some"):
+            install(tmp_path / "assets" / "name", lambda part: WRITERS[library](part) and None)
+    assert not list(store.root.glob("kind/*/*/"))
+    assert not list(store.root.glob("parts/*"))
+    assert not list((tmp_path / "assets").glob("*/"))
+    store.make("kind", {}, lambda part: WRITERS[library](part) and None)
+
+
+def test_other_errors_of_a_build_are_its_own(tmp_path: Path) -> None:
+    def build(part: Path) -> None:
+        open(part / "absent")  # noqa: SIM115
+
+    with pytest.raises(FileNotFoundError):
+        Artifacts(tmp_path).make("kind", {}, build)

@@ -18,6 +18,7 @@ from bench.testing import ConformanceError, check_method, check_student, check_t
 
 IMPORTS = """
 import itertools
+import os
 import random
 
 import numpy as np
@@ -36,6 +37,7 @@ def labels_of(queries, distilled, shift=0):
 
 
 COUNT = itertools.count()
+KEPT = []
 """
 Module = Callable[[str], ModuleType]
 
@@ -128,7 +130,23 @@ METHODS = {
     "self.n = getattr(self, 'n', 0) + 1; return DistilledSet.from_rows(data, draw(data, dpc, ctx.rng(self.n)))": (
         "after another call"
     ),
-    "data.train.labels[:] = 0; return DistilledSet.from_rows(data, draw(data, dpc, ctx.rng()))": "changed the data",
+    "data.train.labels[:] = 0; return DistilledSet.from_rows(data, [0])": "take a copy and change that",
+    "data.validation.texts[data.info.fields[0]][0] = ''; return DistilledSet.from_rows(data, [0])": "take a copy and",
+    "data.train.__dict__['labels'] = data.train.labels * 0; return DistilledSet.from_rows(data, [0])": (
+        "changed train.labels of what it was lent"
+    ),
+    "KEPT.append(KEPT or draw(data, dpc, ctx.rng())); return DistilledSet.from_rows(data, KEPT[0])": "it keeps state",
+    "return DistilledSet.from_rows(data, draw(data, dpc, np.random.default_rng()))": "by a fresh instance: draw from",
+    "return DistilledSet.from_rows(data, draw(data, dpc, np.random.default_rng(0)))": (
+        "method 'subject' ignores its seed: 5 seeds gave the same set on each task of the kit; draw from ctx.rng()"
+    ),
+    "torch.set_default_dtype(torch.float64); return DistilledSet.from_rows(data, draw(data, dpc, ctx.rng()))": (
+        "left torch's default dtype changed"
+    ),
+    "os.environ['SUBJECT'] = '1'; return DistilledSet.from_rows(data, draw(data, dpc, ctx.rng()))": (
+        "left the environment (SUBJECT) changed"
+    ),
+    "return DistilledSet.from_rows(data, data.nothing)": "(the first call) raised AttributeError: 'TrainData' object",
     "return [1, 2]": "returned list, not a DistilledSet",
     "s = DistilledSet.from_rows(data, draw(data, dpc, ctx.rng())); s.labels[:] = s.labels[::-1]; return s": (
         "labels differ from those of the rows"
@@ -199,23 +217,32 @@ PREPARATIONS = {
 @pytest.mark.parametrize(("body", "said"), PREPARATIONS.items())
 def test_methods_that_prepare(module: Module, body: str, said: str) -> None:
     module(PREPARE % body)
-    judge(check_method, MethodSpec(name="subject", summary="S.", target="kit_subject:Subject", prepares=True), said)
+    target = "kit_subject:Subject"
+    judge(
+        check_method, MethodSpec(name="subject", summary="S.", target=target, prepares=True, deterministic=True), said
+    )
 
 
-def test_an_error_of_a_preparation_is_shown_as_it_is(module: Module) -> None:
+def test_an_error_of_a_preparation_is_kept_as_the_cause(module: Module) -> None:
     module(PREPARE % "return {0: ValueError('the loss exploded')}")
-    with pytest.raises(ValueError, match="the loss exploded"):
+    with pytest.raises(ConformanceError, match=r"prepare\(\) gave the error ValueError: the loss exploded") as caught:
         check_method(MethodSpec(name="subject", summary="S.", target="kit_subject:Subject", prepares=True))
+    assert isinstance(caught.value.__cause__, ValueError)
 
 
 STUDENTS = {
     "return labels_of(queries, distilled, ctx.seed)": "",
     "self.n = getattr(self, 'n', 0) + 1; return labels_of(queries, distilled, self.n)": "a run leaves a trace",
+    "KEPT.append(ctx.seed); return labels_of(queries, distilled, KEPT[0])": "answers otherwise than alone",
+    "self.n = max(getattr(self, 'n', 0), len(distilled)); return labels_of(queries, distilled, self.n // 3)": "after",
+    "return np.random.default_rng().integers(0, 2, len(queries))": "a fresh instance answers otherwise",
+    "queries.texts[queries.info.fields[0]][0] = 'x'; return labels_of(queries, distilled)": "take a copy and change",
+    "torch.set_num_threads(torch.get_num_threads() + 1); return labels_of(queries, distilled)": "number of threads",
     "np.random.rand(); return labels_of(queries, distilled)": "generator of numpy.random",
     "return labels_of(queries, distilled)[:-1]": "is needed",
     "return labels_of(queries, distilled) + 1": "outside 0..",
     "return labels_of(queries, distilled).astype(float)": "is needed",
-    "distilled.labels[:] = 0; return labels_of(queries, distilled)": "changed labels of the set",
+    "distilled.labels[:] = 0; return labels_of(queries, distilled)": "take a copy and change that",
     "raise NotApplicable('never')": "refuses every text-level set",
 }
 
@@ -224,6 +251,41 @@ STUDENTS = {
 def test_students(module: Module, body: str, said: str) -> None:
     module(f"class Subject(Student):\n    def predict(self, distilled, queries, ctx):\n        {body}\n")
     judge(check_student, StudentSpec(name="subject", summary="S.", target="kit_subject:Subject"), said)
+
+
+WARM = """
+from sklearn.linear_model import SGDClassifier
+
+
+class Subject(Student):
+    model = None
+
+    def predict(self, distilled, queries, ctx):
+        self.model = self.model or SGDClassifier(random_state=ctx.seed)
+        field, classes = queries.info.fields[0], np.arange(queries.info.n_classes)
+        train, test = ([[len(text)] for text in each.texts[field]] for each in (distilled, queries))
+        return self.model.partial_fit(train, distilled.labels, classes=classes).predict(test)
+"""
+
+
+def test_a_student_that_cannot_go_on_after_another_task_is_told_why(module: Module) -> None:
+    module(WARM)
+    with pytest.raises(ConformanceError) as caught:
+        check_student(StudentSpec(name="warm", summary="S.", target="kit_subject:Subject"))
+    line = str(caught.value)
+    assert line.startswith("student 'warm' (run 2 of one instance, after one on kit-topics, 3 examples, seed 21)")
+    assert "a run leaves a trace in the next; reset all that was trained, from copies" in line
+    module(WARM.replace("self.model = self.model or", "self.model ="))
+    check_student(StudentSpec(name="warm", summary="S.", target="kit_subject:Subject"))
+
+
+def test_the_cause_of_an_error_is_kept(module: Module) -> None:
+    kept = "self.model = self.model if self.model and queries.info.n_classes == 2 else"
+    module(WARM.replace("self.model = self.model or", kept))
+    line = "run 4 of one instance, after one on kit-topics, .* raised ValueError: .*; alone on kit-pairs, .* it did not"
+    with pytest.raises(ConformanceError, match=line) as got:
+        check_student(StudentSpec(name="warm", summary="S.", target="kit_subject:Subject"))
+    assert isinstance(got.value.__cause__, ValueError)
 
 
 TASKS = {

@@ -1,0 +1,52 @@
+"""Seconds that it took to make a set: its own, and its share of what several sets are made of."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from leaderboard.cells import Record
+
+FEATURES = "features"  # kind of the artifacts with the frozen features of a split
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Mean seconds a set: distilling it, and its shares of prepared artifacts (generators, say) and of features."""
+
+    distil: float
+    prepare: float
+    features: float
+
+    @property
+    def total(self) -> float:
+        return self.distil + self.prepare + self.features
+
+
+def uses(records: Iterable[Record]) -> Counter[str]:
+    """Key of each artifact -> how many different sets were made of it."""
+    found = {(str(part["key"]), record["set_key"]) for record in records for part in _parts(record) or ()}
+    return Counter(key for key, _ in found)
+
+
+def _parts(record: Record) -> list[dict[str, str | float | None]] | None:
+    parts: list[dict[str, str | float | None]] | None = (record.get("time") or {}).get("made_of")
+    return parts
+
+
+def cost(records: Sequence[Record], used: Mapping[str, int]) -> Cost | None:
+    """The cost of the sets of some finished records; None when it is not known of all (old records, imported sets)."""
+    sets = {record["set_key"]: record for record in records}
+    spent = {"distil": 0.0, "prepare": 0.0, "features": 0.0}
+    for record in sets.values():
+        parts = _parts(record)
+        if parts is None:
+            return None
+        spent["distil"] += float(record["time"]["distil_s"])
+        for part in parts:
+            if part["seconds"] is None:
+                return None
+            where = "features" if part["kind"] == FEATURES else "prepare"
+            spent[where] += float(part["seconds"]) / used[str(part["key"])]
+    return Cost(**{name: seconds / len(sets) for name, seconds in spent.items()}) if sets else None
