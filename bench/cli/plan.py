@@ -88,6 +88,8 @@ def open_own_files(work: Workspace, plan: Plan) -> dict[str, int]:
             continue
         worker = worker or Worker(work.settings)
         loaded = worker.run(part)
+        for line in loaded.warnings:
+            echo(f"bench: warning: {line}", err=True)
         if not fits(plan, part, loaded):
             echo(f"bench: warning: loading the task: {part.choice.label}: {loaded.reason}", err=True)
     return skipped

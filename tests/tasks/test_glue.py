@@ -127,7 +127,7 @@ def test_repeats_are_kept_as_in_the_paper_or_dropped(sst2: Path, load: Load) -> 
     ("file", "content", "message"),
     [
         ("train.jsonl", None, r"none of train\.jsonl, train\.parquet, train\.csv in .*sst2"),
-        ("train.jsonl", '{"sentence": "a film", "label": 0}\n{"sentence": "a fi', "line 2: no JSON .*cut off"),
+        ("train.jsonl", '{"sentence": "a film", "label": 0}\n{"sentence": "a fi', "line 2 is not JSON .*cut off"),
         ("train.jsonl", '{"text": "a film", "label": 0}\n', "no column 'sentence'; it has: 'text', 'label'"),
         ("train.jsonl", '{"sentence": "a film", "label": 2}\n', r"line 1: the label is 2, not one of 0\.\.1"),
         ("train.jsonl", '{"sentence": "a film", "label": NaN}\n', "line 1: the label is nan"),

@@ -187,8 +187,6 @@ HEAD = "text,label\n"
         ("x.csv", "text\tlabel\na\t0\n", "separated by tabs: name it .tsv"),
         ("x.tsv", "text,label\na,0\n", "separated by commas: name it .csv"),
         ("x.jsonl", r'{"text": "a\ud800", "label": 0}', "line 1: column 'text' holds half of a surrogate pair"),
-        ("x.jsonl", r'{"text": "a", "label": "\udfff"}', "line 1: the label .* holds half of a surrogate pair"),
-        ("x.jsonl", '{"text": ' + "[" * 100_000, "line 1: no JSON"),
         ("x.jsonl", '{"text": "a", "label": NaN}\n', "line 1: the label .*nan, which is no class"),
         ("x.jsonl", '{"text": "a", "label": 0.5}\n', "line 1: the label .*0.5, which is no class"),
         ("x.jsonl", '{"text": null, "label": 1}\n', "line 1: the text .* is empty|one class"),
@@ -196,12 +194,6 @@ HEAD = "text,label\n"
         ("x.jsonl", '{"text": "a", "label', "line 1 is not JSON"),
         ("x.jsonl", "[" * 100_000, "line 1 is not JSON .*recursion"),
         ("x.jsonl", '{"text": "a", "label": "\\ud800"}\n', r"line 1: column 'label' holds half of a surrogate pair"),
-        (
-            "x.jsonl",
-            '{"text": "a\\udfff", "label": 1}\n{"text": "b", "label": 0}\n{"text": "c", "label": 0}\n'
-            '{"text": "d", "label": 1}\n',
-            r"line 1: column 'text' holds half of a surrogate pair",
-        ),
         ("x.json", '[{"text": "a", "label": 0}, 5]', "row 2: an object with one value per column"),
         ("x.json", '[{"text": "a", "label": 0}', "is not JSON .*cut off"),
         ("x.json", '{\n"text": "a"}', "line 1 is not JSON"),
