@@ -11,6 +11,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bench.api import DistilledSet, Split, TaskData, TaskInfo
+from bench.text import message
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,7 +47,7 @@ CHANGES = ("'tuple' object has no attribute", "'LentMapping' object has no attri
 
 def refused_write(error: BaseException) -> str:
     """What to add to an error that writing into something lent may have raised, else an empty string."""
-    written = any(words in str(error) for words in (*WRITES, *CHANGES))
+    written = any(words in message(error) for words in (*WRITES, *CHANGES))
     if isinstance(error, TypeError | ValueError | AttributeError) and written:
         return " (what a plugin is lent cannot be changed: take a copy and change that)"
     return ""

@@ -129,8 +129,8 @@ def test_commands(refused: Command, words: list[str], said: str) -> None:
     [
         ("", LONG, "is no method name: up to 100 letters"),
         (None, "mine", "1.jsonl is a pipe, socket or device, not a file"),
-        (r'{"text": "a\ud800", "label": 0}', "mine", "1.jsonl line 1: half of a surrogate pair"),
-        (f'{{"text": {"[" * 100_000}', "mine", "1.jsonl line 1 is not JSON"),
+        (r'{"text": "a\ud800", "label": 0}', "mine", "holds half of a surrogate pair"),
+        (f'{{"text": {"[" * 100_000}', "mine", "1.jsonl, line 1 is not JSON"),
     ],
 )
 def test_sets_made_elsewhere(sample: Command, tmp_path: Path, content: str | None, name: str, said: str) -> None:
