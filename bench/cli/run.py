@@ -89,10 +89,10 @@ def check(plan: Plan, n: int, settings: Settings, gpus: int, jobs: int | None, t
     finally:
         report.close()
     for line in found.differences:
-        click.echo(f"bench: {line}", err=True)
+        echo(f"bench: {line}", err=True)
     for name, trace in found.tracebacks.items():
-        click.echo(f"\n{name}\n{trace}", err=True)
-    click.echo(str(found), err=True)
+        echo(f"\n{name}\n{trace}", err=True)
+    echo(str(found), err=True)
     return 2 if found.differences else 0
 
 
