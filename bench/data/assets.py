@@ -189,9 +189,11 @@ class Assets:
         return self.settings.cache / "assets" / name
 
     def places(self, asset: Asset) -> list[Path]:
-        """The folders that its files may lie in."""
-        local = self._data_folder(asset)
-        return [self._folder(asset)] if local is None else [self._folder(asset), local]
+        """The folders that its files may lie in; no socket is opened."""
+        places = [self._data_folder(asset)]
+        if asset.wheel or self._known_commit(asset) is not None:
+            places.append(self._folder(asset))
+        return [place for place in places if place is not None]
 
     def _data_folder(self, asset: Asset) -> Path | None:
         if not asset.folder or self.settings.data_dir is None:

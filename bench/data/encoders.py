@@ -24,7 +24,7 @@ TOKENIZE_ROWS = 8192  # texts tokenised at once: Python lists of ids take ten ti
 MEMO_SIZE = 2  # encoders kept loaded in a process; BERT-large alone is 1.3 GB
 VOCABULARIES = ("tokenizer.json", "vocab.*", "*.model")  # without any, transformers makes an empty tokenizer
 
-_memo: OrderedDict[tuple[str, str], Encoder] = OrderedDict()
+_memo: OrderedDict[tuple[str, str], tuple[Encoder, list[Any]]] = OrderedDict()
 
 
 @dataclass(frozen=True)
@@ -158,14 +158,23 @@ def load_encoder(folder: Path, device: str = "cpu") -> Encoder:
 
 
 def shared_encoder(folder: Path, device: str = "cpu") -> Encoder:
-    """The encoder of this process for `folder`, loaded once; nobody may train or change it."""
+    """The encoder of this process for `folder`, loaded once; one that somebody trained or changed is loaded again."""
     key = (str(folder.resolve()), device)
+    if key in _memo and _state(_memo[key][0].model) != _memo[key][1]:
+        del _memo[key]
     if key not in _memo:
         while len(_memo) >= MEMO_SIZE:
             _memo.popitem(last=False)
-        _memo[key] = load_encoder(folder, device)
+        encoder = load_encoder(folder, device)
+        _memo[key] = encoder, _state(encoder.model)
     _memo.move_to_end(key)
-    return _memo[key]
+    return _memo[key][0]
+
+
+def _state(model: Any) -> list[Any]:
+    """What changes when a model is trained or switched: modes, and the counters of writes into its tensors."""
+    tensors = [(id(one), one._version) for one in (*model.parameters(), *model.buffers())]
+    return [*tensors, *(module.training for module in model.modules())]
 
 
 def max_positions(model: Any) -> int | None:

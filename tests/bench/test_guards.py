@@ -84,7 +84,7 @@ def test_assets_are_for_those_that_declare_them_and_data_is_for_tasks(sample: Sa
         assert "does not declare: add it to `assets` of the spec" in reason
     refused = str(found[declares[0], "pupil"]["reason"])
     assert refused.startswith("distilling: method 'declares' declares the asset 'guilty-rows', which holds data")
-    assert found[declares[1], "pupil"]["status"] == "ok", "weights, and declared"
+    assert found[declares[1], "pupil"]["status"] == "ok", found[declares[1], "pupil"]["reason"]
     refused = str(found[declares[1], "pupil[how=asset]"]["reason"])
     assert refused.startswith("student 'pupil[how=asset]' asks for the asset 'guilty-rows', which its spec does not")
 

@@ -48,7 +48,7 @@ EDITS = [
         ENCODED - {"minilm"} | {"teacher", "stage 2"},
     ),
     ("bench/store/sets.py", "rows[0]", "rows[-1]", STUDENTS),
-    ("bench/runner.py", "import platform", "import platform as platform", set()),
+    ("bench/runner.py", "import Counter", "import Counter as Counter", set()),
     ("tasks/articles.py", "import re", "import re as re", {"bbc"}),
 ]
 SCRIPT = """

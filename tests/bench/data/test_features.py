@@ -166,6 +166,21 @@ def test_loaded_encoders_are_shared_and_few(tiny_encoder: Path, tmp_path: Path) 
     assert shared_encoder(tiny_encoder) is not first
 
 
+@pytest.mark.parametrize("how", ["trained", "switched"])
+def test_an_encoder_that_somebody_changed_is_loaded_again(tiny_encoder: Path, how: str) -> None:
+    texts = {"text": ["a team and a goal", "the bank"]}
+    before = encode(tiny_encoder, texts, ("text",))["mean"]
+    model = shared_encoder(tiny_encoder).model
+    if how == "trained":
+        import torch
+
+        with torch.no_grad():
+            next(model.parameters()).add_(1.0)
+    else:
+        model.train()
+    np.testing.assert_array_equal(encode(tiny_encoder, texts, ("text",))["mean"], before)
+
+
 def test_weights_are_float32_in_evaluation_mode(tiny_encoder: Path, tmp_path: Path) -> None:
     import torch
     from transformers import AutoModel
