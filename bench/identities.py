@@ -5,6 +5,8 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from bench.discovery import cause
+from bench.errors import PluginError
 from bench.store.code import code_digest, definition_digest, names
 from bench.store.identity import key_of
 
@@ -60,13 +62,21 @@ def metrics_code() -> str:
     return code_digest("bench.metrics")
 
 
+def _references(choice: Choice) -> list[str]:
+    spec = choice.spec
+    try:
+        return list(spec.assets(choice.params))
+    except Exception as error:
+        raise PluginError(f"{spec.kind} '{spec.name}': `assets` of its spec fails: {cause(error)}") from error
+
+
 def identity(choice: Choice, assets: Assets) -> dict[str, Any]:
     """All that can change what a plugin computes: name, version, code, parameters, assets.
 
     A parameter that names an asset stands by the asset's identity, so paths are not part of it.
     """
     spec = choice.spec
-    found = {ref: assets.identity(ref) for ref in spec.assets(choice.params)}
+    found = {ref: assets.identity(ref) for ref in _references(choice)}
     params = choice.params.model_dump(mode="json")
     return {
         "kind": spec.kind,

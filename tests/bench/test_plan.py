@@ -11,6 +11,7 @@ import pytest
 
 from bench import plugins, seeds
 from bench.data.assets import Assets
+from bench.errors import PluginError
 from bench.identities import identity
 from bench.plan import Plan, estimate, make_plan
 from bench.settings import Settings
@@ -48,6 +49,14 @@ def keys(plan: Plan) -> dict[tuple[Any, ...], list[str]]:
         (cell.task.choice.label, cell.method_label, cell.dpc, cell.student.label): [run.key for run in cell.runs]
         for cell in plan.cells
     }
+
+
+def test_assets_of_a_spec_that_fail_are_its_plugins_fault(planner: Planner) -> None:
+    spec = planner.registry.spec("method", "pick")
+    broken = dataclasses.replace(spec, assets=lambda params: [params.no_such_parameter])
+    planner.registry.methods["pick"] = broken  # type: ignore[assignment]
+    with pytest.raises(PluginError, match=r"method 'pick': `assets` of its spec fails: AttributeError"):
+        planner(methods="pick")
 
 
 def test_counts(planner: Planner) -> None:
