@@ -131,7 +131,7 @@ def test_a_failing_cell_is_a_row_and_the_rest_goes_on(sample: Sample) -> None:
     methods = ["raise", "refuse", "die", "sleep", "memory", "label", "peek"]
     selection = ",".join(["pick", "vectors", *(f"fail[how={how}]" for how in methods)])
     done = sample(
-        "run", "--methods", selection, "--dpc", "2", "--sets", "1", "--runs", "1", "--timeout", "3", code=None
+        "run", "--methods", selection, "--dpc", "2", "--sets", "1", "--runs", "1", "--timeout", "15", code=None
     )
     found = {record["method"]["label"]: record for record in records(sample.bench.folder / "bench-out")}
     status = {label: record["status"] for label, record in found.items()}
