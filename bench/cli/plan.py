@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import click
 
 from bench.cli.options import selection_options, settings_options
 from bench.cli.output import echo
+from bench.cli.own_files import open_own_files
 from bench.cli.progress import duration
 from bench.cli.workspace import Workspace, output_folder, pass_on
-from bench.plan import Plan, PrepareJob, estimate
+from bench.plan import PrepareJob, estimate
 from bench.settings import cores
 from bench.store.results import ResultStore
-
-READ_BYTES = 50_000_000  # of one task's own files: a few seconds
 
 
 @click.command("plan", short_help="Show what a run would do.")
@@ -37,7 +35,7 @@ def command(**options: Any) -> None:
     records = store.records()
     pass_on(store)
     plan = work.plan(records)
-    skipped = open_own_files(work, plan)
+    skipped = open_own_files(plan, work.assets)
     rows = []
     for cell in plan.cells:
         keys = dict.fromkeys(run.set_key for run in cell.runs)
@@ -66,33 +64,6 @@ def command(**options: Any) -> None:
         else:
             rest = f", without {guess.unknown} replicates of students not seen before" if guess.unknown else ""
             echo(f"estimate: {duration(guess.core_seconds / jobs)} with {jobs} workers{rest}")
-
-
-def open_own_files(work: Workspace, plan: Plan) -> dict[str, int]:
-    """Load the tasks whose data are all local files, as a run does first; label -> bytes of those that are too large.
-
-    Raises UserError and PluginError in the words of the run. A bug in a task's code is a warning: the run goes on too.
-    """
-    from bench.runner import fits
-    from bench.worker import Worker
-
-    worker, skipped = None, {}
-    for part in {run.task.revision: run.task for run in plan.missing_runs()}.values():
-        refs = part.choice.spec.assets(part.choice.params)
-        places = [place for place in map(work.assets.resolve, refs) if isinstance(place, Path)]
-        if not refs or len(places) < len(refs):
-            continue
-        size = sum(file.stat().st_size for place in places for file in (place, *place.rglob("*")) if file.is_file())
-        if size > READ_BYTES:
-            skipped[part.choice.label] = size
-            continue
-        worker = worker or Worker(work.settings)
-        loaded = worker.run(part)
-        for line in loaded.warnings:
-            echo(f"bench: warning: {line}", err=True)
-        if not fits(plan, part, loaded):
-            echo(f"bench: warning: loading the task: {part.choice.label}: {loaded.reason}", err=True)
-    return skipped
 
 
 def prepared(job: PrepareJob) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 from bench import plugins
 from bench.cli.options import collect
 from bench.cli.output import echo
+from bench.cli.own_files import open_own_files
 from bench.data.assets import Assets
 from bench.errors import UserError
 from bench.plan import Plan, make_plan
@@ -68,11 +69,14 @@ class Workspace:
         return make_plan(self.suite, self.assets, self.artifacts, records)
 
     def fetch(self, plan: Plan) -> None:
-        """Bring the assets that the missing replicates need, one line each."""
+        """Bring the assets that the missing replicates need, one line each; before a download, own files are read."""
         runs = plan.missing_runs()
         choices = [choice for run in runs for choice in (run.task.choice, run.student)]
         choices += [job.method for job in plan.needed_sets(runs) if job.method is not None]
-        for ref in dict.fromkeys(ref for choice in choices for ref in choice.spec.assets(choice.params)):
+        refs = dict.fromkeys(ref for choice in choices for ref in choice.spec.assets(choice.params))
+        if any(self.assets.locate(ref) is None for ref in refs):
+            open_own_files(plan, self.assets)
+        for ref in refs:
             self.assets.fetch(ref, lambda line: echo(line, err=True))
 
 

@@ -48,6 +48,14 @@ def test_a_table_is_refused_in_the_words_of_the_run(
     assert planned.stdout == ""
 
 
+def test_a_run_reads_a_table_before_it_downloads(sample: Callable[..., Any]) -> None:
+    table(sample.bench.folder / "my.csv", "good", "bad", "")  # type: ignore[attr-defined]
+    words = ("--tasks", "table:my.csv", "--students", "minilm")
+    done = sample("run", *words, code=1, PIP_NO_INDEX="1", PIP_FIND_LINKS="")
+    assert "line 4: the label (column 'label') is missing" in done.stderr
+    assert "fetching" not in done.stderr
+
+
 def test_what_is_large_or_not_local_is_not_read_and_a_bug_is_no_refusal(sample: Callable[..., Any]) -> None:
     folder: Path = sample.bench.folder  # type: ignore[attr-defined]
     table(folder / "my.csv", "good", "bad")
