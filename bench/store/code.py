@@ -81,8 +81,8 @@ def definition_digest(target: str) -> str:
 
 def forget() -> None:
     """Drop what is remembered, so that changed sources are read again."""
-    closure.cache_clear()
-    _distribution_mates.cache_clear()
+    for remembered in (closure, _home, _distribution_mates):
+        remembered.cache_clear()
 
 
 def find(module: str) -> Path | None:
@@ -110,9 +110,8 @@ class _Own:
     def __init__(self, top: str) -> None:
         self.top = top
         self.mates = _distribution_mates(top)
-        file = find(top) or _namespace(top)
-        folder = None if file is None else (file.parent.parent if file.name == "__init__.py" else file.parent)
-        self.folder = None if folder is None or folder.resolve() in _library_folders() else folder
+        home = _home(top)
+        self.home = None if home is None or _is_library(home) else home
 
     def find(self, name: str) -> Path | None:
         top = name.partition(".")[0]
@@ -120,20 +119,24 @@ class _Own:
             return find(name) if any(f"{name}.".startswith(f"{shared}.") for shared in SHARED) else None
         if top == self.top or top in self.mates:
             return find(name)
-        if self.folder is None or top in sys.stdlib_module_names:
+        if self.home is None or top in sys.stdlib_module_names or _home(top) != self.home:
             return None
-        path = find(name)
-        return path if path is not None and path.is_relative_to(self.folder) and not _installed(path) else None
+        return find(name)
 
 
-def _namespace(top: str) -> Path | None:
-    """A stand-in for the `__init__.py` of a package without one."""
+@cache
+def _home(top: str) -> Path | None:
+    """The folder that a top-level package or module lies in."""
     try:
-        spec = importlib.util.find_spec(top)
+        spec = sys.modules[top].__spec__ if top in sys.modules else importlib.util.find_spec(top)
     except (ImportError, ValueError):
         return None
-    places = list(spec.submodule_search_locations or ()) if spec is not None else []
-    return Path(places[0], "__init__.py") if places else None
+    if spec is None:
+        return None
+    places = list(spec.submodule_search_locations or ())
+    if places:
+        return Path(places[0]).resolve().parent
+    return Path(spec.origin).resolve().parent if spec.has_location and spec.origin else None
 
 
 @cache
@@ -144,8 +147,8 @@ def _library_folders() -> frozenset[Path]:
     return frozenset(Path(place).resolve() for place in (*places, site.getusersitepackages()) if place)
 
 
-def _installed(path: Path) -> bool:
-    return any(path.resolve().is_relative_to(folder) for folder in _library_folders())
+def _is_library(folder: Path) -> bool:
+    return folder in _library_folders() or folder.name in {"site-packages", "dist-packages"}
 
 
 @cache
@@ -179,9 +182,9 @@ def read(path: Path, module: str) -> Source:
 def _read(content: bytes, module: str, is_package: bool) -> Source:
     try:
         tree = _tree(content)
+        digest = hashlib.sha256(canonical(_plain(tree)).encode()).hexdigest()
     except (SyntaxError, ValueError, RecursionError):  # whoever imports it says what is wrong with it
         return Source(hashlib.sha256(content).hexdigest(), frozenset(), frozenset())
-    digest = hashlib.sha256(canonical(_plain(tree)).encode()).hexdigest()
     attributes = frozenset(node.attr for node in ast.walk(tree) if isinstance(node, ast.Attribute))
     return Source(digest, frozenset(_imports(tree, module, is_package)), attributes)
 

@@ -68,6 +68,18 @@ def test_what_is_not_imported_and_line_ends_do_not_count(package: Path) -> None:
     assert digest("digested.main") == before
 
 
+def test_libraries_in_a_folder_below_are_not_ones_own(package: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    libraries = package.parent / ".venv" / "lib" / "site-packages"
+    libraries.mkdir(parents=True)
+    (libraries / "some_library.py").write_text("x = 1\n")
+    monkeypatch.syspath_prepend(str(libraries))
+    (package / "helper.py").write_text("import some_library\n")
+    before = digest("digested.main")
+    (libraries / "some_library.py").write_text("x = 2\n")
+    assert digest("digested.main") == before
+    assert "mate" in code.closure("digested.main")
+
+
 def test_a_module_that_cannot_be_read_counts_by_its_bytes(package: Path) -> None:
     (package / "helper.py").write_text("def f(:\n")
     before = digest("digested.main")
