@@ -144,11 +144,17 @@ def common_dpc(found: list[tuple[Path, DistilledSet]], info: TaskInfo, asked: in
         sizes = {int(size) for each in counts.values() for size in each}
         if len(sizes) == 1:
             return sizes.pop()
-        path, odd = next((path, each) for path, each in counts.items() if len({*each, counts[found[0][0]][0]}) > 1)
-        shown = ", ".join(f"{name}: {count}" for name, count in zip(info.label_names, odd, strict=True))
+        first, other = (
+            next(path for path, each in counts.items() if size in each) for size in (min(sizes), max(sizes))
+        )
+        shown = [
+            ", ".join(f"{name}: {count}" for name, count in zip(info.label_names, counts[path], strict=True))
+            for path in dict.fromkeys((first, other))
+        ]
+        rest = f", {other} has {shown[1]}" if first != other else ""
         raise UserError(
-            f"{path}: the classes or sets differ in size ({shown}): put sets of one size into a folder of their own, "
-            "or give --dpc, the largest number of examples a class"
+            f"the classes or sets differ in size: {first} has {shown[0]}{rest}: put sets of one size into a folder of "
+            "their own, or give --dpc, the largest number of examples a class"
         )
     for path, each in counts.items():
         if int(each.sum()) > asked * info.n_classes:

@@ -31,9 +31,17 @@ class Verified:
     differences: list[str] = field(default_factory=list)
     tracebacks: dict[str, str] = field(default_factory=dict)  # of those that ended badly
 
+    @property
+    def exit_code(self) -> int:
+        """0 when something was compared and all of it is the same."""
+        return 0 if self.sets + self.runs and not self.differences else 2
+
     def __str__(self) -> str:
         if not self.sets + self.runs + len(self.differences):
-            return "verified: nothing, for none of these sets and runs is finished and in the cache"
+            return (
+                "verified: nothing, for none of these sets and runs is finished and whole in the cache: `bench doctor` "
+                "names damaged ones, the same run into another --out makes them again"
+            )
         rest = f", {len(self.differences)} not" if self.differences else ""
         sets, runs = (f"{n} {what}{'' if n == 1 else 's'}" for n, what in ((self.sets, "set"), (self.runs, "run")))
         return f"verified: {sets} and {runs} are the same when computed alone{rest}"

@@ -182,7 +182,7 @@ class Worker:
         data = self.load(job.task).train_data()
         variants = [choice.params for choice in job.methods]
         who = f"method {' and '.join(repr(choice.label) for choice in job.methods)}"
-        with self._plugin(who):
+        with self._plugin(who, data):
             method: Any = self.registry.target(job.methods[0].spec)
             ctx = self._context(data, job.task, job.seed, who, job.methods)
             started = time.monotonic()
@@ -224,7 +224,7 @@ class Worker:
         """Distil a set and check it; also its context, and what is noted of how it was made."""
         data = self.load(job.task).train_data()
         who = f"method '{job.method_label}'"
-        with self._plugin(who):
+        with self._plugin(who, data):
             method = self.registry.build(choice.spec, choice.params)
             ctx = self._context(data, job.task, job.seed, who, [choice])
             distilled = method.distill(data, job.dpc, ctx)
@@ -276,7 +276,7 @@ class Worker:
 
         queries = self.load(job.task).queries()
         who = f"student '{job.student.label}'"
-        with self._plugin(who, distilled):
+        with self._plugin(who, distilled, queries):
             student = self._student_for(job)
             ctx = self._context(queries, job.task, job.seed, who, [job.student])
             refusal = student.refuses(distilled)

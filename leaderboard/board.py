@@ -343,7 +343,7 @@ def build(
     )
     shown = {row.task for row in rows}
     notes = [
-        f"{task}: {counted(n, 'record')} left out: newer ones with another version, base seed or parameters stand."
+        f"{task}: {counted(n, 'record')} left out: newer ones with other data, code, base seed or parameters stand."
         for task, n in sorted(left_out.items())
         if task in shown
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,16 @@ def _newest(records: Iterable[Record]) -> tuple[str, str]:
     return max(((finished_at(record), record["key"]) for record in records), default=("", ""))
 
 
+def _under_other_names(records: Sequence[Record], planned: Sequence[Mapping[str, Any]]) -> Iterator[Record]:
+    """Records of planned replicates that were computed under another label, such as another path of one table."""
+    known = {record["key"]: record for record in records}
+    for cell in planned:
+        names = {kind: cell[kind] for kind in ("task", "method", "student")}
+        for record in (known[key] for key in cell["replicates"] if key in known):
+            if any(record[kind]["label"] != label for kind, label in names.items()):
+                yield {**record, **{kind: {**record[kind], "label": label} for kind, label in names.items()}}
+
+
 def gather(
     records: Iterable[Record], planned: Iterable[Mapping[str, Any]] = ()
 ) -> tuple[list[CellRecords], dict[str, int]]:
@@ -81,10 +91,12 @@ def gather(
 
     `planned`: the planned cells (`ResultStore.cells`). Records of one name but different cell keys (another
     version, base seed or parameter default) are never pooled: the planned key counts, or else the newest one.
-    Records of another revision of a task than its newest are left out too.
+    Records of another revision of a task than its newest are left out too. A replicate that was computed under another
+    label stands under the planned one as well.
     """
+    planned, records = list(planned), list(records)
     groups: dict[Names, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
-    for record in records:
+    for record in [*records, *_under_other_names(records, planned)]:
         groups[names_of(record)][record["cell"]].append(record)
     plans: dict[Names, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for cell in planned:

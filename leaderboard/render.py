@@ -116,7 +116,7 @@ def protocol(board: Board) -> list[str]:
         lines.append(
             f"vs {board.baseline}: paired difference (replicates with the same learner seed), 95 % interval over sets; "
             f"above and below are separated from it, tie is not; undecided: fewer than {FEWEST_SETS} different sets on "
-            "either side, or no spread at all. Each comparison stands alone: no correction for many."
+            "both sides, or no spread at all. Each comparison stands alone: no correction for many."
         )
     shown = [part for row in board.rows for part in (row.summary, row.difference) if part is not None]
     if any(part.interval is None for part in shown):

@@ -93,7 +93,8 @@ def bench_tasks() -> Sequence[TaskSpec]:
             params=TableParams,
             tags=("local",),
             assets=_table_files,
-            notes="Splits are stratified by label and chosen by the hash of the text.",
+            notes="Splits are stratified by label and chosen by the hash of the text. A text in several rows is used "
+            "once, and not at all when these have different labels.",
         ),
     ]
 

@@ -93,7 +93,7 @@ def check(plan: Plan, n: int, settings: Settings, gpus: int, jobs: int | None, t
     for name, trace in found.tracebacks.items():
         echo(f"\n{name}\n{trace}", err=True)
     echo(str(found), err=True)
-    return 2 if found.differences else 0
+    return found.exit_code
 
 
 def choose_device(wanted: str) -> tuple[str, int]:

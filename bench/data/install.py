@@ -63,6 +63,9 @@ def install(folder: Path, fill: Callable[[Path], None]) -> Path:
     """
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot write the cache {folder.parent} ({error.strerror}): give --cache DIR") from error
+    try:
         with FileLock(folder.parent / f".{folder.name}.lock"):
             if damage(folder) is None:
                 return folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 import math
 import zlib
@@ -82,13 +83,27 @@ def parse_record(line: bytes) -> Record:
         _check_types(record[name], shape, f"{name}.")
     _check_later_fields(record)
     _check_values(record)
+    if record.pop(SEAL, None) is not None and not _is_sealed(line):
+        raise ValueError("not as it was written: its own hash differs")
     return record
+
+
+def sealed(line: bytes) -> bytes:
+    """A record's JSON object with the SHA-256 of itself as its last member."""
+    return line[:-1] + SEAL_MEMBER % hashlib.sha256(line).hexdigest().encode()
+
+
+def _is_sealed(line: bytes) -> bool:
+    body = line[: -len(SEAL_MEMBER % bytes(64))] + b"}"
+    return sealed(body) == line
 
 
 def _refuse_constant(word: str) -> None:
     raise ValueError(f"{word} is no number")
 
 
+SEAL = "sha256"
+SEAL_MEMBER = b',"sha256":"%s"}'  # records of before have none
 STRICT = json.JSONDecoder(parse_constant=_refuse_constant)
 
 

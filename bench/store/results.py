@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from filelock import FileLock, Timeout
 
 from bench.errors import UserError
-from bench.store.check import GoldLabels, decode, parse_record, rescored
+from bench.store.check import GoldLabels, decode, parse_record, rescored, sealed
 from bench.store.code import code_digest
 from bench.store.files import check_schema, explained, read_json, regular_file, write_json
 from bench.store.identity import canonical
@@ -114,7 +114,7 @@ class ResultStore:
         """Add one record, wholly or not at all."""
         if self._lock is None:
             raise RuntimeError("the store is not open for writing")
-        line = (canonical(record) + "\n").encode()
+        line = sealed(canonical(record).encode()) + b"\n"
         with explained(self.out):
             fd = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
             try:

@@ -45,4 +45,6 @@ def records(out: Path) -> list[dict[str, Any]]:
     """Records of a result folder without times, by key."""
     lines = [json.loads(line) for line in (out / "results" / "records.jsonl").read_text().splitlines()]
     latest = {line["key"]: line for line in lines}
-    return [{name: value for name, value in latest[key].items() if name != "time"} for key in sorted(latest)]
+    return [
+        {name: value for name, value in latest[key].items() if name not in {"time", "sha256"}} for key in sorted(latest)
+    ]

@@ -48,6 +48,10 @@ def test_a_tampered_record_and_shortened_gold_labels_are_refused_and_their_mends
     before, path = records(out), out / "results" / "records.jsonl"
     lines = path.read_text().splitlines()
     third = json.loads(lines[2])
+    path.write_text("\n".join([*lines[:2], lines[2].replace('"dpc":2', '"dpc":3'), *lines[3:]]) + "\n")
+    (line,) = sample.bench("leaderboard", "out", code=1).stderr.splitlines()
+    assert "records.jsonl line 3 is damaged (not as it was written: its own hash differs)" in line
+    del third["sha256"]
     third["score"] = third["metrics"]["accuracy"] = 0.125
     path.write_text("\n".join([*lines[:2], json.dumps(third), *lines[3:]]) + "\n")
     (line,) = sample.bench("leaderboard", "out", code=1).stderr.splitlines()

@@ -51,10 +51,10 @@ def sample(refused: Command) -> Command:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--sets", "1000000"], "--sets is 1000000, but must be a whole number >= 1 and <= 500000"),
+        (["--sets", "1000000"], "--sets is 1000000, but must be a whole number >= 1 and <= 200000"),
         (["--sets", "9" * 20], "but must be a whole number >= 1"),
         (["--sets", "9" * 5000], "Invalid value for '--sets'"),
-        (["--sets", "300000"], "4 cells x 300000 sets x 2 runs are 2400000 replicates; one plan holds 500000 at most"),
+        (["--sets", "150000"], "4 cells x 150000 sets x 2 runs are 1200000 replicates; one plan holds 200000 at most"),
         (["--runs", "200000", "--dpc", "2"], "2 cells x 3 sets x 200000 runs are 1200000 replicates"),
         (["--dpc", "9" * 20], "but must be whole numbers >= 1 and <= 1000000"),
         (["--dpc", "9" * 5000], "is not a list of positive whole numbers"),
@@ -90,7 +90,7 @@ def test_flags(sample: Command, tmp_path: Path, words: list[str], said: str) -> 
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        (f"sets = {'9' * 20}", "but must be a whole number >= 1 and <= 500000"),
+        (f"sets = {'9' * 20}", "but must be a whole number >= 1 and <= 200000"),
         (f"sets = {'9' * 5000}", "suite.toml: Exceeds the limit"),
         (f"sets = 0x{'f' * 5000}", "suite.toml: Exceeds the limit"),
         (f"dpc = [{'9' * 20}]", "but must be whole numbers >= 1 and <= 1000000"),

@@ -34,6 +34,16 @@ def plan_of(records: list[Record]) -> list[dict[str, Any]]:
     return list(cells.values())
 
 
+def test_replicates_that_were_computed_under_another_label_stand_under_the_planned_one_too() -> None:
+    records = cell("herding", n_sets=3)
+    first, keys = records[0], [record["key"] for record in records]
+    names = {"task": first["task"]["label"], "student": first["student"]["label"], "dpc": first["dpc"]}
+    planned = [{**names, "method": "again", "key": first["cell"], "replicates": keys}]
+    rows = {row.method: row for row in build(records, planned).rows}
+    assert rows["again"].summary == rows["herding"].summary is not None
+    assert not build(records, planned).holes
+
+
 def test_rows_hold_mean_std_and_interval_of_their_records() -> None:
     records = pocket()
     board = build(records)

@@ -32,6 +32,28 @@ def test_records_come_back_and_the_last_of_a_key_wins(tmp_path: Path) -> None:
     assert [(each["key"], each["status"]) for each in found] == [("a", "timeout"), ("b", "failed")]
 
 
+CHANGED = [
+    ("run", 1),
+    ("set", 2),
+    ("seed", {"base": 0, "set": 1, "run": 5}),
+    ("near_test", 3),
+    ("key", "b"),
+    ("suite", "other"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), CHANGED)
+def test_a_record_that_was_changed_in_any_field_is_damaged(tmp_path: Path, name: str, value: Any) -> None:
+    with ResultStore(tmp_path, "w") as store:
+        store.append(record("a", near_test=0))
+        path = store.path
+    before = json.loads(path.read_text())
+    assert before[name] != value
+    path.write_text(json.dumps(before | {name: value}, sort_keys=True, separators=(",", ":")) + "\n")
+    with pytest.raises(UserError, match=r"line 1 is damaged .not as it was written: its own hash differs"):
+        ResultStore(tmp_path).records()
+
+
 def test_canonical_order_does_not_depend_on_the_order_of_writing(tmp_path: Path) -> None:
     made = [record(f"{i}{d}", dpc=d, set=i) for i in range(3) for d in (10, None, 5)]
     for name, order in (("x", made), ("y", made[::-1])):
