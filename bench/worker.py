@@ -101,12 +101,13 @@ class Worker:
             yield
         finally:
             self._put_back(who)
-            changed = [part for seal in self._loans if (part := seal.broken())]
+            changed = []
             for revision, (_, seal) in list(self._tasks.items()):
                 part = seal.broken()
                 if part:
                     changed.append(part)
                     del self._tasks[revision]
+            changed += [part for seal in self._loans if (part := seal.broken())]
             if changed:
                 self._student = None
                 raise PluginError(_changed(who, changed[0]))
