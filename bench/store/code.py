@@ -15,6 +15,7 @@ import sysconfig
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Any
 
@@ -88,10 +89,7 @@ def forget() -> None:
 def find(module: str) -> Path | None:
     """The source file of a module, found by path below its top-level package, so that nothing is imported."""
     top, *rest = module.split(".")
-    try:
-        spec = sys.modules[top].__spec__ if top in sys.modules else importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return None
+    spec = _spec(top)
     if spec is None:
         return None
     if not rest:
@@ -102,6 +100,14 @@ def find(module: str) -> Path | None:
             if path.is_file():
                 return path
     return None
+
+
+def _spec(top: str) -> ModuleSpec | None:
+    """Where a top-level module would be imported from, or was."""
+    try:
+        return sys.modules[top].__spec__ if top in sys.modules else importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        return None
 
 
 class _Own:
@@ -127,10 +133,7 @@ class _Own:
 @cache
 def _home(top: str) -> Path | None:
     """The folder that a top-level package or module lies in."""
-    try:
-        spec = sys.modules[top].__spec__ if top in sys.modules else importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return None
+    spec = _spec(top)
     if spec is None:
         return None
     places = list(spec.submodule_search_locations or ())
