@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Asset",
+    "AssetRef",
     "Context",
     "DistilledSet",
     "Embeddings",
@@ -31,6 +32,7 @@ __all__ = [
     "MethodSpec",
     "NotApplicable",
     "Params",
+    "Part",
     "Queries",
     "Spec",
     "Split",
@@ -61,8 +63,53 @@ class Params(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-def _no_assets(params: Any) -> Sequence[str]:
+class AssetRef:
+    """Marks a parameter that names an asset: `encoder: Annotated[str, AssetRef()] = "minilm"`.
+
+    In the identity such a parameter stands by the asset's content. besides: values that name none, such as "scratch".
+    """
+
+    def __init__(self, *besides: str) -> None:
+        self.besides = frozenset(besides)
+
+
+def asset_fields(params: type[Params]) -> dict[str, AssetRef]:
+    """Name -> mark of the parameters that name assets, in their order."""
+    marks = {
+        name: next((mark for mark in info.metadata if isinstance(mark, AssetRef)), None)
+        for name, info in params.model_fields.items()
+    }
+    return {name: mark for name, mark in marks.items() if mark is not None}
+
+
+def named_assets(params: Params) -> dict[str, str]:
+    """Parameter -> reference of the assets that parameters name."""
+    found = {name: (getattr(params, name), mark) for name, mark in asset_fields(type(params)).items()}
+    return {name: value for name, (value, mark) in found.items() if value and value not in mark.besides}
+
+
+def _named(params: Any) -> Sequence[str]:
+    return tuple(dict.fromkeys(named_assets(params).values()))
+
+
+def _no_parts(params: Any) -> Sequence[Part]:
     return ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Something costly that sets are made of, such as a trained generator or an expert's trajectory.
+
+    The engine makes each part of a task once, in a job of its own, before the sets that need it; methods with equal
+    parts share them. It is an artifact: `ctx.address(part)` is its kind, fields and code, `ctx.part(part)` its folder.
+    """
+
+    kind: str  # of the artifact
+    fields: Mapping[str, Any]  # JSON: what it is made from, beside the train and validation rows and `needs`
+    make: str  # "package.module:function", called as function(parts, data, ctx) -> {position: error}
+    assets: tuple[str, ...] = ()  # names of `fields` that hold references of assets
+    needs: tuple[Part, ...] = ()  # parts that are made before, and whose addresses are a part of this one's
+    together: str = ""  # parts of one `make` with the same text here are made by one call
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,13 +124,15 @@ class Spec:
     preset: Mapping[str, Any] = field(default_factory=dict)  # defaults of this name that differ from the model's
     tags: tuple[str, ...] = ()
     version: str = "1"  # raise it when results change in a way that the source of the target does not show
-    assets: Callable[[Any], Sequence[str]] = _no_assets  # params -> references of the assets that a job reads
+    assets: Callable[[Any], Sequence[str]] = _named  # params -> references of the assets that a job reads
     notes: str = ""  # longer text for `bench info`: source (paper, equation), traps, what it was trained on
 
 
 @dataclass(frozen=True, kw_only=True)
 class TaskSpec(Spec):
     kind: ClassVar[Kind] = "task"
+    flags: Mapping[str, str] = field(default_factory=dict)  # option of the command line -> the parameter that it sets
+    files: tuple[str, ...] = ()  # suffixes of the files that `name:PATH` reads, for a hint at a bare path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +141,8 @@ class MethodSpec(Spec):
     # True: one set, whatever the seed; all runs of a cell train on it. Or a function of the parameters that says so.
     deterministic: bool | Callable[[Any], bool] = False
     uses_dpc: bool = True  # False: one cell per task and student, whatever dpc is asked for (dpc is None)
+    selects: bool = False  # True: examples are train rows, so no class can give more than it has
+    parts: Callable[[Any], Sequence[Part]] = _no_parts  # params -> what the sets need, made before them (see `Part`)
     prepares: bool = False  # True: `Method.prepare` runs once a task, before any set of these methods is distilled
 
     def one_set(self, params: Any) -> bool:
@@ -309,6 +360,18 @@ class Context(Protocol):
 
         Entering may wait for another process: ask `find` inside whether that one has made the artifact meanwhile.
         """
+        ...
+
+    def address(self, part: Part) -> tuple[str, dict[str, Any], str]:
+        """Kind, fields and code of a part's artifact, for `artifact`, `find` and `workspace`.
+
+        The fields hold the digest of the train and validation rows, the identities of assets and the addresses of
+        `needs`.
+        """
+        ...
+
+    def part(self, part: Part) -> Path:
+        """The folder of a part; made here and now, with what it needs, when no job has made it."""
         ...
 
     def progress(self, done: int, total: int, what: str = "") -> None:

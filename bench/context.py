@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import seeds
-from bench.api import Queries, TaskData, TrainData
+from bench.api import Part, Queries, TaskData, TrainData
 from bench.data.assets import Assets
 from bench.environment import environment
 from bench.errors import PluginError, UserError
@@ -164,6 +165,40 @@ class JobContext:
     def workspace(self, kind: str, fields: Mapping[str, Any], code: str | None = None) -> AbstractContextManager[Path]:
         """A folder for checkpoints on the way to this artifact: exclusive, kept over crashes, gone once it is made."""
         return self._metered(kind, key_of({"kind": kind, **self._address(fields, code)}))
+
+    @cached_property
+    def _rows(self) -> str:
+        """Digest of the train and validation rows that the job may see."""
+        assert isinstance(self.data, TrainData)
+        info, splits = self.data.info, (self.data.train, self.data.validation)
+        rows = [[[list(split.texts[name]) for name in info.fields], split.labels.tolist()] for split in splits]
+        return key_of([list(info.fields), list(info.label_names), info.metric, rows])
+
+    def address(self, part: Part) -> tuple[str, dict[str, Any], str]:
+        """Kind, fields and code of a part's artifact."""
+        fields = {
+            name: self.asset_identity(value) if name in part.assets else value for name, value in part.fields.items()
+        }
+        needs = [
+            key_of({"kind": kind, **self._address(found, code)}) for kind, found, code in map(self.address, part.needs)
+        ]
+        return part.kind, {"part": fields, "rows": self._rows, "needs": needs}, part.make.partition(":")[0]
+
+    def part(self, part: Part) -> Path:
+        """The folder of a part; made here and now, with what it needs, when no job has made it."""
+        where = self.address(part)
+        folder = self.find(*where)
+        if folder is None:
+            for need in part.needs:
+                self.part(need)
+            module, _, name = part.make.partition(":")
+            errors = getattr(importlib.import_module(module), name)([part], self.data, self)
+            if errors:
+                raise next(iter(errors.values()))
+            folder = self.find(*where)
+            if folder is None:
+                raise PluginError(f"{part.make} did not make the part '{part.kind}' that it was asked for")
+        return folder
 
     @contextmanager
     def _metered(self, kind: str, key: str) -> Iterator[Path]:

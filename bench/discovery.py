@@ -21,7 +21,7 @@ from typing import Any
 import bench
 from bench.errors import PluginError, UserError, did_you_mean
 from bench.store.files import regular_file
-from bench.text import message
+from bench.store.text import message
 
 GROUP = "bench"
 DISTRIBUTION = "distillation-bench"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from bench.api import named_assets
 from bench.discovery import cause
 from bench.errors import PluginError
 from bench.store.code import code_digest, definition_digest, names
@@ -73,19 +74,18 @@ def _references(choice: Choice) -> list[str]:
 def identity(choice: Choice, assets: Assets) -> dict[str, Any]:
     """All that can change what a plugin computes: name, version, code, parameters, assets.
 
-    A parameter that names an asset stands by the asset's identity, so paths are not part of it.
+    A parameter that names an asset (`AssetRef`) stands by the asset's identity, so paths are not part of it.
     """
     spec = choice.spec
     found = {ref: assets.identity(ref) for ref in _references(choice)}
+    named = named_assets(choice.params)
     params = choice.params.model_dump(mode="json")
     return {
         "kind": spec.kind,
         "name": spec.name,
         "version": spec.version,
         **made_by(spec.target.partition(":")[0], spec.kind),
-        "params": {
-            name: found.get(value, value) if isinstance(value, str) else value for name, value in params.items()
-        },
+        "params": {name: found.get(value, value) if name in named else value for name, value in params.items()},
         "assets": [found[ref] for ref in sorted(found)] if len(found) > 1 else list(found.values()),
     }
 

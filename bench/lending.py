@@ -11,7 +11,7 @@ from dataclasses import fields, is_dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from bench.api import DistilledSet, Split, TaskData, TaskInfo
-from bench.text import message
+from bench.store.text import message
 
 if TYPE_CHECKING:
     import numpy as np

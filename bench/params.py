@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails, PydanticUndefined
 
 from bench.api import Params, Spec
 from bench.errors import UserError, did_you_mean
-from bench.text import HALF
+from bench.store.text import HALF
 
 _BOUNDS = {
     "greater_than_equal": ("ge", "at least"),

@@ -20,7 +20,7 @@ from bench.discovery import Source, allowed, cause, contained, file_source, impo
 from bench.errors import PluginError, UserError, did_you_mean
 from bench.params import check_partial, plain
 from bench.store.identity import canonical
-from bench.text import message
+from bench.store.text import message
 
 State = Literal["ok", "broken", "blocked", "clash"]
 HOOKS: dict[str, tuple[str, type]] = {  # hook -> (kind, type of what it returns)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
@@ -16,6 +15,7 @@ from bench.api import Params, Spec
 from bench.errors import UserError, did_you_mean
 from bench.params import plain, validate
 from bench.store.identity import canonical
+from bench.store.labels import split, value_of, written
 
 if TYPE_CHECKING:
     from bench.plugins import Registry
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 Defaults = Mapping[str, Mapping[str, Any]]
 ITEM = re.compile(r"(?P<minus>-?)(?P<name>[^\[\]:]+)(?::(?P<argument>[^\[\]]*))?(?:\[(?P<params>.*)\])?", re.DOTALL)
 ARGUMENT = "path"  # the parameter that `name:ARGUMENT` sets
-MOST_BRACKETS = 100  # of one value: its readers call themselves for each
 TABLE = "table"  # the task of a file
 TABLE_FILES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 
@@ -92,52 +91,6 @@ def parse(
 def identity(choice: Choice) -> str:
     """Canonical JSON of the name and all parameters: equal for two ways to write one choice."""
     return canonical([choice.spec.name, plain(choice.params)])
-
-
-def split(text: str, where: str, mend: str = "") -> list[str]:
-    """Split at the commas that stand outside brackets and quotes. Raises UserError, with `mend`, for an unclosed one.
-
-    A quote opens where a value begins; elsewhere it is a letter (`it's.csv`).
-    """
-    parts, start, depth, quote, escaped = [], 0, 0, "", False
-    for position, letter in enumerate(text):
-        if quote:
-            if letter == quote and not escaped:
-                quote = ""
-            escaped = letter == "\\" and quote == '"' and not escaped
-        elif letter in "\"'" and (text[:position].strip() or ",")[-1] in "=[,{":
-            quote = letter
-        elif letter in "[{":
-            depth += 1
-        elif letter in "]}":
-            depth -= 1
-            if depth < 0:
-                break
-        elif letter == "," and not depth:
-            parts.append(text[start:position])
-            start = position + 1
-    if depth or quote:
-        raise UserError(f"{where} '{text}': {'a quote' if quote else 'a bracket'} is not closed or not opened{mend}")
-    return [part.strip() for part in [*parts, text[start:]] if part.strip()]
-
-
-def value_of(text: str) -> Any:
-    """A JSON or TOML value, a list of such, or else the text itself. UserError for one nested beyond all reason."""
-    text = text.strip()
-    if text.count("[") + text.count("{") > MOST_BRACKETS:
-        raise UserError(f"'{text:.60}...' has {text.count('[') + text.count('{')} brackets; {MOST_BRACKETS} at most")
-    try:
-        return json.loads(text, parse_constant=str)
-    except ValueError:
-        pass
-    if text.startswith("[") and text.endswith("]"):
-        return [value_of(part) for part in split(text[1:-1], "list")]
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-        canonical(value)
-    except (ValueError, TypeError, KeyError, RecursionError):  # dotted keys nest without brackets
-        return text
-    return value
 
 
 def _read(element: str, kind: str) -> _Item:
@@ -219,13 +172,6 @@ def usual_parameters(spec: Spec, base: Mapping[str, Any] = MappingProxyType({}))
         return plain(validate(spec, base))
     except UserError:
         return {}
-
-
-def written(value: Any) -> str:
-    """A value as the grammar reads it back: bare where that is the same value, else JSON."""
-    if isinstance(value, str) and re.fullmatch(r"[^\s,\[\]{}\"'=]+", value) and value_of(value) == value:
-        return value
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
 def _exclude(item: _Item, kind: str, registry: Registry, choices: list[Choice], defaults: Defaults) -> list[Choice]:

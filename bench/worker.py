@@ -28,7 +28,7 @@ from bench.store.artifacts import Artifacts
 from bench.store.difference import difference
 from bench.store.results import SHOWN_ROWS, encode_predictions
 from bench.store.sets import check_budget, check_set, content_digest, example_rows, load_set, save_set, set_reports
-from bench.text import HALF, message, trace, unwritable
+from bench.store.text import HALF, message, trace, unwritable
 
 if TYPE_CHECKING:
     import numpy as np

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import PurePath
 
 from bench.errors import UserError, did_you_mean
-from bench.selection import split, value_of, written
+from bench.store.labels import split, value_of, written
 
 
 def normal(name: str) -> str:

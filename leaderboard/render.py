@@ -321,7 +321,7 @@ def write_boards(
 ) -> str:
     """Write leaderboard.md, .csv and .html (those of `formats`) into `folder`; return the markdown text."""
     from bench.store.files import write_atomic
-    from bench.text import shown
+    from bench.store.text import shown
 
     board = build(store.records(), store.cells(), tasks=tasks, students=students, baseline=baseline)
     text = markdown(board)

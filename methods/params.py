@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bench.api import Params
+from bench.api import AssetRef, Params
 
 
 class FeatureParams(Params):
     """Where the features of a coreset come from."""
 
-    encoder: str = Field(
+    encoder: Annotated[str, AssetRef()] = Field(
         default="bert-base",
         min_length=1,
         description="Encoder whose frozen features are compared: a registered asset, hub:org/name, or a folder.",

@@ -9,10 +9,6 @@ from methods.gen_distill import spec as gen_distill
 from methods.params import FeatureParams, HerdingParams, KCenterGreedyParams
 
 
-def _encoder(params: FeatureParams) -> Sequence[str]:
-    return (params.encoder,)
-
-
 @hookimpl
 def bench_methods() -> Sequence[MethodSpec]:
     """The methods of this package."""
@@ -21,6 +17,7 @@ def bench_methods() -> Sequence[MethodSpec]:
             name="random",
             summary="Random train rows of each class, without replacement.",
             target="methods.random_:Random",
+            selects=True,
             tags=("coreset", "text"),
             notes="The baseline of Maekawa et al. 2024 (DiLM), section 4. One generator a class, derived from the "
             "set's seed; no global generator is touched.",
@@ -30,7 +27,7 @@ def bench_methods() -> Sequence[MethodSpec]:
             summary="k-means on frozen features of each class, then the row nearest to each cluster's mean.",
             target="methods.kcenters:KCenters",
             params=FeatureParams,
-            assets=_encoder,
+            selects=True,
             tags=("coreset", "text", "features"),
             notes="The 'K-centers' of Maekawa et al. 2024 (DiLM): scikit-learn KMeans with k-means++, one "
             "initialisation, 300 iterations. It is not the k-center problem; that is `kcenter-greedy`. A class with "
@@ -42,8 +39,8 @@ def bench_methods() -> Sequence[MethodSpec]:
             summary="Farthest-first traversal of frozen features (Sener and Savarese): covers the class.",
             target="methods.kcenter_greedy:KCenterGreedy",
             params=KCenterGreedyParams,
-            assets=_encoder,
             deterministic=lambda params: params.start == "mean",
+            selects=True,
             tags=("coreset", "text", "features"),
             notes="Sener and Savarese 2018, 'Active learning for convolutional neural networks: a core-set approach', "
             "algorithm 1 without the mixed-integer refinement: a 2-approximation of the smallest covering radius, so "
@@ -54,8 +51,8 @@ def bench_methods() -> Sequence[MethodSpec]:
             summary="Greedy rows whose mean follows the class mean of frozen features.",
             target="methods.herding:Herding",
             params=HerdingParams,
-            assets=_encoder,
             deterministic=True,
+            selects=True,
             tags=("coreset", "text", "features"),
             notes="variant=mean: Rebuffi et al. 2017 (iCaRL), algorithm 4. variant=welling: Welling 2009, 'Herding "
             "dynamical weights to learn', from w = mu; the published sequence may visit a row again, here the maximum "

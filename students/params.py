@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
-from bench.api import Params
+from bench.api import AssetRef, Params
 
 
 class EncoderParams(Params):
     """Parameters of a fine-tuned encoder; the defaults are the paper's recipe."""
 
-    model: str = Field("bert-base", description="Encoder: a registered asset, `hub:org/name[@revision]` or a folder.")
+    model: Annotated[str, AssetRef()] = Field(
+        "bert-base", description="Encoder: a registered asset, `hub:org/name[@revision]` or a folder."
+    )
     trainable_layers: int | None = Field(
         None, ge=1, description="Train only the top layers and the head; None trains everything."
     )
@@ -34,7 +36,9 @@ class EncoderParams(Params):
 class ProbeParams(Params):
     """Parameters of the logistic regression on frozen features."""
 
-    encoder: str = Field("minilm", description="Encoder: a registered asset, `hub:org/name[@revision]` or a folder.")
+    encoder: Annotated[str, AssetRef()] = Field(
+        "minilm", description="Encoder: a registered asset, `hub:org/name[@revision]` or a folder."
+    )
     pooling: Literal["cls", "mean"] = Field("mean", description="Position 0 of the last layer, or the masked mean.")
     C: float = Field(1.0, gt=0, description="Inverse strength of the L2 penalty of scikit-learn.")
     max_length: int = Field(512, ge=8, description="Tokens after which a text or a pair is truncated.")

@@ -17,14 +17,6 @@ _RECIPE = (
 _MINILM_DATA = "all-MiniLM-L6-v2 was trained on NLI and Quora pairs, so MNLI and QQP are not new to it."
 
 
-def _model(params: Any) -> Sequence[str]:
-    return (params.model,)
-
-
-def _encoder(params: Any) -> Sequence[str]:
-    return (params.encoder,)
-
-
 def _fine_tuned(name: str, summary: str, notes: str = "", **preset: Any) -> StudentSpec:
     return StudentSpec(
         name=name,
@@ -32,7 +24,6 @@ def _fine_tuned(name: str, summary: str, notes: str = "", **preset: Any) -> Stud
         target="students.encoder:EncoderStudent",
         params=EncoderParams,
         preset=preset,
-        assets=_model,
         tags=("fine-tuned",),
         notes=f"{_RECIPE} {notes}".strip(),
     )
@@ -59,7 +50,6 @@ def bench_students() -> Sequence[StudentSpec]:
             summary="Logistic regression on frozen features.",
             target="students.probe:ProbeStudent",
             params=ProbeParams,
-            assets=_encoder,
             tags=("frozen",),
             notes="scikit-learn's lbfgs, which draws nothing at random: all runs on one set are equal. Features are "
             "scaled to unit length and not standardised; C was chosen on validation rows of the pocket tasks. Soft "

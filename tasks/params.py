@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from bench.api import Params
+from bench.api import AssetRef, Params
 
 
 class RowCaps(Params):
@@ -59,10 +59,10 @@ class GlueParams(RowCaps):
 class TableParams(RowCaps):
     """A table of labelled texts: its file, its columns and its splits."""
 
-    path: str = Field(min_length=1, description="file: .csv, .tsv, .jsonl, .json or .parquet")
+    path: Annotated[str, AssetRef()] = Field(min_length=1, description="file: .csv, .tsv, .jsonl, .json or .parquet")
     text: tuple[str, ...] = Field((), max_length=2, description="one or two text columns; empty: found by their names")
     label: str = Field("", description="label column; empty: found by its name")
-    test: str = Field("", description="file with the test rows; empty: a share of `path`")
+    test: Annotated[str, AssetRef()] = Field("", description="file with the test rows; empty: a share of `path`")
     test_fraction: float = Field(0.2, gt=0, lt=1, description="share of each class that is tested, without `test`")
     validation_fraction: float = Field(0.1, gt=0, lt=1, description="share of each class that validates")
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.api import Asset, TaskSpec, hookimpl
+from bench.data.tables import SUFFIXES
 from tasks.params import GlueParams, PairParams, PocketParams, TableParams
 
 GLUE_REVISION = "bcdcba79d07bc864c1c254ccfcedcce55bcc9a8c"
@@ -13,10 +14,6 @@ PAIR_ROWS = {"train_rows": 1200, "validation_rows": 402, "test_rows": 402}
 MINILM_SAW = (
     "all-MiniLM-L6-v2 (`minilm`) was trained on this kind of pair: its figures here are not those of a fresh encoder."
 )
-
-
-def _table_files(params: TableParams) -> Sequence[str]:
-    return (params.path, params.test) if params.test else (params.path,)
 
 
 @hookimpl
@@ -92,7 +89,8 @@ def bench_tasks() -> Sequence[TaskSpec]:
             target="tasks.table:Table",
             params=TableParams,
             tags=("local",),
-            assets=_table_files,
+            flags={"text_columns": "text", "label_column": "label", "test_table": "test"},
+            files=SUFFIXES,
             notes="Splits are stratified by label and chosen by the hash of the text. A text in several rows is used "
             "once, and not at all when these have different labels.",
         ),

@@ -15,7 +15,7 @@ from bench.cli.output import echo
 from bench.cli.workspace import output_folder, pass_on
 from bench.errors import UserError
 from bench.store.files import write_atomic
-from bench.text import shown as safe
+from bench.store.text import shown as safe
 from leaderboard.escape import code_span, plain_text
 
 Record = dict[str, Any]

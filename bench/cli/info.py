@@ -18,8 +18,9 @@ from bench.data.assets import Assets
 from bench.errors import UserError
 from bench.params import describe, plain, validate
 from bench.plugins import Registry
-from bench.selection import usual_parameters, written
+from bench.selection import usual_parameters
 from bench.settings import Settings
+from bench.store.labels import written
 from bench.suite import Suite, load_suite, suites
 
 KINDS = ("task", "method", "student")

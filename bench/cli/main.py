@@ -14,7 +14,7 @@ import click
 
 from bench.cli.output import echo, prepare_streams
 from bench.errors import UserError, did_you_mean
-from bench.text import one_line, unwritable
+from bench.store.text import one_line, unwritable
 
 COMMANDS = {  # name -> (module, one line for --help); the module is imported when the command is used
     "run": ("bench.cli.run", "Distil, train students, score: every combination that is still missing."),

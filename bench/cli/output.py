@@ -8,7 +8,7 @@ import sys
 
 import click
 
-from bench.text import shown
+from bench.store.text import shown
 
 
 def echo(text: str = "", *, err: bool = False, nl: bool = True) -> None:

@@ -10,7 +10,7 @@ from collections import deque
 from tqdm import tqdm
 
 from bench.cli.output import echo
-from bench.text import one_line, shown
+from bench.store.text import one_line, shown
 
 
 def duration(seconds: float) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.errors import UserError, did_you_mean
 from bench.store.files import regular_file
-from bench.text import HALF, unwritable
+from bench.store.text import HALF, unwritable
 
 SUFFIXES = (".jsonl", ".json", ".csv", ".tsv", ".parquet")
 LONGEST_CELL = 2**31 - 1  # letters; the csv module stops at 131,072 by itself

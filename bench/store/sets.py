@@ -13,7 +13,7 @@ from bench.api import DistilledSet, Embeddings
 from bench.errors import PluginError, UserError
 from bench.store.files import read_json
 from bench.store.identity import canonical
-from bench.text import HALF, one_line, unwritable
+from bench.store.text import HALF, one_line, unwritable
 
 
 def save_set(folder: Path, distilled: DistilledSet, reports: Mapping[str, str] | None = None) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from bench.api import AssetRef
 from methods.params import FeatureParams
 
 SCRATCH = "scratch"
@@ -14,7 +15,7 @@ SCRATCH = "scratch"
 class GenDistillParams(FeatureParams):
     """The three stages of `gen-distill`; `encoder` and its kin say what K-centers compares, in stages 2 and 3."""
 
-    generator: str = Field(
+    generator: Annotated[str, AssetRef(SCRATCH)] = Field(
         "gpt2",
         min_length=1,
         description="Causal language model: a registered asset, hub:org/name, a folder, or 'scratch': a small GPT-2 "
@@ -74,7 +75,9 @@ class GenDistillParams(FeatureParams):
     probability: Literal["length", "padded"] = Field(
         "length", description="Normalise log p by the text's own tokens (eq. 2), or by the padded length of its batch."
     )
-    learner: str = Field("bert-base", min_length=1, description="Encoder whose gradients are matched.")
+    learner: Annotated[str, AssetRef()] = Field(
+        "bert-base", min_length=1, description="Encoder whose gradients are matched."
+    )
     learner_layers: int | None = Field(None, ge=1, description="Layers of the learner that train; null: all.")
     learner_learning_rate: float = Field(1e-4, gt=0, description="eta: peak step size of AdamW for the learner.")
     learner_batch: int = Field(64, ge=1, description="Real texts in a learner step, all classes mixed.")

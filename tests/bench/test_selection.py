@@ -13,8 +13,9 @@ from pydantic import Field
 from bench.api import MethodSpec, Params, TaskSpec
 from bench.errors import UserError
 from bench.plugins import Registry
-from bench.selection import Choice, identity, parse, split, value_of, written
+from bench.selection import Choice, identity, parse
 from bench.store.identity import key_of
+from bench.store.labels import split, value_of, written
 
 
 class CentersParams(Params):

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.text import excerpt, message, one_line, shown, trace, unwritable
+from bench.store.text import excerpt, message, one_line, shown, trace, unwritable
 
 ANY = st.text(st.characters(codec=None, exclude_categories=()))  # with surrogates, unlike hypothesis' default
 
