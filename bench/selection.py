@@ -21,10 +21,9 @@ if TYPE_CHECKING:
     from bench.plugins import Registry
 
 Defaults = Mapping[str, Mapping[str, Any]]
+Readers = Mapping[str, tuple[str, ...]]  # tasks that read a file -> its suffixes
 ITEM = re.compile(r"(?P<minus>-?)(?P<name>[^\[\]:]+)(?::(?P<argument>[^\[\]]*))?(?:\[(?P<params>.*)\])?", re.DOTALL)
 ARGUMENT = "path"  # the parameter that `name:ARGUMENT` sets
-TABLE = "table"  # the task of a file
-TABLE_FILES = (".csv", ".tsv", ".jsonl", ".json", ".parquet")
 
 
 @dataclass(frozen=True)
@@ -70,10 +69,11 @@ def parse(
     defaults = defaults or {}
     choices: list[Choice] = []
     before = ""
-    for element in split(text, f"{kind} selection", _quoted_path(text) if kind == "task" else ""):
-        item = _read(element, kind)
+    readers = {spec.name: spec.files for spec in registry.tasks.values() if spec.files} if kind == "task" else {}
+    for element in split(text, f"{kind} selection", _quoted_path(text, readers)):
+        item = _read(element, kind, readers)
         if kind == "task":
-            _refuse_bare_file(item, registry, before)
+            _refuse_bare_file(item, registry, readers, before)
         before = element
         if item.minus:
             choices = _exclude(item, kind, registry, choices, defaults)
@@ -93,9 +93,9 @@ def identity(choice: Choice) -> str:
     return canonical([choice.spec.name, plain(choice.params)])
 
 
-def _read(element: str, kind: str) -> _Item:
+def _read(element: str, kind: str, readers: Readers = MappingProxyType({})) -> _Item:
     match = ITEM.fullmatch(element)
-    hint = _quoted_path(element) if kind == "task" else ""
+    hint = _quoted_path(element, readers)
     if match is None:
         raise UserError(f"cannot read '{element}' as a {kind}: write name, name[key=value,...], all or -name{hint}")
     values: dict[str, Any] | None = None
@@ -112,30 +112,34 @@ def _read(element: str, kind: str) -> _Item:
     return _Item(element, bool(match["minus"]), match["name"].strip(), match["argument"], values, raw)
 
 
-def _quoted_path(text: str) -> str:
+def _quoted_path(text: str, readers: Readers) -> str:
     """How a path with brackets is written, for an error about brackets; empty when the text holds no such path."""
-    found = re.search(rf"(?:^|,)\s*-?{TABLE}:(?P<path>[^,]*[\[\]].*)", text, re.DOTALL)
-    path = found["path"] if found else text
-    if "=" in path or not path.lower().endswith(TABLE_FILES):
-        if not found:
-            return ""
-        path = "..."
-    return f"; a path with brackets is written {TABLE}[{ARGUMENT}={json.dumps(path, ensure_ascii=False)}]"
+    for name, suffixes in readers.items():
+        found = re.search(rf"(?:^|,)\s*-?{re.escape(name)}:(?P<path>[^,]*[\[\]].*)", text, re.DOTALL)
+        path = found["path"] if found else text
+        if "=" in path or not path.lower().endswith(suffixes):
+            if not found:
+                continue
+            path = "..."
+        return f"; a path with brackets is written {name}[{ARGUMENT}={json.dumps(path, ensure_ascii=False)}]"
+    return ""
 
 
-def _refuse_bare_file(item: _Item, registry: Registry, before: str) -> None:
+def _refuse_bare_file(item: _Item, registry: Registry, readers: Readers, before: str) -> None:
     """UserError for a file's path in the place of a task's name; `before`: the element that came before it."""
     drive = len(item.name) == 1 and item.argument is not None  # c:/reviews.csv
     path = f"{item.name}:{item.argument}" if drive else item.name
-    if TABLE not in registry.tasks or item.minus or path in registry.tasks or (item.argument is not None and not drive):
+    if item.minus or path in registry.tasks or (item.argument is not None and not drive):
         return
-    if not (path.lower().endswith(TABLE_FILES) or os.path.isfile(path)):
+    fitting = [name for name, suffixes in readers.items() if path.lower().endswith(suffixes)]
+    name = next(iter(fitting or (readers if os.path.isfile(path) else ())), None)
+    if name is None:
         return
     hint = ""
-    if before.startswith(f"{TABLE}:") and not before.lower().endswith((*TABLE_FILES, "]")):
-        whole = json.dumps(f"{before.removeprefix(f'{TABLE}:')},{path}", ensure_ascii=False)
-        hint = f"; one path with a comma is written {TABLE}[{ARGUMENT}={whole}]"
-    raise UserError(f"no task '{path}': for a file, write {TABLE}:{item.text}{hint}")
+    if before.startswith(f"{name}:") and not before.lower().endswith((*readers[name], "]")):
+        whole = json.dumps(f"{before.removeprefix(f'{name}:')},{path}", ensure_ascii=False)
+        hint = f"; one path with a comma is written {name}[{ARGUMENT}={whole}]"
+    raise UserError(f"no task '{path}': for a file, write {name}:{item.text}{hint}")
 
 
 def _choose(item: _Item, kind: str, registry: Registry, defaults: Defaults) -> Choice:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 
-from bench.cli.output import echo
+from bench.output import echo
 from bench.plugins import Registry
 
 WIDTH = 110

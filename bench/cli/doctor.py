@@ -19,11 +19,11 @@ from tqdm import tqdm
 from bench import plugins
 from bench.cli.columns import columns
 from bench.cli.options import collect, settings_options
-from bench.cli.output import echo
 from bench.data import install
 from bench.data.assets import Assets
 from bench.discovery import DISTRIBUTION
 from bench.errors import UserError
+from bench.output import echo
 from bench.plugins import Registry
 from bench.settings import Settings
 from bench.store import artifacts

@@ -11,9 +11,9 @@ from typing import Any
 import click
 
 from bench.cli.options import settings_options
-from bench.cli.output import echo
-from bench.cli.workspace import output_folder, pass_on
 from bench.errors import UserError
+from bench.output import echo
+from bench.session import folder_of, pass_on
 from bench.store.files import write_atomic
 from bench.store.text import shown as safe
 from leaderboard.escape import code_span, plain_text
@@ -43,7 +43,7 @@ def command(out: str, to: str, **options: Any) -> None:
 
     wanted = {"task": options.pop("task"), "method": options.pop("method"), "dpc": options.pop("dpc")}
     index = options.pop("index")
-    store, artifacts = ResultStore(output_folder(out)), Artifacts(collect(options).cache)
+    store, artifacts = ResultStore(folder_of(out)), Artifacts(collect(options).cache)
     cells, left_out = gather(store.records(), store.cells())
     pass_on(store)
     finished = [record for cell in cells for record in cell.records if record["status"] == "ok"]
@@ -54,7 +54,7 @@ def command(out: str, to: str, **options: Any) -> None:
     by_set = {key: found for key, found in by_set.items() if index is None or _index(found) == index}
     if not by_set:
         raise UserError(f"{out} has no set {index} of these cells")
-    folder = output_folder(to)
+    folder = folder_of(to)
     others = _others(folder, {key: names[key] for key in by_set})
     gone = 0
     for key, records in by_set.items():
@@ -68,7 +68,7 @@ def command(out: str, to: str, **options: Any) -> None:
         write_atomic(folder / f"{names[key]}.jsonl", "\n".join(lines) + "\n")
         write_atomic(folder / f"{names[key]}.md", safe(_card(names[key], shown, records, classes)))
     if gone:
-        place = output_folder(out) / "sets"
+        place = folder_of(out) / "sets"
         echo(f"bench: warning: {place} lacks {gone} of these sets: they are left out", err=True)
     if older := sum(left_out.values()):
         echo(f"left out, as on the board: {counted(older, 'record')} of other versions or base seeds", err=True)

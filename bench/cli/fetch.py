@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from bench.cli.options import selection_options, settings_options
-from bench.cli.output import echo
+from bench.cli.options import opened, selection_options, settings_options
+from bench.output import echo
 
 
 @click.command(name="fetch")
@@ -20,12 +20,11 @@ def command(names: tuple[str, ...], **options: Any) -> None:
 
     With ASSET (a name of `bench list assets`, hub:org/name[@revision], or a path), only those.
     """
-    from bench.cli.workspace import Workspace
     from bench.data import install
     from bench.errors import UserError
 
-    workspace = Workspace.open(options)
-    suite, assets = workspace.suite, workspace.assets
+    session = opened(options)
+    suite, assets = session.suite, session.assets
     choices = (*suite.tasks, *suite.methods, *suite.students)
     wanted = names or [ref for choice in choices for ref in choice.spec.assets(choice.params)]
     wanted = tuple(dict.fromkeys(wanted))

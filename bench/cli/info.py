@@ -13,9 +13,9 @@ from bench import plugins
 from bench.api import Asset, MethodSpec, Spec
 from bench.cli.columns import columns, warn, wrapped
 from bench.cli.options import collect, settings_options
-from bench.cli.output import echo
 from bench.data.assets import Assets
 from bench.errors import UserError
+from bench.output import echo
 from bench.params import describe, plain, validate
 from bench.plugins import Registry
 from bench.selection import usual_parameters

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.output import echo
+from bench.output import echo
 
 FORMATS = ("md", "csv", "html")
 
@@ -34,17 +34,14 @@ def command(
 ) -> None:
     """Print the board of the result folder OUT (default: bench-out) and write it as
     leaderboard.md, leaderboard.csv and leaderboard.html."""
-    from bench.cli.workspace import pass_on
-    from bench.errors import UserError
+    from bench.session import pass_on, results
     from bench.store.results import ResultStore
     from leaderboard.render import write_boards
 
-    if not (out / "results" / "records.jsonl").is_file():
-        raise UserError(f"no results in {out}: make some with `bench run --out {out}`, or name another folder")
-    store = ResultStore(out)
+    store = ResultStore(results(out).out)
     text = write_boards(
         store,
-        output or out,
+        output or store.out,
         formats=FORMATS if wanted == "all" else (wanted,),
         tasks=list(tasks),
         students=list(students),

@@ -12,8 +12,8 @@ from itertools import pairwise
 
 import click
 
-from bench.cli.output import echo, prepare_streams
 from bench.errors import UserError, did_you_mean
+from bench.output import echo, prepare_streams
 from bench.store.text import one_line, unwritable
 
 COMMANDS = {  # name -> (module, one line for --help); the module is imported when the command is used

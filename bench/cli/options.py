@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bench.settings import Settings
 from bench.suite import MOST_DPC
+
+if TYPE_CHECKING:
+    from bench.session import Session
 
 Decorator = Callable[[Callable[..., Any]], Callable[..., Any]]
 
@@ -28,7 +31,7 @@ def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
-    """--suite and the flags that override it; read by `Workspace.open`."""
+    """--suite and the flags that override it; read by `opened`."""
     options: tuple[Decorator, ...] = (
         *_size_options(),
         click.option("--sets", type=click.IntRange(1), help="Distilled sets per cell."),
@@ -99,3 +102,19 @@ def collect(options: dict[str, Any], device: str = "cpu") -> Settings:
         plugin_files=tuple(options.pop("plugin_files")),
         device=device,
     )
+
+
+def opened(options: dict[str, Any], device: str = "cpu", elsewhere: Sequence[str] = (), **fixed: Any) -> Session:
+    """Take the shared options out of a command's keyword arguments; `fixed` replaces parts of the suite."""
+    from bench.session import Session
+
+    settings = collect(options, device)
+    columns = options.pop("text_columns")
+    flags = {
+        "text_columns": columns.split(",") if columns else None,
+        "label_column": options.pop("label_column"),
+        "test_table": options.pop("test_table"),
+    }
+    names = ("tasks", "methods", "students", "dpc", "sets", "runs", "seed")
+    chosen = {name: options.pop(name, None) for name in names}
+    return Session.open(settings, options.pop("suite"), flags=flags, elsewhere=elsewhere, **(chosen | fixed))

@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from bench.cli.options import selection_options, settings_options
-from bench.cli.output import echo
-from bench.cli.own_files import open_own_files
-from bench.cli.progress import duration
-from bench.cli.workspace import Workspace, output_folder, pass_on
+from bench.cli.options import opened, selection_options, settings_options
+from bench.output import echo
+from bench.own_files import open_own_files
 from bench.plan import PrepareJob, estimate
+from bench.progress import duration
+from bench.session import folder_of, pass_on
 from bench.settings import cores
 from bench.store.results import ResultStore
 
@@ -29,13 +29,13 @@ def command(**options: Any) -> None:
     """
     from tabulate import tabulate
 
-    out, jobs = output_folder(options.pop("out")), options.pop("jobs") or cores()
-    work = Workspace.open(options)
+    out, jobs = folder_of(options.pop("out")), options.pop("jobs") or cores()
+    session = opened(options)
     store = ResultStore(out)
     records = store.records()
     pass_on(store)
-    plan = work.plan(records)
-    skipped = open_own_files(plan, work.assets)
+    plan = session.plan(records)
+    skipped = open_own_files(plan, session.assets)
     rows = []
     for cell in plan.cells:
         keys = dict.fromkeys(run.set_key for run in cell.runs)
@@ -54,7 +54,7 @@ def command(**options: Any) -> None:
     if preparations:
         echo(f"to prepare (not in the estimate): {'; '.join(map(prepared, preparations))}")
     refs = dict.fromkeys(ref for choice in plan.choices() for ref in choice.spec.assets(choice.params))
-    absent = [ref for ref in refs if work.assets.locate(ref) is None]
+    absent = [ref for ref in refs if session.assets.locate(ref) is None]
     if absent:
         echo(f"to fetch: {', '.join(absent)} (bench fetch, or the run does it)")
     if runs:

@@ -10,7 +10,7 @@ import click
 from bench import plugins
 from bench.cli.columns import columns
 from bench.cli.options import collect, settings_options
-from bench.cli.output import echo
+from bench.output import echo
 from bench.plugins import PluginRecord
 
 

@@ -7,11 +7,10 @@ from typing import Any
 
 import click
 
-from bench.cli.options import scoring_options, settings_options
-from bench.cli.run import choose_device, execute, execution_options
-from bench.cli.workspace import Workspace, output_folder, pass_on
+from bench.cli.options import opened, scoring_options, settings_options
+from bench.cli.run import execution, execution_options, show
 from bench.errors import UserError
-from bench.selection import TABLE
+from bench.session import choose_device, folder_of, pass_on
 
 
 @click.command("score", short_help="Score distilled sets made elsewhere.")
@@ -35,23 +34,31 @@ def command(folder: Path, name: str, **options: Any) -> int:
 
     asked = options.pop("dpc")
     device, gpus = choose_device(options.pop("device"))
-    flags = {key: options.pop(key) for key in ("out", "jobs", "timeout", "mlflow_uri", "no_mlflow")}
+    flags, out = execution(options), folder_of(options.pop("out"))
     label, texts = options["label_column"], options["text_columns"]
-    work = Workspace.open(options, device, sets=True)
-    check_name(name, work.registry.methods)
-    if len(work.suite.tasks) != 1:
-        labels = ", ".join(choice.label for choice in work.suite.tasks)
+    session = opened(options, device, elsewhere=("text_columns", "label_column"))
+    check_name(name, session.registry.methods)
+    if len(session.suite.tasks) != 1:
+        labels = ", ".join(choice.label for choice in session.suite.tasks)
         raise UserError(f"choose the one task that the sets are for with --tasks (now: {labels})")
-    choice = work.suite.tasks[0]
-    part = TaskPart(choice, identity(choice, work.assets))
-    info = Worker(work.settings).load(part).info
+    choice = session.suite.tasks[0]
+    part = TaskPart(choice, identity(choice, session.assets))
+    info = Worker(session.settings).load(part).info
     # What names the label of a user's table may name it in the sets; what `bench export` wrote has `label`.
-    columns = (LABEL,) if not label else (label, LABEL) if choice.spec.name == TABLE else (label,)
+    columns = (
+        (LABEL,)
+        if not label
+        else (label, LABEL)
+        if "label_column" in session.registry.tasks[choice.spec.name].flags
+        else (label,)
+    )
     named = Columns(tuple(texts.split(",")) if texts else (), columns)
     found = read_sets(folder.expanduser().absolute(), info, named)
     dpc = common_dpc(found, info, asked)
-    with ResultStore(output_folder(flags.pop("out")), "w") as store:
-        plan = plan_imported(work.suite, part, found, name, dpc, work.assets, work.artifacts, store.records())
-        pass_on(work.artifacts)
-        work.fetch(plan)
-        return execute(plan, work.settings, store, gpus=gpus, **flags)
+    with ResultStore(out, "w") as store:
+        plan = plan_imported(session.suite, part, found, name, dpc, session.assets, session.artifacts, store.records())
+        pass_on(session.artifacts)
+        session.fetch(plan)
+        done = session.execute(plan, store, gpus=gpus, **flags)
+        show(done)
+        return done.summary.exit_code

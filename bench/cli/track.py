@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from bench.cli.output import echo
+from bench.output import echo
 
 
 @click.command()
@@ -15,14 +15,11 @@ from bench.cli.output import echo
 @click.option("--mlflow-uri", metavar="URI", help="Tracking server or database  [sqlite:///OUT/mlflow.db]")
 def command(out: Path, resend: bool, mlflow_uri: str | None) -> None:
     """Send the results in OUT (default: bench-out) to MLflow; nothing is sent twice."""
-    from bench.cli.workspace import pass_on
-    from bench.errors import UserError
+    from bench.session import pass_on, results
     from bench.store.results import ResultStore
     from bench.tracking import Tracker, shown_uri
 
-    if not (out / "results" / "records.jsonl").is_file():
-        raise UserError(f"no results in {out}: make some with `bench run --out {out}`, or name another folder")
-    store = ResultStore(out)
+    store = ResultStore(results(out).out)
     tracker = Tracker(store, mlflow_uri)
     counts = tracker.sync(resend)
     pass_on(store)

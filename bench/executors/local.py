@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
+from types import ModuleType
 from typing import Any
 
 from bench.executors.base import Event, Finished, Job, Outcome, Progressed
@@ -44,6 +45,17 @@ def _environment(changes: dict[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+@contextlib.contextmanager
+def _plain_main() -> Iterator[None]:
+    """Hide the script that called: a child would run it again where `if __name__ == "__main__"` is missing."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
 
 
 def _die_with_parent() -> None:
@@ -93,7 +105,7 @@ class _Slot:
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(target=_serve, args=(theirs, settings), name=f"bench-{number}", daemon=True)
-        with _environment(changes):
+        with _environment(changes), _plain_main():
             self.process.start()
         theirs.close()
         self.job: Job | None = None

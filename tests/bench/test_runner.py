@@ -215,7 +215,7 @@ def test_failed_replicates_are_retried_and_finished_ones_kept(sample: Sample) ->
         (["--dpc", "two"], "'two' is not a list"),
         (["--sets", "0"], "--sets"),
         (["--data-dir", "nowhere"], "--data-dir nowhere: no such folder"),
-        (["--text-columns", "a"], "go with --tasks table:PATH"),
+        (["--text-columns", "a"], "--text-columns goes with --tasks table:PATH"),
         (["--out", "suite.toml/x"], "in the way"),
     ],
 )

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from pydantic import Field
 
 from bench.api import MethodSpec, Params, TaskSpec
+from bench.data.tables import SUFFIXES
 from bench.errors import UserError
 from bench.plugins import Registry
 from bench.selection import Choice, identity, parse
@@ -35,7 +36,7 @@ class TableParams(Params):
 
 REGISTRY = Registry(
     tasks={
-        "table": TaskSpec(name="table", summary="S.", target="a.b:C", params=TableParams),
+        "table": TaskSpec(name="table", summary="S.", target="a.b:C", params=TableParams, files=SUFFIXES),
         "news": TaskSpec(name="news", summary="S.", target="a.b:C"),
     },
     methods={

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench.cli.output import echo
 from bench.data.assets import Assets
+from bench.output import echo
 from bench.plan import Plan
 
 READ_BYTES = 50_000_000  # of one task's own files: a few seconds

@@ -1,4 +1,4 @@
-"""Progress of a run: a bar with the time left on a terminal, plain lines in a log."""
+"""Progress of a run: a bar with the time left on a terminal or in a notebook, plain lines in a log."""
 
 from __future__ import annotations
 
@@ -6,11 +6,14 @@ import statistics
 import sys
 import time
 from collections import deque
+from importlib.util import find_spec
+from typing import Any, Literal
 
-from tqdm import tqdm
-
-from bench.cli.output import echo
+from bench.output import echo
 from bench.store.text import one_line, shown
+
+Place = Literal["terminal", "notebook", "log"]
+SHAPE = "{desc} {n_fmt}/{total_fmt} |{bar}| {elapsed}{postfix}"
 
 
 def duration(seconds: float) -> str:
@@ -20,12 +23,31 @@ def duration(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
 
 
+def place() -> Place:
+    """Where progress is read."""
+    shell = getattr(sys.modules.get("IPython"), "get_ipython", lambda: None)()
+    if shell is not None and "IPKernelApp" in shell.config:
+        return "notebook"
+    return "terminal" if sys.stderr.isatty() else "log"
+
+
+def bar(total: int, finished: int, where: Place) -> Any:
+    """A bar of tqdm's for this place; a text bar in notebooks without widgets."""
+    if where == "notebook" and find_spec("ipywidgets") is not None:
+        from tqdm.notebook import tqdm_notebook
+
+        return tqdm_notebook(total=total, initial=finished)
+    from tqdm import tqdm
+
+    return tqdm(total=total, initial=finished, bar_format=SHAPE, dynamic_ncols=where == "terminal")
+
+
 class RunReport:
     """Replicates done/total with the time left; the newest result, and what long jobs are doing."""
 
     def __init__(self, quiet_seconds: float = 20.0) -> None:
-        self._bar: tqdm | None = None
-        self._terminal = sys.stderr.isatty()
+        self._bar: Any = None
+        self._place = place()
         self._quiet = quiet_seconds
         self._spoken = 0.0
         self._total = self._done = 0
@@ -36,9 +58,8 @@ class RunReport:
     def start(self, total: int, finished: int, workers: int, line: str = "") -> None:
         self._total, self._done, self._workers = total, finished, workers
         self._spoken = time.monotonic()
-        if self._terminal:
-            shape = "{desc} {n_fmt}/{total_fmt} |{bar}| {elapsed}{postfix}"
-            self._bar = tqdm(total=total, initial=finished, bar_format=shape, dynamic_ncols=True)
+        if self._place != "log":
+            self._bar = bar(total, finished, self._place)
         else:
             echo(line or f"{finished}/{total} replicates already there", err=True)
 

@@ -1,4 +1,4 @@
-"""The one way to the terminal: nothing that stands in data, names or messages is obeyed by it."""
+"""The one way to the terminal and to a notebook: nothing that stands in data, names or messages is obeyed by it."""
 
 from __future__ import annotations
 

@@ -1,0 +1,352 @@
+"""The Python front door: what `bench run` does, for scripts, notebooks and the command line itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import plugins
+from bench.data.assets import Assets
+from bench.errors import UserError
+from bench.output import echo
+from bench.own_files import open_own_files
+from bench.plan import Plan, make_plan, note_state
+from bench.plugins import Registry
+from bench.progress import RunReport
+from bench.runner import Runner, Summary
+from bench.settings import Settings, cores
+from bench.store.artifacts import Artifacts
+from bench.store.results import Record, ResultStore
+from bench.suite import DEFAULT, Suite, load_suite
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from bench.verify import Verified
+    from leaderboard.board import Board
+
+TRACK_SECONDS = 120.0  # how often finished results go to MLflow while a run lasts
+
+Selection = str | Sequence[str] | None
+
+
+def run(
+    tasks: Selection = None,
+    methods: Selection = None,
+    students: Selection = None,
+    *,
+    suite: str | Path = DEFAULT,
+    dpc: int | Sequence[int] | None = None,
+    sets: int | None = None,
+    runs: int | None = None,
+    seed: int | None = None,
+    out: str | Path = "bench-out",
+    jobs: int | None = None,
+    device: str = "auto",
+    timeout: float | None = None,
+    mlflow: bool | str = True,
+    cache: str | Path | None = None,
+    data_dir: str | Path | None = None,
+    offline: bool = False,
+    plugin_files: Sequence[str | Path] = (),
+) -> Results:
+    """Compute every replicate of a suite that `out` does not hold yet, as `bench run` with the same flags.
+
+    tasks, methods, students: selections as on the command line, "kcenters[pooling=cls],random", or a list of such;
+    None is the suite's own. mlflow: True for the database in `out`, False for none, or the URI of a tracking store.
+    Raises UserError for a mistake in the input, PluginError for a broken plugin; what fails inside a cell is in
+    `Results.failures`, and everything that was finished before is kept.
+    """
+    chosen, gpus = choose_device(device)
+    settings = Settings.make(cache, data_dir, offline, tuple(plugin_files), chosen)
+    session = Session.open(
+        settings,
+        suite,
+        tasks=joined(tasks),
+        methods=joined(methods),
+        students=joined(students),
+        dpc=(dpc,) if isinstance(dpc, int) else dpc,
+        sets=sets,
+        runs=runs,
+        seed=seed,
+    )
+    with ResultStore(folder_of(out), "w") as store:
+        plan = session.plan(store.records())
+        session.fetch(plan)
+        return session.execute(plan, store, gpus=gpus, jobs=jobs, timeout=timeout, mlflow=mlflow)
+
+
+def results(out: str | Path = "bench-out") -> Results:
+    """The results in an output folder, whoever computed them. Raises UserError when there are none."""
+    folder = folder_of(out)
+    if not (folder / "results" / "records.jsonl").is_file():
+        raise UserError(f"no results in {out}: make some with `bench run --out {out}`, or name another folder")
+    return Results(folder)
+
+
+@dataclass(frozen=True)
+class Results:
+    """An output folder: its replicates as a table, its board. Shows the board in a notebook."""
+
+    out: Path
+    summary: Summary = field(default_factory=Summary)  # of the run that returned this
+
+    @property
+    def failures(self) -> dict[str, str]:
+        """Cell -> first reason, of the cells that failed in the run that returned this."""
+        return dict(self.summary.failures)
+
+    def frame(self) -> pd.DataFrame:
+        """One row a replicate: labels, indices, seeds, status, scores as fractions, seconds (see docs/results.md)."""
+        from leaderboard.frame import records_frame
+
+        return records_frame(self._store())
+
+    def board(self, tasks: Sequence[str] = (), students: Sequence[str] = (), baseline: str | None = None) -> BoardView:
+        """The board of these tasks and students (all by default), with differences to `baseline` (random)."""
+        from leaderboard.board import build
+
+        store = self._store()
+        found = build(store.records(), store.cells(), tasks=list(tasks), students=list(students), baseline=baseline)
+        pass_on(store)
+        return BoardView(found)
+
+    def _store(self) -> ResultStore:
+        return ResultStore(self.out)
+
+    def _repr_markdown_(self) -> str:
+        return self.board()._repr_markdown_()
+
+    def __repr__(self) -> str:
+        return f"Results({str(self.out)!r})"
+
+
+@dataclass(frozen=True)
+class BoardView:
+    """A board that shows itself: as text, in a notebook, or as a table of one row a cell."""
+
+    board: Board
+
+    def __str__(self) -> str:
+        from bench.store.text import shown
+        from leaderboard.render import markdown
+
+        return shown(markdown(self.board))
+
+    def _repr_markdown_(self) -> str:
+        return str(self)
+
+    def frame(self) -> pd.DataFrame:
+        """The columns of leaderboard.csv: one row a cell, fractions in full precision."""
+        import io
+
+        import pandas as pd
+
+        from leaderboard.render import csv_text
+
+        return pd.read_csv(io.StringIO(csv_text(self.board)))
+
+
+@dataclass(frozen=True)
+class Session:
+    """A suite with all that its plan needs: settings, plugins, assets; the caches are opened when first asked for."""
+
+    settings: Settings
+    registry: Registry
+    suite: Suite
+    assets: Assets
+
+    @classmethod
+    def open(
+        cls,
+        settings: Settings,
+        suite: str | Path = DEFAULT,
+        *,
+        flags: Mapping[str, Any] | None = None,
+        elsewhere: Sequence[str] = (),
+        **chosen: Any,
+    ) -> Session:
+        """Load the plugins, say which are broken, and read the suite; `chosen` replaces parts of it.
+
+        flags: options that set parameters of a task (`TaskSpec.flags`). Those in `elsewhere` mean something without
+        such a task too. Raises UserError when no chosen task takes one.
+        """
+        registry = plugins.load(settings)
+        for line in registry.warnings():
+            echo(f"bench: warning: {line}", err=True)
+        given = {name: value for name, value in (flags or {}).items() if value is not None}
+        params: dict[str, dict[str, Any]] = {}
+        for spec in registry.tasks.values():
+            if mine := {spec.flags[name]: value for name, value in given.items() if name in spec.flags}:
+                params[spec.name] = mine
+        found = load_suite(suite, registry, task_params=params or None, **chosen)
+        taken = {name for task in found.tasks for name in registry.tasks[task.spec.name].flags}
+        if alone := [name for name in given if name not in taken and name not in elsewhere]:
+            takers = [f"{spec.name}:PATH" for spec in registry.tasks.values() if alone[0] in spec.flags]
+            options = ", ".join(f"--{name.replace('_', '-')}" for name in alone)
+            raise UserError(f"{options} {'goes' if len(alone) == 1 else 'go'} with --tasks {' or '.join(takers)}")
+        return cls(settings, registry, found, Assets(registry.assets, settings))
+
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        return Artifacts(self.settings.cache)
+
+    def plan(self, records: list[Record]) -> Plan:
+        """The cells of the suite, and what of them these records and the cache hold."""
+        return make_plan(self.suite, self.assets, self.artifacts, records)
+
+    def fetch(self, plan: Plan) -> None:
+        """Bring the assets that the missing replicates need, one line each; before a download, own files are read."""
+        runs = plan.missing_runs()
+        choices = [choice for run in runs for choice in (run.task.choice, run.student)]
+        choices += [job.method for job in plan.needed_sets(runs) if job.method is not None]
+        refs = dict.fromkeys(ref for choice in choices for ref in choice.spec.assets(choice.params))
+        if any(self.assets.locate(ref) is None for ref in refs):
+            open_own_files(plan, self.assets)
+        for ref in refs:
+            self.assets.fetch(ref, lambda line: echo(line, err=True))
+
+    def execute(
+        self,
+        plan: Plan,
+        store: ResultStore,
+        *,
+        gpus: int = 0,
+        jobs: int | None = None,
+        timeout: float | None = None,
+        mlflow: bool | str = True,
+    ) -> Results:
+        """Run a plan, send the results to MLflow, write the boards and say what failed."""
+        from bench.executors.local import LocalExecutor
+        from leaderboard.render import write_boards
+
+        pass_on(store)
+        if not plan.missing_runs():
+            total = sum(len(cell.runs) for cell in plan.cells)
+            echo(f"nothing to compute: all {total} replicates are there", err=True)
+        report = RunReport()
+        tracking = Tracking(store, mlflow if isinstance(mlflow, str) else None, report) if mlflow else None
+        try:
+            runner = Runner(
+                plan,
+                store,
+                LocalExecutor(self.settings, jobs or gpus or cores(), gpus),
+                report,
+                device=self.settings.device,
+                timeout=timeout,
+                on_record=tracking.now_and_then if tracking else None,
+            )
+            summary = runner.run()
+        finally:
+            report.close()
+        if tracking:
+            tracking.finish()
+        write_boards(store, store.out)
+        warn_of_overlaps(plan, store)
+        say_failures(summary, store.out)
+        return Results(store.out, summary)
+
+    def verify(
+        self,
+        plan: Plan,
+        store: ResultStore,
+        n: int,
+        *,
+        gpus: int = 0,
+        jobs: int | None = None,
+        timeout: float | None = None,
+    ) -> Verified:
+        """Compute `n` finished sets and `n` finished runs again, each in a fresh process, and say what differs."""
+        from bench.executors.local import LocalExecutor
+        from bench.verify import verify
+
+        note_state(plan, self.artifacts, store.records())
+        report = RunReport()
+        try:
+            found = verify(
+                plan, n, lambda: LocalExecutor(self.settings, jobs or gpus or cores(), gpus), report, timeout
+            )
+        finally:
+            report.close()
+        for line in found.differences:
+            echo(f"bench: {line}", err=True)
+        for name, trace in found.tracebacks.items():
+            echo(f"\n{name}\n{trace}", err=True)
+        echo(str(found), err=True)
+        return found
+
+
+class Tracking:
+    """Sends finished results to MLflow now and then; whatever goes wrong there is a warning, once."""
+
+    def __init__(self, store: ResultStore, uri: str | None, report: RunReport) -> None:
+        self._store, self._uri, self._report = store, uri, report
+        self._last = time.monotonic()
+        self._worked = True
+
+    def now_and_then(self) -> None:
+        if time.monotonic() - self._last > TRACK_SECONDS:
+            self.finish()
+
+    def finish(self) -> None:
+        """Send what is not there yet."""
+        from bench.tracking import track
+
+        if self._worked:
+            self._worked = track(self._store, self._uri, self._report.warn) is not None
+        self._last = time.monotonic()
+
+
+def joined(selection: Selection) -> str | None:
+    """A selection as the grammar reads it."""
+    return selection if selection is None or isinstance(selection, str) else ",".join(selection)
+
+
+def choose_device(wanted: str) -> tuple[str, int]:
+    """("cuda", number of GPUs) or ("cpu", 0); torch is loaded only when there may be a GPU."""
+    if wanted not in {"auto", "cpu", "cuda"}:
+        raise UserError(f"device '{wanted}': choose auto, cpu or cuda")
+    if wanted == "cpu" or (wanted == "auto" and not Path("/dev/nvidiactl").exists()):
+        return "cpu", 0
+    import torch
+
+    if torch.cuda.is_available():
+        return "cuda", torch.cuda.device_count()
+    if wanted == "cuda":
+        raise UserError("--device cuda: torch finds no GPU here; use --device cpu")
+    return "cpu", 0
+
+
+def pass_on(*sources: Any) -> None:
+    """Print as warnings what stores and caches have to say, each line once."""
+    for source in sources:
+        for line in source.said:
+            echo(f"bench: warning: {line}", err=True)
+        source.said.clear()
+
+
+def folder_of(value: str | Path) -> Path:
+    return Path(value).expanduser().absolute()
+
+
+def warn_of_overlaps(plan: Plan, store: ResultStore) -> None:
+    """Name the plan's sets that repeat test texts, one line a task, dpc and method."""
+    from leaderboard.overlap import overlap_lines
+
+    asked = {run.key for cell in plan.cells for run in cell.runs}
+    for line in overlap_lines([record for record in store.records() if record["key"] in asked]):
+        echo(f"bench: warning: {line}", err=True)
+
+
+def say_failures(summary: Summary, out: Path) -> None:
+    """Name every failing cell in one line."""
+    for name, reason in summary.failures.items():
+        echo(f"bench: {name}: {reason}", err=True)
+    for name, trace in summary.tracebacks.items():
+        echo(f"\n{name}\n{trace}", err=True)
+    if summary.failures:
+        echo(f"bench: {len(summary.failures)} cell(s) failed; results so far are in {out}", err=True)
