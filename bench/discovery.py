@@ -18,12 +18,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import bench
+from packaging.utils import canonicalize_name
+
 from bench.errors import PluginError, UserError, did_you_mean
 from bench.store.files import regular_file
 from bench.store.text import message
 
 GROUP = "bench"
+OWN = Path(__file__).resolve().parent  # the engine's folder
 DISTRIBUTION = "distillation-bench"
 BUILTIN_PACKAGES = ("tasks", "methods", "students")
 
@@ -47,11 +49,6 @@ class Source:
         return f"'{self.name}' of {self.distribution} {self.version}"
 
 
-def normalised(name: str) -> str:
-    """A distribution's name in the form in which PEP 503 compares them."""
-    return re.sub(r"[-_.]+", "-", name).lower()
-
-
 def installed() -> Iterator[Source]:
     """Sources of the installed plugins, built-ins first, then by name.
 
@@ -71,10 +68,12 @@ def installed() -> Iterator[Source]:
                     distribution=name,
                     version=distribution.version,
                     value=point.value,
-                    builtin=normalised(name) == DISTRIBUTION,
+                    builtin=canonicalize_name(name) == DISTRIBUTION,
                 )
-                found.setdefault((normalised(name), point.name), source)
-    yield from sorted(found.values(), key=lambda each: (not each.builtin, normalised(each.distribution), each.name))
+                found.setdefault((canonicalize_name(name), point.name), source)
+    yield from sorted(
+        found.values(), key=lambda each: (not each.builtin, canonicalize_name(each.distribution), each.name)
+    )
 
 
 def allowed(sources: list[Source]) -> set[Source]:
@@ -86,15 +85,15 @@ def allowed(sources: list[Source]) -> set[Source]:
     if text is None:
         return set(sources)
     names = [name.strip() for name in text.split(",") if name.strip()]
-    known = {source.name for source in sources} | {normalised(source.distribution) for source in sources}
+    known = {source.name for source in sources} | {canonicalize_name(source.distribution) for source in sources}
     for name in names:
-        if name not in known and normalised(name) not in known:
+        if name not in known and canonicalize_name(name) not in known:
             raise UserError(f"BENCH_PLUGINS names '{name}', which is not installed{did_you_mean(name, known)}")
-    wanted = set(names) | {normalised(name) for name in names}
+    wanted = set(names) | {canonicalize_name(name) for name in names}
     return {
         source
         for source in sources
-        if source.builtin or source.name in wanted or normalised(source.distribution) in wanted
+        if source.builtin or source.name in wanted or canonicalize_name(source.distribution) in wanted
     }
 
 
@@ -168,7 +167,7 @@ def shadowed(module: str) -> str:
     top = module.partition(".")[0]
     if top not in BUILTIN_PACKAGES:
         return ""
-    home = Path(bench.__path__[0]).resolve().parent / top
+    home = OWN.parent / top
     try:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
@@ -204,4 +203,4 @@ def _ours(filename: str) -> bool:
     if filename.startswith("<frozen"):
         return True
     path = Path(filename).resolve()
-    return path.is_relative_to(Path(bench.__path__[0]).resolve()) or path.parent.name in {"importlib", "metadata"}
+    return path.is_relative_to(OWN) or path.parent.name in {"importlib", "metadata"}

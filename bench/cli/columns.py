@@ -2,38 +2,44 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
+from typing import Any
 
 from bench.output import echo
 from bench.plugins import Registry
 
 WIDTH = 110
+LEAST = 30  # letters of a last column that goes on below itself
 
 
 def columns(rows: Sequence[Sequence[str]], indent: int = 2) -> list[str]:
     """Rows of cells as lines; every column but the last is as wide as its longest cell."""
-    if not rows:
-        return []
-    widths = [max(len(row[index]) for row in rows) for index in range(len(rows[0]))]
-    return [
-        (" " * indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()
-        for row in rows
-    ]
+    return _lines(rows, indent)
 
 
 def wrapped(rows: Sequence[Sequence[str]], indent: int = 2) -> list[str]:
     """As `columns`, but a long last cell goes on below itself."""
-    if not rows:
+    heads = [row[:-1] for row in rows]
+    room = WIDTH - max(map(len, _lines(heads, indent)), default=0) - 2
+    widths = [None] * (len(rows[0]) - 1) if rows else []
+    return _lines(rows, indent, maxcolwidths=[*widths, max(room, LEAST)])
+
+
+def _lines(rows: Sequence[Sequence[str]], indent: int, **options: Any) -> list[str]:
+    from tabulate import tabulate
+
+    if not rows or not rows[0]:
         return []
-    heads = columns([row[:-1] for row in rows], indent)
-    start = max(map(len, heads)) + 2
-    lines = []
-    for head, row in zip(heads, rows, strict=True):
-        parts = textwrap.wrap(row[-1], max(WIDTH - start, 30), break_long_words=False, break_on_hyphens=False) or [""]
-        lines.append(f"{head.ljust(start)}{parts[0]}".rstrip())
-        lines += [" " * start + part for part in parts[1:]]
-    return lines
+    text = tabulate(
+        rows,
+        tablefmt="plain",
+        disable_numparse=True,
+        preserve_whitespace=True,
+        break_long_words=False,
+        break_on_hyphens=False,
+        **options,
+    )
+    return [(" " * indent + line).rstrip() for line in text.split("\n")]
 
 
 def warn(registry: Registry) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import os
 import platform
-import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import click
+from packaging.requirements import Requirement
 from tqdm import tqdm
 
 from bench import plugins
@@ -32,7 +32,6 @@ from bench.store.identity import SCHEMA
 from bench.suite import DEFAULT, load_suite
 
 PYTHON = (3, 11)
-REQUIREMENT = re.compile(r"(?P<name>[A-Za-z0-9._-]+)\s*(?:\[[^\]]*\])?\s*(?:>=\s*(?P<least>[0-9][0-9.]*))?[^;]*$")
 SPACE_NEEDED, SPACE_WANTED = 1e9, 5e9  # bytes free: below the first a pocket run may fail, the second is for GLUE
 
 
@@ -79,30 +78,19 @@ def dependencies() -> Iterator[Check]:
     except importlib.metadata.PackageNotFoundError:
         yield Check("fail", DISTRIBUTION, "not installed", "python -m pip install .")
         return
-    for line in required:
-        match = REQUIREMENT.match(line)
-        if match is None or "extra ==" in line:
+    for need in map(Requirement, required):
+        if need.marker is not None and not need.marker.evaluate({"extra": ""}):
             continue
-        name, least = match["name"], match["least"] or "0"
-        mend = f"python -m pip install '{name}>={least}'"
+        mend = f"python -m pip install '{need.name}{need.specifier}'"
         try:
-            version = importlib.metadata.version(name)
+            version = importlib.metadata.version(need.name)
         except importlib.metadata.PackageNotFoundError:
-            yield Check("fail", name, f"missing, {least} or newer is needed", mend)
+            yield Check("fail", need.name, f"missing, {need.specifier or 'any version'} is needed", mend)
             continue
-        if release(version) < release(least):
-            yield Check("fail", name, f"{version}, but {least} or newer is needed", mend)
+        if need.specifier.contains(version, prereleases=True):
+            yield Check("ok", need.name, version)
         else:
-            yield Check("ok", name, version)
-
-
-def release(version: str) -> tuple[int, ...]:
-    """The numbers of a version, without pre-release and local parts, trailing zeros dropped."""
-    match = re.match(r"\d+(?:\.\d+)*", version)
-    numbers = [int(part) for part in match[0].split(".")] if match else []
-    while numbers and numbers[-1] == 0:
-        numbers.pop()
-    return tuple(numbers)
+            yield Check("fail", need.name, f"{version}, but {need.specifier} is needed", mend)
 
 
 def device() -> Check:
