@@ -12,15 +12,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from bench.errors import PluginError, UserError
+
 if TYPE_CHECKING:
     from bench.session import Results, results, run
 
-__all__ = ["Results", "results", "run"]
+__all__ = ["PluginError", "Results", "UserError", "results", "run"]
+DOOR = ("Results", "results", "run")
 
 
 def __getattr__(name: str) -> Any:
     """The front door loads when somebody knocks: `bench list` does without it."""
-    if name in __all__:
+    if name in DOOR:
         from bench import session
 
         return getattr(session, name)

@@ -9,13 +9,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import plugins
 from bench.data.assets import Assets
 from bench.errors import UserError
 from bench.output import echo
 from bench.own_files import open_own_files
 from bench.plan import Plan, make_plan, note_state
-from bench.plugins import Registry
+from bench.plugins import Registry, load
 from bench.progress import RunReport
 from bench.runner import Runner, Summary
 from bench.settings import Settings, cores
@@ -52,17 +51,18 @@ def run(
     cache: str | Path | None = None,
     data_dir: str | Path | None = None,
     offline: bool = False,
-    plugin_files: Sequence[str | Path] = (),
+    plugins: Sequence[str | Path] = (),
 ) -> Results:
     """Compute every replicate of a suite that `out` does not hold yet, as `bench run` with the same flags.
 
     tasks, methods, students: selections as on the command line, "kcenters[pooling=cls],random", or a list of such;
-    None is the suite's own. mlflow: True for the database in `out`, False for none, or the URI of a tracking store.
+    None is the suite's own. plugins: files of one-file plugins. mlflow: True for the database in `out`, False for none,
+    or the URI of a tracking store.
     Raises UserError for a mistake in the input, PluginError for a broken plugin; what fails inside a cell is in
     `Results.failures`, and everything that was finished before is kept.
     """
     chosen, gpus = choose_device(device)
-    settings = Settings.make(cache, data_dir, offline, tuple(plugin_files), chosen)
+    settings = Settings.make(cache, data_dir, offline, tuple(plugins), chosen)
     session = Session.open(
         settings,
         suite,
@@ -114,6 +114,22 @@ class Results:
         found = build(store.records(), store.cells(), tasks=list(tasks), students=list(students), baseline=baseline)
         pass_on(store)
         return BoardView(found)
+
+    def examples(self) -> pd.DataFrame:
+        """One row an example of the distilled sets: task, dpc, method, set, label, texts; the first 200 of each set."""
+        import pandas as pd
+
+        store = self._store()
+        rows = []
+        records = {record["set_key"]: record for record in store.records() if record["status"] == "ok"}
+        for key, record in records.items():
+            found = store.set(key)
+            names = store.task(record["task"]["revision"])["label_names"]
+            place = {"task": record["task"]["label"], "dpc": record["dpc"], "method": record["method"]["label"]}
+            for row in (found or {}).get("rows", ()):
+                texts = {field: row[field] for field in (found or {}).get("fields", ())}
+                rows.append({**place, "set": record["set"], "label": names[row["label"]], **texts})
+        return pd.DataFrame(rows)
 
     def _store(self) -> ResultStore:
         return ResultStore(self.out)
@@ -175,7 +191,7 @@ class Session:
         flags: options that set parameters of a task (`TaskSpec.flags`). Those in `elsewhere` mean something without
         such a task too. Raises UserError when no chosen task takes one.
         """
-        registry = plugins.load(settings)
+        registry = load(settings)
         for line in registry.warnings():
             echo(f"bench: warning: {line}", err=True)
         given = {name: value for name, value in (flags or {}).items() if value is not None}

@@ -1,0 +1,148 @@
+"""The Python front door: the same records, board and errors as the command, from scripts without a guard."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import bench
+from bench.session import Session, choose_device
+from bench.settings import Settings
+from tests.bench.conftest import records
+from tests.conftest import Bench
+
+ROOT = Path(__file__).parents[2]
+Sample = Any
+
+
+@pytest.fixture
+def door(sample: Sample, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Arguments that make `bench.run` do what `sample("run")` does, from the same folder."""
+    monkeypatch.chdir(sample.bench.folder)
+    monkeypatch.setenv("BENCH_CACHE", sample.bench.environment["BENCH_CACHE"])
+    return {"suite": "suite.toml", "plugins": ["plugin.py"], "mlflow": False, "jobs": 1}
+
+
+def test_it_computes_what_the_command_computes(door: dict[str, Any], sample: Sample) -> None:
+    results = bench.run(out="python", sets=2, **door)
+    sample("run", "--sets", "2", "--out", "command", "--jobs", "1")
+    assert records(Path("python")) == records(Path("command"))
+    assert (results.out / "leaderboard.md").read_text() == str(results.board())
+    assert results.failures == {}
+    assert results.summary.statuses["ok"] == len(results.frame()) == 16
+
+
+def test_it_goes_on_where_the_command_stopped(door: dict[str, Any], sample: Sample, capfd: Any) -> None:
+    sample("run", "--sets", "2", "--out", "both", "--jobs", "1")
+    results = bench.run(methods=["pick", "fixed"], dpc=[2, 4], sets=3, out="both", **door)
+    assert results.summary.statuses["ok"] == 8  # of 24
+    assert "[24/24" in capfd.readouterr().err
+    bench.run(sets=3, out="both", **door)
+    assert "nothing to compute: all 24 replicates are there" in capfd.readouterr().err
+
+
+def test_tables_of_replicates_cells_and_examples(door: dict[str, Any]) -> None:
+    bench.run(methods="pick,fixed", dpc=2, sets=3, out="tables", **door)
+    results = bench.results("tables")
+    frame = results.frame()
+    assert set(frame["method"]) == {"pick", "fixed"}
+    assert frame["score"].between(0, 1).all()
+    board = results.board(baseline="fixed")
+    cells = board.frame().set_index("method")
+    assert cells.loc["pick", "baseline"] == "fixed"
+    assert cells.loc["pick", "mean"] == pytest.approx(frame[frame["method"] == "pick"]["score"].mean())
+    examples = results.examples()
+    assert set(examples["label"]) == {"sport", "money"}
+    assert len(examples[examples["method"] == "pick"]) == 3 * 2 * 2
+    assert all(examples["text"].str.split().str.len() > 3)
+
+
+def test_a_failing_cell_is_a_row_and_a_mistake_is_an_error(door: dict[str, Any], capfd: Any) -> None:
+    results = bench.run(methods="pick,fail", dpc=2, sets=1, out="failing", **door)
+    assert list(results.failures) == ["words dpc 2 fail centroid"]
+    assert set(results.frame().set_index("method").loc["fail", "status"]) == {"failed"}
+    assert results.summary.exit_code == 2
+    assert "cell(s) failed" in capfd.readouterr().err
+    for wrong, said in (
+        ({"methods": "pik"}, "no method 'pik'"),
+        ({"sets": 0}, "sets is 0"),
+        ({"device": "gpu"}, "choose auto, cpu or cuda"),
+        ({"dpc": []}, "dpc"),
+    ):
+        with pytest.raises(bench.UserError, match=said):
+            bench.run(**{**door, "out": "wrong", **wrong})
+    with pytest.raises(bench.UserError, match="no results in nowhere: make some with `bench run --out nowhere`"):
+        bench.results("nowhere")
+    assert not Path("wrong", "results", "records.jsonl").exists()
+
+
+def test_flags_go_to_the_tasks_that_declare_them(door: dict[str, Any]) -> None:
+    settings = Settings.make(plugin_files=("plugin.py",))
+    rows = "".join(f"review number {i},{'good' if i % 2 else 'bad'}\n" for i in range(60))
+    Path("reviews.csv").write_text("what,how\n" + rows)
+    flags = {"text_columns": ["what"], "label_column": "how", "test_table": None}
+    session = Session.open(settings, "suite.toml", tasks="table:reviews.csv", flags=flags)
+    assert session.suite.tasks[0].params.model_dump()["label"] == "how"
+    with pytest.raises(bench.UserError, match="--label-column goes with --tasks table:PATH"):
+        Session.open(settings, "suite.toml", flags={"label_column": "how"})
+    assert Session.open(settings, "suite.toml", flags={"label_column": "how"}, elsewhere=["label_column"])
+
+
+def test_no_gpu_is_a_mistake_only_when_it_was_asked_for() -> None:
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is a GPU")
+    assert choose_device("auto") == choose_device("cpu") == ("cpu", 0)
+    with pytest.raises(bench.UserError, match="finds no GPU"):
+        choose_device("cuda")
+
+
+def python(folder: Path, environment: dict[str, str], *words: str) -> str:
+    done = subprocess.run(
+        [sys.executable, *words], cwd=folder, env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_code_of_the_page_runs_as_a_script_without_a_guard(sample: Sample) -> None:
+    """The page's code, with the small plugin's names in the place of those that need downloads."""
+    page = (ROOT / "docs" / "python.md").read_text()
+    blocks = re.findall(r"```python\n(.*?)```", page.split("<!-- code -->")[1].split("<!-- end -->")[0], re.DOTALL)
+    code = "\n".join(blocks)
+    small = {
+        '"bbc"': '"words", suite="suite.toml", plugins=["plugin.py"]',
+        '"kcenters,random"': '"pick,fixed"',
+        '"kcenters"': '"pick"',
+        'baseline="random"': 'baseline="fixed"',
+    }
+    for name, replacement in small.items():
+        assert name in code
+        code = code.replace(name, replacement)
+    (sample.bench.folder / "page.py").write_text(code)
+    environment = sample.bench.environment | {"PYTHONPATH": str(ROOT)}
+    said = python(sample.bench.folder, environment, "page.py")
+    assert "# Leaderboard" in said
+    assert "no method 'kcentres'; did you mean 'kcenters'?" in said
+    assert (sample.bench.folder / "bench-out" / "results" / "records.jsonl").read_text().count("\n") == 12  # not twice
+    assert (sample.bench.folder / "bench-out" / "mlflow.db").is_file()
+
+
+def test_python_m_bench_is_the_command(bench: Bench) -> None:
+    environment = bench.environment | {"PYTHONPATH": str(ROOT)}
+    assert python(bench.folder, environment, "-m", "bench", "--version").startswith("bench, version")
+    assert python(bench.folder, environment, "-m", "bench", "list", "tasks") == bench("list", "tasks").stdout
+
+
+def test_the_front_door_loads_when_somebody_knocks(bench: Bench) -> None:
+    code = "import sys, bench; print('bench.session' in sys.modules, bench.run.__module__, 'torch' in sys.modules)"
+    environment = bench.environment | {"PYTHONPATH": str(ROOT)}
+    assert python(bench.folder, environment, "-c", code).split() == ["False", "bench.session", "False"]
+    with pytest.raises(AttributeError, match="no attribute 'nothing'"):
+        sys.modules["bench"].nothing  # noqa: B018
