@@ -42,9 +42,15 @@ def class_features(features: np.ndarray, pool: Pool, normalize: bool) -> np.ndar
     X = np.ascontiguousarray(features[pool.rows])
     if not np.isfinite(X).all():
         raise UserError(f"the encoder gives NaN or infinite features for class '{pool.name}'; use another encoder")
-    if normalize:
-        X /= np.maximum(np.linalg.norm(X, axis=1, keepdims=True), np.finfo(np.float32).tiny)
-    return X
+    return unit_length(X) if normalize else X
+
+
+def unit_length(X: np.ndarray) -> np.ndarray:
+    """Rows of length 1 (L2), float [n, d]; a row of zeros stays as it is."""
+    from sklearn.preprocessing import normalize
+
+    found: np.ndarray = normalize(X)
+    return found
 
 
 def rounded(value: Any) -> float:

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 
 from bench.api import DistilledSet
 from students.params import ProbeParams
-from students.probe import ProbeStudent, hard_rows, unit
+from students.probe import ProbeStudent, hard_rows
 from tests.learner_models import MakeContext, gold, make_set
 
 
@@ -94,12 +94,3 @@ def test_weighted_rows_give_soft_cross_entropy() -> None:
     log_p = np.log(np.array([[0.3, 0.7], [0.6, 0.4]]))
     wanted = -(soft * log_p).sum()
     assert -(weights * np.repeat(log_p, 2, axis=0)[np.arange(4), labels]).sum() == pytest.approx(wanted)
-
-
-def test_unit_rows() -> None:
-    x = np.random.default_rng(0).normal(size=(8, 5)).astype(np.float32)
-    x[3] = 0
-    scaled = unit(x)
-    np.testing.assert_allclose(np.linalg.norm(scaled, axis=1), [1, 1, 1, 0, 1, 1, 1, 1])
-    np.testing.assert_allclose(scaled * np.linalg.norm(x, axis=1, keepdims=True), x, atol=1e-6)
-    np.testing.assert_allclose(unit(x * 7), scaled)
