@@ -141,20 +141,20 @@ class Results:
         return f"Results({str(self.out)!r})"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class BoardView:
     """A board that shows itself: as text, in a notebook, or as a table of one row a cell."""
 
     board: Board
 
-    def __str__(self) -> str:
+    def __repr__(self) -> str:
         from bench.store.text import shown
         from leaderboard.render import markdown
 
         return shown(markdown(self.board))
 
     def _repr_markdown_(self) -> str:
-        return str(self)
+        return repr(self)
 
     def frame(self) -> pd.DataFrame:
         """The columns of leaderboard.csv: one row a cell, fractions in full precision."""

@@ -53,6 +53,7 @@ def test_tables_of_replicates_cells_and_examples(door: dict[str, Any]) -> None:
     assert set(frame["method"]) == {"pick", "fixed"}
     assert frame["score"].between(0, 1).all()
     board = results.board(baseline="fixed")
+    assert repr(board) == str(board) == board._repr_markdown_()
     cells = board.frame().set_index("method")
     assert cells.loc["pick", "baseline"] == "fixed"
     assert cells.loc["pick", "mean"] == pytest.approx(frame[frame["method"] == "pick"]["score"].mean())
