@@ -11,7 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 from bench.store.identity import canonical
 from bench.store.record import RECORD_SCHEMA, Record
 from bench.store.typed import reason
-from bench.store.upgrade import READABLE, record_from_1
+from bench.store.upgrade import READABLE, record_from_1, unreadable
 
 HEAD = b'{"schema":%d,' % RECORD_SCHEMA  # how a line of today begins
 SEAL = "sha256"
@@ -42,7 +42,7 @@ def parse_record(line: bytes) -> Record:
     if schema == RECORD_SCHEMA:
         return _parsed(line)
     if schema not in READABLE:
-        raise ValueError(f"schema {schema!r}, this bench reads {' and '.join(map(str, READABLE))}")
+        raise ValueError(unreadable(schema))
     if found.pop(SEAL, None) is not None and not _is_sealed(line):
         raise ValueError(CHANGED)
     return _typed(canonical(record_from_1(found)).encode())

@@ -9,6 +9,11 @@ from bench.store.record import RECORD_SCHEMA
 READABLE = (1, RECORD_SCHEMA)
 
 
+def unreadable(schema: Any) -> str:
+    """Why something of another schema is not read."""
+    return f"schema {schema!r}, this bench reads {' and '.join(map(str, READABLE))}"
+
+
 def record_from_1(old: dict[str, Any]) -> dict[str, Any]:
     """A record of schema 1: what it did not note is null."""
     new = {"set_digest": None, "near_test": None, "metrics_code": None} | old | {"schema": 2}
