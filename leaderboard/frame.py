@@ -38,7 +38,11 @@ def records_frame(store: ResultStore) -> pd.DataFrame:
 
     rows: list[dict[str, Any]] = []
     for record in store.records():
-        row: dict[str, Any] = {"task": record.task.label, "method": record.method.label, "student": record.student.label}
+        row: dict[str, Any] = {
+            "task": record.task.label,
+            "method": record.method.label,
+            "student": record.student.label,
+        }
         row |= {name: getattr(record, name) for name in COLUMNS}
         row |= {f"seed.{name}": getattr(record.seed, name) for name in ("base", "run", "set")}
         row |= {f"metrics.{name}": value for name, value in record.metrics.items()}
