@@ -19,7 +19,8 @@ from bench.progress import RunReport
 from bench.runner import Runner, Summary
 from bench.settings import Settings, cores
 from bench.store.artifacts import Artifacts
-from bench.store.results import Record, ResultStore
+from bench.store.record import Record
+from bench.store.results import ResultStore
 from bench.suite import DEFAULT, Suite, load_suite
 
 if TYPE_CHECKING:
@@ -121,14 +122,15 @@ class Results:
 
         store = self._store()
         rows = []
-        records = {record["set_key"]: record for record in store.records() if record["status"] == "ok"}
-        for key, record in records.items():
-            found = store.set(key)
-            names = store.task(record["task"]["revision"])["label_names"]
-            place = {"task": record["task"]["label"], "dpc": record["dpc"], "method": record["method"]["label"]}
-            for row in (found or {}).get("rows", ()):
-                texts = {field: row[field] for field in (found or {}).get("fields", ())}
-                rows.append({**place, "set": record["set"], "label": names[row["label"]], **texts})
+        for key, record in {record.set_key: record for record in store.records() if record.finished}.items():
+            card = store.set(key)
+            if card is None:
+                continue
+            names = store.task(record.task.revision).label_names
+            place = {"task": record.task.label, "dpc": record.dpc, "method": record.method.label, "set": record.set}
+            for row in card.rows:
+                texts = {field: row[field] for field in card.fields}
+                rows.append({**place, "label": names[int(row["label"])], **texts})
         return pd.DataFrame(rows)
 
     def _store(self) -> ResultStore:
@@ -354,7 +356,7 @@ def warn_of_overlaps(plan: Plan, store: ResultStore) -> None:
     from leaderboard.overlap import overlap_lines
 
     asked = {run.key for cell in plan.cells for run in cell.runs}
-    for line in overlap_lines([record for record in store.records() if record["key"] in asked]):
+    for line in overlap_lines([record for record in store.records() if record.key in asked]):
         echo(f"bench: warning: {line}", err=True)
 
 
