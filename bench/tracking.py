@@ -292,7 +292,7 @@ class Tracker:
         counts: Counts,
     ) -> str:
         """Create or update the parent run of a cell; its run id."""
-        from leaderboard.render import row_state, score_text
+        from leaderboard.figures import row_state, score_text
 
         metrics = _row_metrics(row)
         old = known.get(cell)

@@ -37,7 +37,7 @@ def command(
     from bench.cli.workspace import pass_on
     from bench.errors import UserError
     from bench.store.results import ResultStore
-    from leaderboard.render import write_boards
+    from leaderboard.files import write_boards
 
     if not (out / "results" / "records.jsonl").is_file():
         raise UserError(f"no results in {out}: make some with `bench run --out {out}`, or name another folder")

@@ -144,7 +144,7 @@ def execute(
         report.close()
     if tracking:
         tracking.finish()
-    from leaderboard.render import write_boards
+    from leaderboard.files import write_boards
 
     echo(write_boards(store, store.out))
     warn_of_overlaps(plan, store)

@@ -14,8 +14,10 @@ from bench.cli.leaderboard import command
 from bench.errors import UserError
 from bench.store.results import ResultStore
 from leaderboard.board import build
-from leaderboard.render import csv_text, difference_text, markdown, percent, score_text, write_boards
+from leaderboard.figures import difference_text, percent, score_text
+from leaderboard.files import write_boards
 from leaderboard.statistics import Difference, Interval, Summary
+from leaderboard.text import csv_text, markdown
 from tests.leaderboard.records import Record, cell, plugin, pocket, record
 from tests.leaderboard.test_board import plan_of
 
