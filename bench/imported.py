@@ -16,7 +16,7 @@ from bench.identities import identity
 from bench.plan import Cell, Plan, SetJob, TaskPart, cell_key, note_state, replicate_runs
 from bench.store.artifacts import Artifacts
 from bench.store.identity import key_of
-from bench.store.results import Record
+from bench.store.record import Record
 from bench.store.sets import check_set, example_rows, save_set
 
 if TYPE_CHECKING:

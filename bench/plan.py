@@ -16,7 +16,7 @@ from bench.identities import identity, run_key, set_fields
 from bench.selection import Choice
 from bench.store.artifacts import Artifacts
 from bench.store.identity import key_of
-from bench.store.results import Record
+from bench.store.record import Record
 
 if TYPE_CHECKING:
     from bench.data.assets import Assets
@@ -210,7 +210,7 @@ def replicate_runs(
 def note_state(plan: Plan, artifacts: Artifacts, records: Sequence[Record]) -> None:
     """Fill in which sets are cached and which replicates have a final record."""
     plan.cached_sets = {key for key in plan.sets if artifacts.get("set", key) is not None}
-    known = {record["key"]: record for record in records if record["status"] not in RETRIED}
+    known = {record.key: record for record in records if record.status not in RETRIED}
     plan.done = {run.key: known[run.key] for cell in plan.cells for run in cell.runs if run.key in known}
 
 
@@ -228,12 +228,12 @@ def estimate(plan: Plan, records: Sequence[Record]) -> Estimate:
     loose: dict[str, list[float]] = {}
     distil: dict[tuple[Any, ...], list[float]] = {}
     for record in records:
-        if record["status"] != "ok":
+        if not record.finished:
             continue
-        task, student, method = (record[kind]["label"] for kind in ("task", "student", "method"))
-        exact.setdefault((task, student, record["dpc"]), []).append(record["time"]["student_s"])
-        loose.setdefault(student, []).append(record["time"]["student_s"])
-        distil.setdefault((task, method), []).append(record["time"]["distil_s"])
+        task, student, method = record.task.label, record.student.label, record.method.label
+        exact.setdefault((task, student, record.dpc), []).append(record.time.student_s)
+        loose.setdefault(student, []).append(record.time.student_s)
+        distil.setdefault((task, method), []).append(record.time.distil_s or 0.0)
     runs = plan.missing_runs()
     total, unknown = 0.0, 0
     for run in runs:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
@@ -13,7 +13,8 @@ from bench.errors import PluginError, UserError
 from bench.executors.base import Executor, Finished, Job, Outcome, Progressed
 from bench.plan import Cell, Plan, PrepareJob, RunJob, SetJob, TaskPart, VerifyJob
 from bench.store.identity import key_of
-from bench.store.results import Record, ResultStore
+from bench.store.record import PlannedCell, PluginRef, Record, Seeds, SetCard, StudentRef, TaskCard, TaskRef, Times
+from bench.store.results import ResultStore
 
 EXIT_CODES = {"plugin": 3, "usage": 1}  # outcomes that are recorded as failed
 
@@ -73,7 +74,7 @@ class Runner:
         self._cells = {run.key: cell for cell in plan.cells for run in cell.runs}
         self._last: dict[int, tuple[Any, ...]] = {}  # slot -> what its worker has loaded
         self._busy: dict[int, Job] = {}
-        self._sets: dict[str, dict[str, Any]] = {}  # set key -> what its records keep of it
+        self._sets: dict[str, SetCard] = {}  # set key -> its card, without its rows
         self._warned: set[str] = set()
 
     def run(self) -> Summary:
@@ -82,7 +83,7 @@ class Runner:
         try:
             absent = [task for task in self.plan.tasks() if not self.store.has_task(task.revision)]
             broken = self._check_tasks({task.revision: task for task in (*absent, *(run.task for run in runs))})
-            self.store.put_plan(self.plan.suite, [describe_cell(cell) for cell in self.plan.cells])
+            self.store.put_plan([planned_cell(cell, self.plan.suite) for cell in self.plan.cells])
             self._compute(runs, broken)
         finally:
             self.executor.close()
@@ -181,7 +182,7 @@ class Runner:
         elif isinstance(job, SetJob):
             runs = state.waiting.pop(job.key, [])
             if outcome.status == "ok":
-                self.store.put_set(job.key, outcome.value)
+                self.store.put_set(job.key, *outcome.value)
                 state.ready += runs
                 state.ready.sort(key=lambda run: (run.index, run.run))
                 return
@@ -205,12 +206,12 @@ class Runner:
         cell = self._cells[run.key]
         record = self._make_record(cell, run, outcome, stage)
         self.store.append(record)
-        status = record["status"]
+        status = record.status
         self.summary.statuses[status] += 1
         name = cell_name(cell)
-        result = f"{100 * record['score']:.1f}" if status == "ok" else f"{status}: {record['reason']}"
+        result = f"{status}: {record.reason}" if record.score is None else f"{100 * record.score:.1f}"
         if status not in {"ok", "not_applicable"} and name not in self.summary.failures:
-            self.summary.failures[name] = f"{status}: {record['reason']}"
+            self.summary.failures[name] = f"{status}: {record.reason}"
             self.summary.exit_code = worse(self.summary.exit_code, EXIT_CODES.get(outcome.status, 2))
             if outcome.traceback:
                 self.summary.tracebacks[name] = outcome.traceback
@@ -222,56 +223,56 @@ class Runner:
         value = outcome.value if outcome.status == "ok" else {}
         set_job = self.plan.sets[run.set_key]
         task, made = run.task.choice, self._set(run.set_key)
-        return {
-            "schema": 1,
-            "key": run.key,
-            "status": "failed" if outcome.status in EXIT_CODES else outcome.status,
-            "reason": f"{stage}{outcome.reason}" if outcome.status != "ok" else None,
-            "cell": cell.key,
-            "suite": self.plan.suite,
-            "task": {
-                "name": task.spec.name,
-                "label": task.label,
-                "params": task.params.model_dump(mode="json"),
-                "revision": run.task.revision,
-            },
-            "method": {"name": cell.method_name, "label": cell.method_label, "params": cell.method_params},
-            "student": {
-                "name": run.student.spec.name,
-                "label": run.student.label,
-                "params": run.student.params.model_dump(mode="json"),
-                "key": key_of({"kind": "student", "student": run.student_identity}),
-            },
-            "dpc": run.dpc,
-            "set": run.index,
-            "run": run.run,
-            "seed": {"base": self.plan.seed, "set": set_job.seed, "run": run.seed},
-            "set_key": run.set_key,
-            "set_digest": made.get("set_digest"),
-            "near_test": made.get("near_test"),
-            "league": value.get("league"),
-            "metric": value.get("metric"),
-            "score": value.get("score"),
-            "metrics": value.get("metrics", {}),
-            "metrics_code": value.get("metrics_code"),
-            "n_train": value.get("n_train"),
-            "predictions": value.get("predictions"),
-            "time": {
-                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-                "distil_s": made.get("seconds", 0.0),
-                "made_of": made.get("made_of"),
-                "student_s": round(outcome.seconds, 3),
-            },
-            "environment": self.environment,
-        }
+        status: Any = "failed" if outcome.status in EXIT_CODES else outcome.status
+        return Record(
+            key=run.key,
+            status=status,
+            reason=f"{stage}{outcome.reason}" if outcome.status != "ok" else None,
+            cell=cell.key,
+            suite=self.plan.suite,
+            task=TaskRef(
+                name=task.spec.name,
+                label=task.label,
+                params=task.params.model_dump(mode="json"),
+                revision=run.task.revision,
+            ),
+            method=PluginRef(name=cell.method_name, label=cell.method_label, params=cell.method_params),
+            student=StudentRef(
+                name=run.student.spec.name,
+                label=run.student.label,
+                params=run.student.params.model_dump(mode="json"),
+                key=key_of({"kind": "student", "student": run.student_identity}),
+            ),
+            dpc=run.dpc,
+            set=run.index,
+            run=run.run,
+            seed=Seeds(base=self.plan.seed, set=set_job.seed, run=run.seed),
+            set_key=run.set_key,
+            set_digest=made.set_digest if made else None,
+            near_test=made.near_test if made else None,
+            league=value.get("league"),
+            metric=value.get("metric"),
+            score=value.get("score"),
+            metrics=value.get("metrics", {}),
+            metrics_code=value.get("metrics_code"),
+            n_train=value.get("n_train"),
+            predictions=value.get("predictions"),
+            time=Times(
+                finished=datetime.now(UTC).isoformat(timespec="seconds"),
+                distil_s=made.seconds if made else 0.0,
+                made_of=made.made_of if made else None,
+                student_s=round(outcome.seconds, 3),
+            ),
+            environment={**self.environment},
+        )
 
-    def _set(self, set_key: str) -> dict[str, Any]:
-        """What the readable copy of a set says of it, without its rows; nothing when it was not made."""
+    def _set(self, set_key: str) -> SetCard | None:
+        """The card of a set, without its rows; None when it was not made."""
         if set_key not in self._sets:
             found = self.store.set(set_key)
             if found is None:
-                return {}
-            self._sets[set_key] = {name: value for name, value in found.items() if name != "rows"}
+                return None
+            self._sets[set_key] = replace(found, rows=())
         return self._sets[set_key]
 
     def _free(self) -> list[int]:
@@ -300,14 +301,15 @@ def fits(plan: Plan, part: TaskPart, loaded: Outcome) -> bool:
         raise (PluginError if loaded.status == "plugin" else UserError)(str(loaded.reason))
     if loaded.status != "ok":
         return False
-    counts = loaded.value["class_counts"]
+    card: TaskCard = loaded.value
+    counts = card.class_counts
     smallest = min(range(len(counts)), key=counts.__getitem__)
     for job in plan.sets.values():
         coreset = job.method is not None and "coreset" in job.method.spec.tags
         if job.task.revision == part.revision and coreset and job.dpc is not None and job.dpc > counts[smallest]:
             raise UserError(
                 f"dpc {job.dpc} is too large for task '{part.choice.label}': class "
-                f"'{loaded.value['label_names'][smallest]}' has {counts[smallest]} train rows"
+                f"'{card.label_names[smallest]}' has {counts[smallest]} train rows"
             )
     return True
 
@@ -338,13 +340,14 @@ def job_name(job: Job) -> str:
     return f"{task} {dpc} {job.student.label} set {job.index} run {job.run}"
 
 
-def describe_cell(cell: Cell) -> dict[str, Any]:
+def planned_cell(cell: Cell, suite: str) -> PlannedCell:
     """What the result store keeps of a planned cell, so that a board can name what is missing."""
-    return {
-        "key": cell.key,
-        "task": cell.task.choice.label,
-        "method": cell.method_label,
-        "student": cell.student.label,
-        "dpc": cell.dpc,
-        "replicates": [run.key for run in cell.runs],
-    }
+    return PlannedCell(
+        suite=suite,
+        key=cell.key,
+        task=cell.task.choice.label,
+        method=cell.method_label,
+        student=cell.student.label,
+        dpc=cell.dpc,
+        replicates=tuple(run.key for run in cell.runs),
+    )

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from bench import seeds
 from bench.executors.base import Executor, Outcome, Progressed
 from bench.plan import Plan, RunJob, SetJob, VerifyJob
-from bench.store.results import decode_predictions
 
 if TYPE_CHECKING:
     from bench.runner import Report
@@ -57,7 +56,7 @@ def sample(plan: Plan, n: int) -> list[VerifyJob]:
         run
         for cell in plan.cells
         for run in cell.runs
-        if run.set_key in plan.cached_sets and plan.done.get(run.key, {}).get("status") == "ok"
+        if run.set_key in plan.cached_sets and (done := plan.done.get(run.key)) is not None and done.finished
     ]
     return [VerifyJob(job) for jobs in (sets, runs) for job in _spread(plan, jobs, n)]
 
@@ -133,7 +132,9 @@ def _judge(plan: Plan, job: SetJob | RunJob, outcome: Outcome, found: Verified) 
         found.sets += not outcome.value
         what = f"{outcome.value} differ" if outcome.value else ""
     else:
-        before = decode_predictions(plan.done[job.key])
+        kept = plan.done[job.key].predictions
+        assert kept is not None, "only finished runs are verified"
+        before = kept.labels()
         differ = int((before != outcome.value).sum()) if len(before) == len(outcome.value) else len(before)
         found.runs += not differ
         what = f"{differ} of {len(before)} predictions differ" if differ else ""

@@ -26,7 +26,9 @@ from bench.selection import Choice
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from bench.store.difference import difference
-from bench.store.results import SHOWN_ROWS, encode_predictions
+from bench.store.predictions import encode
+from bench.store.record import MadeOf, SetCard, TaskCard
+from bench.store.results import SHOWN_ROWS
 from bench.store.sets import check_budget, check_set, content_digest, example_rows, load_set, save_set, set_reports
 from bench.store.text import HALF, message, trace, unwritable
 
@@ -162,21 +164,20 @@ class Worker:
             self._tasks[part.revision] = (data, Seal(data))
         return self._tasks[part.revision][0]
 
-    def _describe(self, part: TaskPart) -> dict[str, Any]:
-        """What the result store keeps of a task, and the size of its smallest class."""
+    def _describe(self, part: TaskPart) -> TaskCard:
+        """What the result store keeps of a task."""
         data = self.load(part)
-        counts = [int((data.train.labels == label).sum()) for label in range(data.info.n_classes)]
-        return {
-            "label": part.choice.label,
-            "fields": list(data.info.fields),
-            "label_names": list(data.info.label_names),
-            "metric": data.info.metric,
-            "test_labels": [int(label) for label in data.test.labels],
-            "n_train": len(data.train),
-            "n_validation": len(data.validation),
-            "n_test": len(data.test),
-            "class_counts": counts,
-        }
+        return TaskCard(
+            label=part.choice.label,
+            fields=tuple(data.info.fields),
+            label_names=tuple(data.info.label_names),
+            metric=data.info.metric,
+            test_labels=tuple(int(label) for label in data.test.labels),
+            n_train=len(data.train),
+            n_validation=len(data.validation),
+            n_test=len(data.test),
+            class_counts=tuple(int((data.train.labels == label).sum()) for label in range(data.info.n_classes)),
+        )
 
     def _prepare(self, job: PrepareJob) -> dict[str, Outcome]:
         """Let a method make what its variants share; the outcome of each variant that failed, by label."""
@@ -191,8 +192,8 @@ class Worker:
             seconds = time.monotonic() - started
         return {job.methods[number].label: failure(error, seconds) for number, error in errors.items()}
 
-    def _distil(self, job: SetJob) -> dict[str, Any]:
-        """Make a set, or find it in the cache; returns its readable description."""
+    def _distil(self, job: SetJob) -> tuple[SetCard, dict[str, dict[str, Any]]]:
+        """Make a set, or find it in the cache; its card, and the reports of what it was made of, by their keys."""
         folder = self.artifacts.get("set", job.key)
         if folder is None:
             if job.method is None:
@@ -203,23 +204,26 @@ class Worker:
             )
         distilled, about = load_set(folder), self.artifacts.about("set", job.key)
         found = (self.artifacts.report(kind, key) for key, kind in set_reports(folder).items())
-        return {
-            "task": job.task.choice.label,
-            "method": job.method_label,
-            "dpc": job.dpc,
-            "set": job.index,
-            "seed": job.seed,
-            "n": len(distilled),
-            "fields": list(distilled.texts) if distilled.texts is not None else [],
-            "rows": example_rows(distilled)[:SHOWN_ROWS],
-            "diagnostics": dict(distilled.diagnostics),
-            "near_test": self._near_test(job, distilled),
-            "set_digest": content_digest(distilled),
-            "seconds": about.get("seconds", 0.0),
-            "made_of": about.get("made_of"),
-            "environment": about.get("environment"),
-            "reports": {report["key"]: report for report in found if report is not None},
-        }
+        reports = {report["key"]: report for report in found if report is not None}
+        made_of = about.get("made_of")
+        card = SetCard(
+            task=job.task.choice.label,
+            method=job.method_label,
+            dpc=job.dpc,
+            set=job.index,
+            seed=job.seed,
+            n=len(distilled),
+            fields=tuple(distilled.texts) if distilled.texts is not None else (),
+            rows=tuple(example_rows(distilled)[:SHOWN_ROWS]),
+            diagnostics=dict(distilled.diagnostics),
+            near_test=self._near_test(job, distilled),
+            set_digest=content_digest(distilled),
+            seconds=about.get("seconds", 0.0),
+            made_of=None if made_of is None else tuple(MadeOf(**part) for part in made_of),
+            environment=about.get("environment"),
+            reports=tuple(reports),
+        )
+        return card, reports
 
     def _make_set(self, job: SetJob, choice: Choice) -> tuple[DistilledSet, JobContext, dict[str, Any]]:
         """Distil a set and check it; also its context, and what is noted of how it was made."""
@@ -261,7 +265,7 @@ class Worker:
             "metrics": scores,
             "metrics_code": metrics_code(),
             "n_train": len(distilled),
-            "predictions": encode_predictions(labels),
+            "predictions": encode(labels),
         }
 
     def _cached_set(self, key: str) -> DistilledSet:

@@ -16,7 +16,7 @@ from leaderboard.cells import counted
 from leaderboard.plot import Plot, plot
 from leaderboard.protocol import protocol, remarks
 from leaderboard.reports import reports
-from leaderboard.samples import samples, task_facts
+from leaderboard.samples import samples, task_card
 from leaderboard.tables import Section, Table, details, overview_tables, sections, unranked
 
 if TYPE_CHECKING:
@@ -57,7 +57,8 @@ class Block:
 def _levels(rows: Sequence[Row], store: ResultStore) -> dict[str, float]:
     """The scores of `full`, and the share of the most frequent test label where the metric is accuracy."""
     lines = {row.method: row.summary.mean for row in rows if row.is_full and row.summary is not None}
-    labels = task_facts(store, rows[0]).get("test_labels")
+    card = task_card(store, rows[0])
+    labels = card.test_labels if card is not None else ()
     if labels and rows[0].metric == "accuracy":
         lines["largest class"] = max(map(labels.count, set(labels))) / len(labels)
     return lines

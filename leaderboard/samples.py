@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from bench.errors import UserError
+from bench.store.record import SetCard, TaskCard
 from bench.store.results import ResultStore
 from leaderboard.board import Board, Row, dpc_order, dpc_text
 
@@ -40,12 +41,12 @@ class Samples:
     sets: tuple[Sample, ...]
 
 
-def task_facts(store: ResultStore, row: Row) -> dict[str, Any]:
-    """The stored description of the row's task; empty when this folder has none (labels are then numbers)."""
+def task_card(store: ResultStore, row: Row) -> TaskCard | None:
+    """The card of the row's task; None when this folder has none (labels are then numbers)."""
     try:
         return store.task(row.revision)
     except UserError:
-        return {}
+        return None
 
 
 def _spread(rows: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
@@ -70,17 +71,16 @@ def _example(row: Mapping[str, Any], fields: Sequence[str], names: Sequence[str]
     return Example(name, tuple(zip(heads, texts, strict=True)))
 
 
-def _sample(found: Mapping[str, Any], names: Sequence[str]) -> Sample:
-    fields = found.get("fields") or []
-    title = f"set {found['set']}, {found['n']} examples"
-    if not fields:
+def _sample(found: SetCard, names: Sequence[str]) -> Sample:
+    title = f"set {found.set}, {found.n} examples"
+    if not found.fields:
         return Sample(title, ())
-    if found.get("near_test"):
-        title += f", {found['near_test']} of them near-duplicates of test texts"
-    rows = _spread(found["rows"], ROWS_SHOWN)
-    if len(rows) < found["n"]:
+    if found.near_test:
+        title += f", {found.near_test} of them near-duplicates of test texts"
+    rows = _spread(found.rows, ROWS_SHOWN)
+    if len(rows) < found.n:
         title += f", {len(rows)} shown"
-    return Sample(title, tuple(_example(row, fields, names) for row in rows))
+    return Sample(title, tuple(_example(row, found.fields, names) for row in rows))
 
 
 def samples(board: Board, store: ResultStore) -> dict[str, list[Samples]]:
@@ -95,7 +95,8 @@ def samples(board: Board, store: ResultStore) -> dict[str, list[Samples]]:
         row = cells[task, dpc, method]
         found = [one for one in map(store.set, row.set_keys[:SETS_SHOWN]) if one is not None]
         if found:
-            names = task_facts(store, row).get("label_names", [])
+            card = task_card(store, row)
+            names = card.label_names if card is not None else ()
             count = f"{len(found)} of {len(row.set_keys)} sets" if len(row.set_keys) > 1 else "one set"
             sets = tuple(_sample(one, names) for one in found)
             shown.setdefault(task, []).append(Samples(method, f"{dpc_text(dpc)}, {count}", sets))
