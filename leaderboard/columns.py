@@ -61,6 +61,11 @@ class Column:
     late: bool = False  # behind the others in tables
     compares: bool = False  # tells of the row beside its neighbours; a reference has none of it
 
+    @property
+    def measure(self) -> str:
+        """Its name in MLflow."""
+        return self.metric or self.name
+
     def heading(self, board: Board, rows: Sequence[Row]) -> str:
         """Head of the column in a table of these rows."""
         title = self.title(board, rows) if callable(self.title) else self.title

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +16,6 @@ from bench.plan import Plan, note_state
 from bench.runner import Runner, Summary, worse
 from bench.settings import Settings, cores
 from bench.store.results import ResultStore
-
-TRACK_SECONDS = 120.0  # how often finished results go to MLflow while a run lasts
 
 
 def _number(ctx: click.Context, param: click.Parameter, value: float | None) -> float | None:
@@ -127,7 +124,12 @@ def execute(
     pass_on(store)
     if not plan.missing_runs():
         echo(f"nothing to compute: all {sum(len(cell.runs) for cell in plan.cells)} replicates are there", err=True)
-    tracking = None if no_mlflow else Tracking(store, mlflow_uri, report)
+    if no_mlflow:
+        tracking = None
+    else:
+        from leaderboard.mlflow.tracker import Follower
+
+        tracking = Follower(store, mlflow_uri, report.warn)
     executor = LocalExecutor(settings, jobs or gpus or cores(), gpus)
     try:
         runner = Runner(
@@ -159,27 +161,6 @@ def warn_of_overlaps(plan: Plan, store: ResultStore) -> None:
     asked = {run.key for cell in plan.cells for run in cell.runs}
     for line in overlap_lines([record for record in store.records() if record.key in asked]):
         echo(f"bench: warning: {line}", err=True)
-
-
-class Tracking:
-    """Sends finished results to MLflow now and then; whatever goes wrong there is a warning, once."""
-
-    def __init__(self, store: ResultStore, uri: str | None, report: RunReport) -> None:
-        self._store, self._uri, self._report = store, uri, report
-        self._last = time.monotonic()
-        self._worked = True
-
-    def now_and_then(self) -> None:
-        if time.monotonic() - self._last > TRACK_SECONDS:
-            self.finish()
-
-    def finish(self) -> None:
-        """Send what is not there yet."""
-        from bench.tracking import track
-
-        if self._worked:
-            self._worked = track(self._store, self._uri, self._report.warn) is not None
-        self._last = time.monotonic()
 
 
 def conclude(summary: Summary, out: Path) -> int:

@@ -18,7 +18,8 @@ def command(out: Path, resend: bool, mlflow_uri: str | None) -> None:
     from bench.cli.workspace import pass_on
     from bench.errors import UserError
     from bench.store.results import ResultStore
-    from bench.tracking import Tracker, shown_uri
+    from leaderboard.mlflow.database import shown_uri
+    from leaderboard.mlflow.tracker import Tracker
 
     if not (out / "results" / "records.jsonl").is_file():
         raise UserError(f"no results in {out}: make some with `bench run --out {out}`, or name another folder")
