@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -28,8 +27,6 @@ if TYPE_CHECKING:
 
     from bench.verify import Verified
     from leaderboard.board import Board
-
-TRACK_SECONDS = 120.0  # how often finished results go to MLflow while a run lasts
 
 Selection = str | Sequence[str] | None
 
@@ -136,8 +133,8 @@ class Results:
     def _store(self) -> ResultStore:
         return ResultStore(self.out)
 
-    def _repr_markdown_(self) -> str:
-        return self.board()._repr_markdown_()
+    def _repr_html_(self) -> str:
+        return self.board()._repr_html_()
 
     def __repr__(self) -> str:
         return f"Results({str(self.out)!r})"
@@ -151,9 +148,14 @@ class BoardView:
 
     def __repr__(self) -> str:
         from bench.store.text import shown
-        from leaderboard.render import markdown
+        from leaderboard.text import markdown
 
         return shown(markdown(self.board))
+
+    def _repr_html_(self) -> str:
+        from leaderboard.page import html_fragment
+
+        return html_fragment(self.board)
 
     def _repr_markdown_(self) -> str:
         return repr(self)
@@ -164,7 +166,7 @@ class BoardView:
 
         import pandas as pd
 
-        from leaderboard.render import csv_text
+        from leaderboard.text import csv_text
 
         return pd.read_csv(io.StringIO(csv_text(self.board)))
 
@@ -240,14 +242,15 @@ class Session:
     ) -> Results:
         """Run a plan, send the results to MLflow, write the boards and say what failed."""
         from bench.executors.local import LocalExecutor
-        from leaderboard.render import write_boards
+        from leaderboard.files import write_boards
+        from leaderboard.mlflow.tracker import Follower
 
         pass_on(store)
         if not plan.missing_runs():
             total = sum(len(cell.runs) for cell in plan.cells)
             echo(f"nothing to compute: all {total} replicates are there", err=True)
         report = RunReport()
-        tracking = Tracking(store, mlflow if isinstance(mlflow, str) else None, report) if mlflow else None
+        tracking = Follower(store, mlflow if isinstance(mlflow, str) else None, report.warn) if mlflow else None
         try:
             runner = Runner(
                 plan,
@@ -296,27 +299,6 @@ class Session:
             echo(f"\n{name}\n{trace}", err=True)
         echo(str(found), err=True)
         return found
-
-
-class Tracking:
-    """Sends finished results to MLflow now and then; whatever goes wrong there is a warning, once."""
-
-    def __init__(self, store: ResultStore, uri: str | None, report: RunReport) -> None:
-        self._store, self._uri, self._report = store, uri, report
-        self._last = time.monotonic()
-        self._worked = True
-
-    def now_and_then(self) -> None:
-        if time.monotonic() - self._last > TRACK_SECONDS:
-            self.finish()
-
-    def finish(self) -> None:
-        """Send what is not there yet."""
-        from bench.tracking import track
-
-        if self._worked:
-            self._worked = track(self._store, self._uri, self._report.warn) is not None
-        self._last = time.monotonic()
 
 
 def joined(selection: Selection) -> str | None:

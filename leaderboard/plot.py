@@ -1,13 +1,13 @@
-"""Accuracy against dpc with intervals, as inline SVG whose colours come from the page's style."""
+"""Accuracy against dpc with intervals: where everything stands in the drawing that templates/plot.svg makes of it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from html import escape
+from dataclasses import dataclass
 
 from leaderboard.board import Row
-from leaderboard.render import percent, score_text
+from leaderboard.figures import percent, score_text
 
 WIDTH, HEIGHT = 480, 320
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 20, 46
@@ -23,14 +23,53 @@ MARKERS = (
 )
 
 
-def style_of(index: int) -> str:
-    """CSS class of the method at this place of the board's method list."""
-    return f"m{index % COLOURS}"
+@dataclass(frozen=True)
+class Point:
+    """A mean at (x, y); `low` and `high` are the ends of its interval, None without one."""
+
+    x: float
+    y: float
+    low: float | None
+    high: float | None
+    title: str
 
 
-def marker(index: int) -> str:
-    """SVG path of the method's marker around the origin: colour alone tells nobody apart for sure."""
-    return MARKERS[index % len(MARKERS)]
+@dataclass(frozen=True)
+class Line:
+    """The points of one method; class and marker are the method's, for colour alone tells nobody apart for sure."""
+
+    method: str
+    style: str
+    marker: str
+    points: tuple[Point, ...]
+
+
+@dataclass(frozen=True)
+class Text:
+    """A text that starts or is centred at (x, y)."""
+
+    x: float
+    y: float
+    text: str
+
+
+@dataclass(frozen=True)
+class Plot:
+    """All in the units of the view box, y downwards. Labels of the y axis stand beside `grid`."""
+
+    title: str
+    metric: str
+    grid: tuple[Text, ...]
+    dpcs: tuple[Text, ...]
+    levels: tuple[float, ...]
+    level_texts: tuple[Text, ...]
+    lines: tuple[Line, ...]
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    right: int = WIDTH - RIGHT
+    top: int = TOP
+    ground: int = HEIGHT - BOTTOM
 
 
 def ticks(low: float, high: float, most: int = 7) -> list[float]:
@@ -53,21 +92,6 @@ def _extent(rows: Sequence[Row], lines: Mapping[str, float]) -> tuple[float, flo
     return min(values), max(values)
 
 
-def _axes(dpcs: Sequence[int], marks: Sequence[float], x: Mapping[int, float], scale: float, metric: str) -> list[str]:
-    parts = []
-    for value in marks:
-        y = HEIGHT - BOTTOM - (value - marks[0]) * scale
-        parts.append(f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y:.1f}" y2="{y:.1f}"/>')
-        parts.append(f'<text x="{LEFT - 7}" y="{y + 5:.1f}" text-anchor="end">{value * 100:.4g}</text>')
-    parts += [f'<text x="{x[dpc]:.1f}" y="{HEIGHT - BOTTOM + 20}" text-anchor="middle">{dpc}</text>' for dpc in dpcs]
-    middle = (LEFT + WIDTH - RIGHT) / 2
-    parts.append(
-        f'<text class="axis" x="{middle:.1f}" y="{HEIGHT - 6}" text-anchor="middle">examples a class (dpc)</text>'
-    )
-    parts.append(f'<text class="axis" x="{LEFT}" y="{TOP - 6}">{escape(metric)}, %</text>')
-    return parts
-
-
 def _free_box(width: float, y: float, taken: Sequence[Box]) -> Box:
     """Where a text of this width stands beside its line at `y`: the end and side that the fewest boxes cross."""
     boxes = [
@@ -83,15 +107,15 @@ def _free_box(width: float, y: float, taken: Sequence[Box]) -> Box:
     return min(boxes, key=crossed)
 
 
-def plot(rows: Sequence[Row], methods: Sequence[str], lines: Mapping[str, float], metric: str) -> str:
-    """SVG of one task and student: a line a method over dpc (evenly spaced), whiskers for the intervals.
+def plot(rows: Sequence[Row], methods: Sequence[str], lines: Mapping[str, float], metric: str) -> Plot | None:
+    """One task and student: a line a method over dpc (evenly spaced), whiskers for the intervals.
 
     `methods` is the board's whole list, so that a method looks alike in every plot; `lines` are horizontal
-    reference scores (name -> fraction). Empty text when no row with a dpc has a score.
+    reference scores (name -> fraction). None when no row with a dpc has a score.
     """
     drawn = [row for row in rows if row.dpc is not None and row.summary is not None and not row.outdated]
     if not drawn:
-        return ""
+        return None
     dpcs = sorted({row.dpc for row in drawn if row.dpc is not None})
     marks = ticks(*_extent(drawn, lines))
     if len(marks) == 1:
@@ -105,51 +129,33 @@ def plot(rows: Sequence[Row], methods: Sequence[str], lines: Mapping[str, float]
     def y(value: float) -> float:
         return HEIGHT - BOTTOM - (value - marks[0]) * scale
 
-    title = f"{rows[0].task}, {rows[0].student}: {metric} against dpc"
-    parts = [f'<svg class="plot" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" aria-label="{escape(title)}">']
-    parts += _axes(dpcs, marks, x, scale, metric)
-    for value in lines.values():
-        parts.append(f'<line class="level" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{y(value):.1f}" y2="{y(value):.1f}"/>')
     taken = [(float(LEFT), y(value) - 1, float(WIDTH - RIGHT), y(value) + 1) for value in lines.values()]
+    series = []
     for place, method in enumerate(present):
         index = list(methods).index(method)
         shift = (place - (len(present) - 1) / 2) * step
-        points = [(row.dpc, row.summary) for row in drawn if row.method == method and row.dpc and row.summary]
-        points.sort(key=lambda point: point[0])
-        at = [(x[dpc] + shift, y(summary.mean)) for dpc, summary in points]
-        parts.append(f'<g class="{style_of(index)}">')
-        if len(at) > 1:
-            parts.append(f'<polyline points="{" ".join(f"{px:.1f},{py:.1f}" for px, py in at)}"/>')
-        for (dpc, summary), (px, py) in zip(points, at, strict=True):
-            interval = summary.interval
-            ends = (interval.low, interval.high) if interval else (summary.mean, summary.mean)
-            taken.append((px - 6, min(py - 6, y(ends[1])), px + 6, max(py + 6, y(ends[0]))))
-            label = f"{method}, dpc {dpc}: {score_text(summary)}"
-            parts.append(f"<g><title>{escape(label)}</title>")
-            if interval is not None:
-                low, high = y(interval.low), y(interval.high)
-                parts.append(
-                    f'<path class="whisker" d="M{px:.1f},{low:.1f}V{high:.1f}M{px - 4:.1f},{low:.1f}h8'
-                    f'M{px - 4:.1f},{high:.1f}h8"/>'
-                )
-            parts.append(f'<path class="point" transform="translate({px:.1f},{py:.1f})" d="{marker(index)}"/></g>')
-        parts.append("</g>")
+        mine = [(row.dpc, row.summary) for row in drawn if row.method == method and row.dpc and row.summary]
+        points = []
+        for dpc, summary in sorted(mine, key=lambda point: point[0]):
+            ends = (y(summary.interval.low), y(summary.interval.high)) if summary.interval else (None, None)
+            title = f"{method}, dpc {dpc}: {score_text(summary)}"
+            points.append(Point(x[dpc] + shift, y(summary.mean), ends[0], ends[1], title))
+        for at in points:
+            low, high = at.y if at.low is None else at.low, at.y if at.high is None else at.high
+            taken.append((at.x - 6, min(at.y - 6, high), at.x + 6, max(at.y + 6, low)))
+        series.append(Line(method, f"m{index % COLOURS}", MARKERS[index % len(MARKERS)], tuple(points)))
+    level_texts = []
     for name, value in lines.items():
         text = f"{name} {percent(value)}"
         box = _free_box(6.2 * len(text), y(value), taken)
         taken.append(box)
-        parts.append(f'<text class="level" x="{box[0]:.1f}" y="{box[3] - 3:.1f}">{escape(text)}</text>')
-    parts.append("</svg>")
-    return "".join(parts)
-
-
-def legend(rows: Sequence[Row], methods: Sequence[str]) -> str:
-    """HTML list of the methods in a plot, with their markers."""
-    shown = {row.method for row in rows if row.dpc is not None and row.summary is not None and not row.outdated}
-    items = [
-        f'<li><svg class="key {style_of(i)}" viewBox="-7 -7 14 14" aria-hidden="true"><path class="point" '
-        f'd="{marker(i)}"/></svg>{escape(method)}</li>'
-        for i, method in enumerate(methods)
-        if method in shown
-    ]
-    return f'<ul class="legend">{"".join(items)}</ul>' if items else ""
+        level_texts.append(Text(box[0], box[3] - 3, text))
+    return Plot(
+        title=f"{rows[0].task}, {rows[0].student}: {metric} against dpc",
+        metric=metric,
+        grid=tuple(Text(LEFT - 7, y(value), f"{value * 100:.4g}") for value in marks),
+        dpcs=tuple(Text(x[dpc], HEIGHT - BOTTOM + 20, str(dpc)) for dpc in dpcs),
+        levels=tuple(y(value) for value in lines.values()),
+        level_texts=tuple(level_texts),
+        lines=tuple(series),
+    )

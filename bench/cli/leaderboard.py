@@ -36,7 +36,7 @@ def command(
     leaderboard.md, leaderboard.csv and leaderboard.html."""
     from bench.session import pass_on, results
     from bench.store.results import ResultStore
-    from leaderboard.render import write_boards
+    from leaderboard.files import write_boards
 
     store = ResultStore(results(out).out)
     text = write_boards(

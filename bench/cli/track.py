@@ -17,7 +17,8 @@ def command(out: Path, resend: bool, mlflow_uri: str | None) -> None:
     """Send the results in OUT (default: bench-out) to MLflow; nothing is sent twice."""
     from bench.session import pass_on, results
     from bench.store.results import ResultStore
-    from bench.tracking import Tracker, shown_uri
+    from leaderboard.mlflow.database import shown_uri
+    from leaderboard.mlflow.tracker import Tracker
 
     store = ResultStore(results(out).out)
     tracker = Tracker(store, mlflow_uri)

@@ -10,7 +10,7 @@ import pytest
 
 from leaderboard.board import build
 from leaderboard.escape import code_span, spreadsheet_cell
-from leaderboard.render import csv_text, markdown
+from leaderboard.text import csv_text, markdown
 from tests.leaderboard.records import cell, plugin, record, student, task
 
 

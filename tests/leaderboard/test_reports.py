@@ -10,7 +10,7 @@ from typing import Any
 from bench.store.record import Record
 from bench.store.results import ResultStore
 from leaderboard.board import build
-from leaderboard.page import page
+from leaderboard.page import environment, page
 from leaderboard.reports import HEIGHT, WIDTH, curve, reports
 from tests.leaderboard.conftest import EVIL
 from tests.leaderboard.records import pocket
@@ -34,7 +34,10 @@ def with_reports(store: ResultStore, keys: dict[str, list[str]]) -> ResultStore:
 def test_each_report_is_shown_once_with_its_methods(results: Callable[[Iterable[Record]], ResultStore]) -> None:
     one, two = "ab" * 32, "cd" * 32
     store = with_reports(results(pocket()), {"random": [one], "kcenters": [one, two]})
-    text = reports(build(store.records()), store)
+    board = build(store.records())
+    found = reports(board, store)
+    assert {report.key: set(report.methods) for report in found} == {one: {"random", "kcenters"}, two: {"kcenters"}}
+    text = page(board, store).partition('<section id="reports">')[2]
     heads = re.findall(r"<summary>.*?<small>(.*?)</small></summary>", text)
     shown = {head.split()[-1]: set(head.partition(";")[0].split(", ")) for head in heads}
     assert shown == {one[:12]: {"random", "kcenters"}, two[:12]: {"kcenters"}}
@@ -61,12 +64,15 @@ def test_without_reports_there_is_no_section(results: Callable[[Iterable[Record]
 
 
 def test_a_curve_stays_inside_and_keeps_its_shape() -> None:
-    svg = curve("loss", [1, 3, 9], [0.5, 0.125, 0.25], ("step", "nats"))
+    drawn = curve("loss", [1, 3, 9], [0.5, 0.125, 0.25], ("step", "nats"))
+    assert drawn
+    assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for x, y in drawn.points)
+    svg = environment().get_template("curve.svg").render(curve=drawn)
     found = re.search(r'points="([^"]+)"', svg)
     assert found
     points = [tuple(map(float, point.split(","))) for point in found[1].split()]
-    assert all(0 <= x <= WIDTH and 0 <= y <= HEIGHT for x, y in points)
-    xs, ys = zip(*points, strict=True)
+    assert points == [(round(x, 1), round(y, 1)) for x, y in drawn.points]
+    xs, ys = zip(*drawn.points, strict=True)
     assert (xs[1] - xs[0]) / (xs[2] - xs[0]) == 2 / 8
     assert ys[0] < ys[2] < ys[1], "the largest value stands highest"
     assert "lowest 0.125, step 1 to 9" in svg
@@ -74,6 +80,9 @@ def test_a_curve_stays_inside_and_keeps_its_shape() -> None:
 
 
 def test_a_curve_of_one_point_or_one_value_is_drawn() -> None:
-    assert 'points="58.0,128.0"' in curve("loss", [5], [0.5], ())
-    assert curve("loss", [1, 2], [0.5, 0.5], ()).count('class="grid"') == 1
-    assert curve("loss", [], [], ()) == ""
+    one, flat = curve("loss", [5], [0.5], ()), curve("loss", [1, 2], [0.5, 0.5], ())
+    assert one
+    assert one.points == ((58.0, 128.0),)
+    assert flat
+    assert len(flat.grid) == 1
+    assert curve("loss", [], [], ()) is None

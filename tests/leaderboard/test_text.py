@@ -16,8 +16,10 @@ from bench.errors import UserError
 from bench.store.record import MadeOf, Record
 from bench.store.results import ResultStore
 from leaderboard.board import build
-from leaderboard.render import csv_text, difference_text, markdown, percent, score_text, write_boards
+from leaderboard.figures import difference_text, percent, score_text
+from leaderboard.files import write_boards
 from leaderboard.statistics import Difference, Interval, Summary
+from leaderboard.text import csv_text, markdown
 from tests.leaderboard.records import cell, plugin, pocket, record, student, times
 from tests.leaderboard.test_board import plan_of, with_score
 

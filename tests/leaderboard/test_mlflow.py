@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from bench.tracking import Tracker, TrackingError, default_uri, shown_uri, track
 from click.testing import CliRunner
 
 from bench.cli.track import command
 from bench.store.record import MadeOf, Record
 from bench.store.results import ResultStore
-from bench.tracking import Tracker, TrackingError, default_uri, shown_uri, track
 from leaderboard.board import build
 from tests.conftest import Bench
 from tests.leaderboard.conftest import write_results

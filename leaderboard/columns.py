@@ -1,0 +1,249 @@
+"""The one registry of what a board says of a row: markdown, CSV, the page and MLflow take their columns from it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from leaderboard.board import Board, Row
+from leaderboard.figures import (
+    NOTHING,
+    coverage,
+    difference_text,
+    interval_text,
+    marks,
+    metric_text,
+    mixed_text,
+    percent,
+    rank_text,
+    row_state,
+    seconds,
+)
+from leaderboard.statistics import Difference, Summary
+
+View = Literal["csv", "details", "unranked", "mlflow"]  # details, unranked: the tables of markdown and page
+Kind = Literal["name", "text", "number"]  # name: the head of its line
+Value = float | int | str | None
+Style = Literal["", "strong", "soft"]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What a table shows of a value: pieces of text, which a page may set apart and plain text joins."""
+
+    pieces: tuple[tuple[Style, str], ...]
+    kind: str = ""  # class of the cell in a page
+    title: str = ""  # what a page tells when the cell is pointed at
+
+    def __str__(self) -> str:
+        return "".join(text for _, text in self.pieces).strip()
+
+
+def plain(text: str, kind: str = "", title: str = "") -> Shown:
+    """A text in one piece."""
+    return Shown((("", text),), kind, title)
+
+
+@dataclass(frozen=True)
+class Column:
+    """One column. Its functions take the board and a row of it; `heading` and `when` the rows of one table."""
+
+    name: str  # in CSV
+    value: Callable[[Board, Row], Value]  # in full precision, fractions; None when there is none
+    views: frozenset[View]
+    kind: Kind = "number"
+    title: str | Callable[[Board, Sequence[Row]], str] = ""  # head of the column in tables; "": its name
+    text: Callable[[Board, Row], Shown] | None = None  # None: the value as it is
+    sort: Callable[[Board, Row], float | None] | None = None  # None: the value, when it is a number
+    when: Callable[[Board, Sequence[Row]], bool] = lambda board, rows: True  # whether a table has it
+    metric: str = ""  # name in MLflow; "": its name
+    late: bool = False  # behind the others in tables
+    compares: bool = False  # tells of the row beside its neighbours; a reference has none of it
+
+    @property
+    def measure(self) -> str:
+        """Its name in MLflow."""
+        return self.metric or self.name
+
+    def heading(self, board: Board, rows: Sequence[Row]) -> str:
+        """Head of the column in a table of these rows."""
+        title = self.title(board, rows) if callable(self.title) else self.title
+        return title or self.name
+
+    def shown(self, board: Board, row: Row) -> Shown:
+        """What a table shows of the row."""
+        if self.text is not None:
+            return self.text(board, row)
+        value = self.value(board, row)
+        return plain(NOTHING if value is None else str(value))
+
+    def order(self, board: Board, row: Row) -> float | None:
+        """What a table sorts the row by; None stays last."""
+        if self.sort is not None:
+            return self.sort(board, row)
+        value = self.value(board, row)
+        return None if value is None or isinstance(value, str) else float(value)
+
+
+def _score(board: Board, row: Row) -> Shown:
+    """`58.1±5.2 [55.0, 61.2]`, marked, or what stands in its place; without a league also why it has no rank."""
+    if row.summary is None:
+        return plain(row_state(row), "state")
+    tail = " ".join(part for part in (marks(row), mixed_text(row)) if part)
+    summary = row.summary
+    return Shown(
+        (
+            ("strong", percent(summary.mean)),
+            ("", f"±{percent(summary.std)} "),
+            ("soft", interval_text(summary.interval)),
+            ("", f" {tail}" if tail and summary.interval else tail),
+        ),
+        "" if row.league else "state",
+    )
+
+
+def _difference(board: Board, row: Row) -> Shown:
+    if row.method == board.baseline:
+        return plain("baseline", "muted")
+    difference = row.difference
+    return plain(NOTHING) if difference is None else plain(difference_text(difference), difference.verdict)
+
+
+def _cost(board: Board, row: Row) -> Shown:
+    """Seconds a set, with their parts in the title."""
+    if row.cost is None:
+        return plain(NOTHING)
+    parts = {"distilling": row.cost.distil, "prepared": row.cost.prepare, "features": row.cost.features}
+    return plain(seconds(row.cost.total), title=", ".join(f"{name} {seconds(part)}" for name, part in parts.items()))
+
+
+def _ends(part: Summary | Difference | None) -> tuple[float | None, float | None, str | None]:
+    """Ends of an interval and what it is over; None three times where there is no interval."""
+    interval = part.interval if part else None
+    return (interval.low, interval.high, interval.over) if interval else (None, None, None)
+
+
+def _state(row: Row) -> str:
+    if row.mixed:
+        return "mixed_leagues"
+    return "ok" if row.complete else ("incomplete" if row.applicable else "not_applicable")
+
+
+def _column(
+    name: str, value: Callable[[Row], Value], *views: View, kind: Kind = "number", metric: str = "", late: bool = False
+) -> Column:
+    """A column whose value is the row's alone and stands in tables as it is; always in CSV."""
+    return Column(name, lambda board, row: value(row), frozenset({"csv", *views}), kind, metric=metric, late=late)
+
+
+COLUMNS: tuple[Column, ...] = (
+    _column("league", lambda row: row.league),
+    _column("task", lambda row: row.task, "unranked", kind="text"),
+    _column("task_revision", lambda row: row.revision),
+    _column("student", lambda row: row.student, "unranked", kind="text"),
+    Column(
+        "dpc",
+        lambda board, row: row.dpc,
+        frozenset({"csv", "details", "unranked"}),
+        text=lambda board, row: plain("all" if row.dpc is None else str(row.dpc)),
+        sort=lambda board, row: float("inf") if row.dpc is None else row.dpc,
+    ),
+    _column("method", lambda row: row.method, "details", "unranked", kind="name"),
+    _column("metric", lambda row: row.metric),
+    Column(
+        "mean",
+        lambda board, row: row.summary.mean if row.summary else None,
+        frozenset({"csv", "details", "unranked", "mlflow"}),
+        title=lambda board, rows: f"{metric_text(rows)}, % [95 %]" if rows[0].league else "score",
+        text=_score,
+        metric="score_mean",
+    ),
+    _column("std", lambda row: row.summary.std if row.summary else None, "mlflow", metric="score_std"),
+    _column("ci_low", lambda row: _ends(row.summary)[0], "mlflow", metric="score_ci_low"),
+    _column("ci_high", lambda row: _ends(row.summary)[1], "mlflow", metric="score_ci_high"),
+    _column("ci_over", lambda row: _ends(row.summary)[2]),
+    _column("bootstrap_low", lambda row: row.bootstrap[0] if row.bootstrap else None),
+    _column("bootstrap_high", lambda row: row.bootstrap[1] if row.bootstrap else None),
+    _column("set_std", lambda row: row.components.set_std if row.components else None),
+    _column("run_std", lambda row: row.components.run_std if row.components else None),
+    _column("sets", lambda row: row.summary.n_sets if row.summary else 0, "details", "mlflow", late=True),
+    _column("sets_made", lambda row: row.n_keys),
+    Column(
+        "ok",
+        lambda board, row: row.ok,
+        frozenset({"csv", "details", "unranked", "mlflow"}),
+        text=lambda board, row: plain(coverage(row)),
+        sort=lambda board, row: row.ok / row.planned if row.applicable else None,
+        late=True,
+    ),
+    _column("planned", lambda row: row.planned, "mlflow"),
+    Column("baseline", lambda board, row: board.baseline if row.difference else None, frozenset({"csv"})),
+    Column(
+        "difference",
+        lambda board, row: row.difference.mean if row.difference else None,
+        frozenset({"csv", "details"}),
+        title=lambda board, rows: f"vs {board.baseline}",
+        text=_difference,
+        sort=lambda board, row: (
+            0.0 if row.method == board.baseline else row.difference.mean if row.difference else None
+        ),
+        when=lambda board, rows: board.baseline is not None,
+        compares=True,
+    ),
+    _column("difference_low", lambda row: _ends(row.difference)[0]),
+    _column("difference_high", lambda row: _ends(row.difference)[1]),
+    _column("difference_pairs", lambda row: row.difference.n_pairs if row.difference else None),
+    _column("difference_sets", lambda row: row.difference.n_sets if row.difference else None),
+    _column("verdict", lambda row: row.difference.verdict if row.difference else None),
+    Column(
+        "rank_best",
+        lambda board, row: row.rank[0] if row.rank else None,
+        frozenset({"csv", "details"}),
+        title="rank",
+        text=lambda board, row: plain(rank_text(row.rank) if row.rank else NOTHING),
+        sort=lambda board, row: sum(row.rank) if row.rank else None,
+        compares=True,
+    ),
+    _column("rank_worst", lambda row: row.rank[1] if row.rank else None),
+    Column(
+        "gap_closed",
+        lambda board, row: row.gap,
+        frozenset({"csv", "details"}),
+        title="gap closed",
+        text=lambda board, row: plain(NOTHING if row.gap is None else f"{percent(row.gap)} %"),
+        when=lambda board, rows: any(row.gap is not None for row in rows),
+        compares=True,
+    ),
+    _column("n_train", lambda row: row.n_train),
+    _column("near_test", lambda row: row.near_test, "mlflow"),
+    Column(
+        "set_s",
+        lambda board, row: row.cost.total if row.cost else None,
+        frozenset({"csv", "details", "mlflow"}),
+        title="s a set",
+        text=_cost,
+        when=lambda board, rows: any(row.cost is not None for row in rows),
+    ),
+    _column("distil_s", lambda row: row.cost.distil if row.cost else None, "mlflow", metric="set_distil_s"),
+    _column("prepare_s", lambda row: row.cost.prepare if row.cost else None, "mlflow", metric="set_prepare_s"),
+    _column("features_s", lambda row: row.cost.features if row.cost else None, "mlflow", metric="set_features_s"),
+    _column("student_key", lambda row: row.student_key),
+    _column("student_outdated", lambda row: int(row.outdated)),
+    _column("metric_accuracy", lambda row: row.metrics.get("accuracy"), "mlflow", metric="accuracy_mean"),
+    _column("metric_f1", lambda row: row.metrics.get("f1"), "mlflow", metric="f1_mean"),
+    Column(
+        "metric_accuracy_f1",
+        lambda board, row: row.metrics.get("accuracy_f1"),
+        frozenset({"mlflow"}),  # in CSV it would repeat `mean`
+        metric="accuracy_f1_mean",
+    ),
+    _column("state", _state),
+    _column("reason", lambda row: row.reason),
+)
+
+
+def columns(view: View) -> list[Column]:
+    """The columns of a view, in its order."""
+    found = [column for column in COLUMNS if view in column.views]
+    return found if view in {"csv", "mlflow"} else sorted(found, key=lambda column: column.late)

@@ -1,0 +1,87 @@
+"""Figures of a board as short texts, as papers print them; every view shows them alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from leaderboard.board import METRICS, Row
+from leaderboard.statistics import Difference, Interval, Summary
+
+ONE_SET = "†"  # beside an interval over the runs of one set
+OVERLAP = "‡"  # beside a score of sets that repeat test texts
+OUTDATED = "§"  # beside a score of another version of the student
+NOTHING = "–"
+NOT_RUN = "not run yet"
+
+
+def percent(fraction: float, signed: bool = False) -> str:
+    """One decimal, as papers print it; never "-0.0"."""
+    value = round(fraction * 100, 1) + 0.0
+    return f"{value:+.1f}" if signed else f"{value:.1f}"
+
+
+def interval_text(interval: Interval | None, signed: bool = False) -> str:
+    """`[55.0, 61.2]`, or nothing."""
+    if interval is None:
+        return ""
+    mark = ONE_SET if interval.over == "runs" else ""
+    return f"[{percent(interval.low, signed)}, {percent(interval.high, signed)}]{mark}"
+
+
+def score_text(summary: Summary) -> str:
+    """`58.1±5.2 [55.0, 61.2]`."""
+    return f"{percent(summary.mean)}±{percent(summary.std)} {interval_text(summary.interval)}".strip()
+
+
+def short_score(row: Row | None) -> str:
+    """`58.1±5.2`, with a star when replicates are missing, and the row's `marks`."""
+    if row is None or row.summary is None:
+        return NOTHING if row is None or row.applicable else "n/a"
+    return f"{percent(row.summary.mean)}±{percent(row.summary.std)}" + ("" if row.complete else "*") + marks(row)
+
+
+def marks(row: Row) -> str:
+    """What stands beside a score that is not to be read like its neighbours."""
+    return (OVERLAP if row.near_test else "") + (OUTDATED if row.outdated else "")
+
+
+def mixed_text(row: Row) -> str:
+    """Why a row with a score has no league, or nothing."""
+    return f"leagues {' and '.join(row.mixed)} mixed: not ranked" if row.mixed else ""
+
+
+def seconds(value: float) -> str:
+    """`0.03`, `2.7`, `540`."""
+    return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 or value == 0 else f"{value:.2f}"
+
+
+def difference_text(difference: Difference) -> str:
+    """`+7.5 [+2.1, +12.9] above`, `+6.0 [+5.9, +6.1] undecided: 2 sets`."""
+    verdict = f"undecided: {difference.undecided}" if difference.undecided else difference.verdict
+    parts = (percent(difference.mean, True), interval_text(difference.interval, True), verdict)
+    return " ".join(part for part in parts if part)
+
+
+def rank_text(rank: tuple[int, int]) -> str:
+    """`2`, `1–3`."""
+    return f"{rank[0]}" if rank[0] == rank[1] else f"{rank[0]}–{rank[1]}"
+
+
+def row_state(row: Row) -> str:
+    """What stands in place of a score that is not there."""
+    if not row.applicable:
+        return f"not applicable: {row.reason}"
+    if not row.statuses:
+        return NOT_RUN
+    counts = [f"{n} {status.replace('_', ' ')}" for status, n in sorted(row.statuses.items())]
+    return f"no score ({', '.join(counts)})"
+
+
+def coverage(row: Row) -> str:
+    """`9/10`: replicates that finished, of those planned."""
+    return f"{row.ok}/{row.planned}" if row.applicable else "n/a"
+
+
+def metric_text(rows: Iterable[Row]) -> str:
+    """The metrics of some rows, each once."""
+    return " / ".join(dict.fromkeys(METRICS.get(row.metric, row.metric) for row in rows))

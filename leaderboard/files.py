@@ -1,0 +1,33 @@
+"""The boards of a result folder as files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from bench.store.files import write_atomic
+from bench.store.results import ResultStore
+from bench.store.text import shown
+from leaderboard.board import build
+from leaderboard.page import page
+from leaderboard.text import csv_text, markdown
+
+FORMATS = ("md", "csv", "html")
+
+
+def write_boards(
+    store: ResultStore,
+    folder: Path,
+    *,
+    formats: Iterable[str] = FORMATS,
+    tasks: list[str] | None = None,
+    students: list[str] | None = None,
+    baseline: str | None = None,
+) -> str:
+    """Write leaderboard.md, .csv and .html (those of `formats`) into `folder`; return the markdown text."""
+    board = build(store.records(), store.cells(), tasks=tasks, students=students, baseline=baseline)
+    text = markdown(board)
+    contents = {"md": lambda: text, "csv": lambda: csv_text(board), "html": lambda: page(board, store)}
+    for name in formats:
+        write_atomic(folder / f"leaderboard.{name}", shown(contents[name]()))
+    return shown(text)

@@ -1,0 +1,68 @@
+"""Sentences beside the tables: what is missing or marked, how to read the figures, how they were measured."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from leaderboard.board import Board
+from leaderboard.figures import ONE_SET, OUTDATED, OVERLAP
+from leaderboard.statistics import FEWEST_SETS
+
+
+@dataclass(frozen=True)
+class Remarks:
+    """A titled list of lines. `urgent`: whoever reads the figures should know it first."""
+
+    title: str
+    lines: tuple[str, ...]
+    urgent: bool = False
+
+
+def remarks(board: Board) -> list[Remarks]:
+    """What the rows alone do not say; only lists that have a line."""
+    found = [
+        Remarks("Sets that repeat test texts", board.overlaps, urgent=True),
+        Remarks("Holes", board.holes, urgent=True),
+        Remarks("Not applicable", board.not_applicable),
+        Remarks("Notes", board.notes),
+    ]
+    return [one for one in found if one.lines]
+
+
+def protocol(board: Board) -> Remarks:
+    """How to read the figures, and under which conditions they were measured; one sentence or two a line."""
+    lines = [
+        "a±b: mean and standard deviation (ddof 0) over runs, in percent.",
+        "[low, high]: 95 % Student-t interval of the mean. Runs that trained on one distilled set, or on equal ones, "
+        "count as one observation: scores are averaged per set first.",
+        "Intervals, verdicts and ranks hold for these test rows: how much other test rows would change is not in them.",
+        f"{ONE_SET} one set only (a deterministic method): the interval shows learner noise only.",
+    ]
+    if board.baseline is not None:
+        lines.append(
+            f"vs {board.baseline}: paired difference (replicates with the same learner seed), 95 % interval over sets; "
+            f"above and below are separated from it, tie is not; undecided: fewer than {FEWEST_SETS} different sets on "
+            "both sides, or no spread at all. Each comparison stands alone: no correction for many."
+        )
+    shown = [part for row in board.rows for part in (row.summary, row.difference) if part is not None]
+    if any(part.interval is None for part in shown):
+        lines.append("No interval: nothing was repeated at random (a single run), or all sets or runs score the same.")
+    lines += [
+        "rank: the best and worst place that the paired differences leave open within task, student and dpc.",
+        "ok: replicates that finished, of those planned; only these enter a figure. A star marks an incomplete cell.",
+    ]
+    if any(row.near_test for row in board.rows):
+        lines.append(f"{OVERLAP} some examples of its sets repeat test texts, word for word or nearly.")
+    if any(row.outdated for row in board.rows):
+        lines.append(f"{OUTDATED} scored by another version of the student than its neighbours: compared with nothing.")
+    if any(row.cost is not None for row in board.rows):
+        lines.append(
+            "s a set: seconds to make a set, all in: distilling it, and its share of what was prepared for several (a "
+            "trained generator, say) and of the frozen features, each shared out over the sets here that use it."
+        )
+    if any(row.gap is not None for row in board.rows):
+        lines.append(f"gap closed: (score - {board.baseline}) / (all data - {board.baseline}).")
+    seeds = ", ".join(map(str, board.base_seeds))
+    lines.append(f"Suite {', '.join(board.suites)}; base seed {seeds}; newest record {board.finished}.")
+    lines.extend(f"Measured with {environment}." for environment in board.environments)
+    return Remarks("How to read this", tuple(lines))
