@@ -90,12 +90,11 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
     return numbers
 
 
-def collect(options: dict[str, Any], device: str = "cpu") -> Settings:
+def collect(options: dict[str, Any]) -> Settings:
     """Take the shared options out of a command's keyword arguments."""
     return Settings.make(
         cache=options.pop("cache"),
         data_dir=options.pop("data_dir"),
         offline=options.pop("offline"),
         plugin_files=tuple(options.pop("plugin_files")),
-        device=device,
     )

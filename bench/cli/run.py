@@ -13,6 +13,7 @@ from bench.cli.options import selection_options, settings_options
 from bench.cli.output import echo
 from bench.cli.progress import RunReport
 from bench.cli.workspace import Workspace, output_folder, pass_on
+from bench.jobs import WORKER
 from bench.plan import Plan, note_state
 from bench.runner import Runner, Summary, worse
 from bench.settings import Settings, cores
@@ -65,9 +66,9 @@ def command(verified: int | None, **options: Any) -> int:
 
     Run it again to continue after a crash, to retry what failed, or to add methods, tasks and students.
     """
-    device, gpus = choose_device(options.pop("device"))
+    gpus = choose_device(options.pop("device"))
     flags = {name: options.pop(name) for name in ("out", "jobs", "timeout", "mlflow_uri", "no_mlflow")}
-    work = Workspace.open(options, device)
+    work = Workspace.open(options)
     with ResultStore(output_folder(flags["out"]), "w") as store:
         plan = work.plan(store.records())
         work.fetch(plan)
@@ -85,7 +86,7 @@ def check(plan: Plan, n: int, settings: Settings, gpus: int, jobs: int | None, t
 
     report = RunReport()
     try:
-        found = verify(plan, n, lambda: LocalExecutor(settings, jobs or gpus or cores(), gpus), report, timeout)
+        found = verify(plan, n, lambda: LocalExecutor(WORKER, settings, jobs or gpus or cores(), gpus), report, timeout)
     finally:
         report.close()
     for line in found.differences:
@@ -96,17 +97,17 @@ def check(plan: Plan, n: int, settings: Settings, gpus: int, jobs: int | None, t
     return found.exit_code
 
 
-def choose_device(wanted: str) -> tuple[str, int]:
-    """("cuda", number of GPUs) or ("cpu", 0); torch is loaded only when there may be a GPU."""
+def choose_device(wanted: str) -> int:
+    """The number of GPUs to use, 0 for the CPU; torch is loaded only when there may be a GPU."""
     if wanted == "cpu" or (wanted == "auto" and not Path("/dev/nvidiactl").exists()):
-        return "cpu", 0
+        return 0
     import torch
 
     if torch.cuda.is_available():
-        return "cuda", torch.cuda.device_count()
+        return torch.cuda.device_count()
     if wanted == "cuda":
         raise click.UsageError("--device cuda: torch finds no GPU here; use --device cpu")
-    return "cpu", 0
+    return 0
 
 
 def execute(
@@ -128,14 +129,13 @@ def execute(
     if not plan.missing_runs():
         echo(f"nothing to compute: all {sum(len(cell.runs) for cell in plan.cells)} replicates are there", err=True)
     tracking = None if no_mlflow else Tracking(store, mlflow_uri, report)
-    executor = LocalExecutor(settings, jobs or gpus or cores(), gpus)
+    executor = LocalExecutor(WORKER, settings, jobs or gpus or cores(), gpus)
     try:
         runner = Runner(
             plan,
             store,
             executor,
             report,
-            device=settings.device,
             timeout=timeout,
             on_record=tracking.now_and_then if tracking else None,
         )

@@ -31,12 +31,12 @@ class Workspace:
     assets: Assets
 
     @classmethod
-    def open(cls, options: dict[str, Any], device: str = "cpu", *, sets: bool = False, **fixed: Any) -> Workspace:
+    def open(cls, options: dict[str, Any], *, sets: bool = False, **fixed: Any) -> Workspace:
         """Take the shared options out of a command's keyword arguments; `fixed` replaces some of them.
 
         `sets`: the command reads sets, whose columns --text-columns and --label-column name too.
         """
-        settings = collect(options, device)
+        settings = collect(options)
         registry = plugins.load(settings)
         for line in registry.warnings():
             echo(f"bench: warning: {line}", err=True)
@@ -70,10 +70,7 @@ class Workspace:
 
     def fetch(self, plan: Plan) -> None:
         """Bring the assets that the missing replicates need, one line each; before a download, own files are read."""
-        runs = plan.missing_runs()
-        choices = [choice for run in runs for choice in (run.task.choice, run.student)]
-        choices += [job.method for job in plan.needed_sets(runs) if job.method is not None]
-        refs = dict.fromkeys(ref for choice in choices for ref in choice.spec.assets(choice.params))
+        refs = dict.fromkeys(ref for choice in plan.wanted() for ref in choice.spec.assets(choice.params))
         if any(self.assets.locate(ref) is None for ref in refs):
             open_own_files(plan, self.assets)
         for ref in refs:
