@@ -19,7 +19,7 @@ from bench.plan import Cell, Plan, cell_key, chosen_students, note_state, planne
 from bench.selection import Choice
 from bench.store.artifacts import Artifacts
 from bench.store.identity import key_of
-from bench.store.results import Record
+from bench.store.record import Record
 from bench.store.sets import check_set, example_rows
 from bench.suite import Suite
 

@@ -182,7 +182,7 @@ def dpc_name(dpc: int | None) -> str:
 
 def encode(value: Job | Outcome) -> bytes:
     """JSON of a job or an outcome. TypeError for what has none."""
-    return json.dumps(_plain(value)).encode("ascii")
+    return json.dumps(plain(value)).encode("ascii")
 
 
 def decode_job(content: bytes) -> Job:
@@ -200,19 +200,13 @@ def outcome_of(found: Mapping[str, Any]) -> Outcome:
     return Outcome(**{**found, "warnings": tuple(found["warnings"])})
 
 
-def plain_outcome(outcome: Outcome) -> dict[str, Any]:
-    """An outcome as JSON values, to stand in another's value."""
-    found: dict[str, Any] = _plain(outcome)
-    return found
-
-
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Dataclasses as objects, jobs with their kind, and tuples as lists, to any depth of the two."""
     if is_dataclass(value):
-        found = {each.name: _plain(getattr(value, each.name)) for each in fields(value)}
+        found = {each.name: plain(getattr(value, each.name)) for each in fields(value)}
         return found | {"what": value.what} if hasattr(value, "what") else found
     if isinstance(value, tuple):
-        return [_plain(each) for each in value]
+        return [plain(each) for each in value]
     return value
 
 

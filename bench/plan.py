@@ -20,7 +20,7 @@ from bench.parts import KeyedPart, part_jobs, parts_of
 from bench.selection import Choice
 from bench.store.artifacts import Artifacts
 from bench.store.identity import key_of
-from bench.store.results import Record
+from bench.store.record import Record
 from bench.suite import Suite
 
 RETRIED = frozenset({"failed", "timeout", "oom", "not_run"})  # statuses that a later run computes again
@@ -180,7 +180,7 @@ def replicate_runs(
 def note_state(plan: Plan, artifacts: Artifacts, records: Sequence[Record]) -> None:
     """Fill in which sets are cached and which replicates have a final record."""
     plan.cached_sets = {key for key in plan.sets if artifacts.get("set", key) is not None}
-    known = {record["key"]: record for record in records if record["status"] not in RETRIED}
+    known = {record.key: record for record in records if record.status not in RETRIED}
     plan.done = {run.key: known[run.key] for cell in plan.cells for run in cell.runs if run.key in known}
 
 
@@ -198,12 +198,12 @@ def estimate(plan: Plan, records: Sequence[Record]) -> Estimate:
     loose: dict[Any, list[float]] = {}
     distil: dict[Any, list[float]] = {}
     for record in records:
-        if record["status"] != "ok":
+        if not record.finished:
             continue
-        task, student, method = (record[kind]["label"] for kind in ("task", "student", "method"))
-        exact.setdefault((task, student, record["dpc"]), []).append(record["time"]["student_s"])
-        loose.setdefault(student, []).append(record["time"]["student_s"])
-        distil.setdefault((task, method), []).append(record["time"]["distil_s"])
+        task, student, method = record.task.label, record.student.label, record.method.label
+        exact.setdefault((task, student, record.dpc), []).append(record.time.student_s)
+        loose.setdefault(student, []).append(record.time.student_s)
+        distil.setdefault((task, method), []).append(record.time.distil_s or 0.0)
     of_cell, of_student, of_set = map(_medians, (exact, loose, distil))
     runs = plan.missing_runs()
     total, unknown = 0.0, 0

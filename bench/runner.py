@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
+
+from pydantic import TypeAdapter
 
 from bench.api import MethodSpec
 from bench.environment import environment
@@ -15,10 +18,13 @@ from bench.executors.base import Executor, Finished, Progressed, Slot
 from bench.jobs import Job, LoadJob, Outcome, PartsJob, PlannedTask, RunJob, SetJob, dpc_name, outcome_of
 from bench.plan import Cell, Plan
 from bench.scheduler import Item, Scheduler
-from bench.store.results import Record, ResultStore
+from bench.store.predictions import Predictions
+from bench.store.record import PlannedCell, PluginRef, Record, Seeds, SetCard, StudentRef, TaskCard, TaskRef, Times
+from bench.store.results import ResultStore
 
 EXIT_CODES = {"plugin": 3, "usage": 1}  # outcomes that are recorded as failed
 PARTS, SETS, RUNS = range(3)  # stages
+TASK_CARD, SET_CARD = TypeAdapter(TaskCard), TypeAdapter(SetCard)
 
 
 class Report(Protocol):
@@ -72,7 +78,7 @@ class Runner:
         self._cells = {run.key: cell for cell in plan.cells for run in cell.runs}
         self._schedule = Scheduler()
         self._lost: dict[str, _Ended] = {}  # keys of parts and sets that will never be there
-        self._sets: dict[str, dict[str, Any]] = {}  # set key -> what its records keep of it
+        self._sets: dict[str, SetCard] = {}  # set key -> its card, without its rows
         self._heads: dict[str, dict[str, Any]] = {}  # cell key -> what all its records have
         self._environments: dict[str, dict[str, str]] = {}
         self._finished: list[tuple[RunJob, _Ended]] = []  # that are not written yet
@@ -85,7 +91,7 @@ class Runner:
         try:
             absent = [task for task in self.plan.tasks() if not self.store.has_task(task.revision)]
             broken = self._check_tasks({task.revision: task for task in (*absent, *(run.task for run in runs))})
-            self.store.put_plan(self.plan.suite, [describe_cell(cell) for cell in self.plan.cells])
+            self.store.put_plan([planned_cell(cell, self.plan.suite) for cell in self.plan.cells])
             self._compute(runs, broken)
         finally:
             self.executor.close()
@@ -101,7 +107,9 @@ class Runner:
                     self._start(slot, todo.pop(0))
             for event in self._wait():
                 if fits(self.plan, event.job.task, event.outcome):
-                    self.store.put_task(event.job.task.revision, event.outcome.value)
+                    self.store.put_task(
+                        event.job.task.revision, TASK_CARD.validate_json(json.dumps(event.outcome.value))
+                    )
                 else:
                     broken[event.job.task.revision] = _ended(event, "loading the task: ")
         return broken
@@ -161,7 +169,8 @@ class Runner:
         if event.outcome.status != "ok":
             self._settle(key, _ended(event, "distilling: "))
             return
-        self.store.put_set(key, event.outcome.value)
+        card = SET_CARD.validate_json(json.dumps(event.outcome.value["card"]))
+        self.store.put_set(key, card, event.outcome.value["reports"])
         self._keep_set(key)
         self._settle(key)
 
@@ -210,20 +219,19 @@ class Runner:
         """Append the finished replicates, then say so."""
         finished, self._finished = self._finished, []
         records = [self._make_record(run, ended) for run, ended in finished]
-        for record in records:
-            self.store.append(record)
+        self.store.append(*records)
         for (run, ended), record in zip(finished, records, strict=True):
             self._tell(run, ended.outcome, record)
         if finished and self.on_record is not None:
             self.on_record()
 
     def _tell(self, run: RunJob, outcome: Outcome, record: Record) -> None:
-        status = record["status"]
+        status = record.status
         self.summary.statuses[status] += 1
         name = cell_name(self._cells[run.key])
-        result = f"{100 * record['score']:.1f}" if status == "ok" else f"{status}: {record['reason']}"
+        result = f"{status}: {record.reason}" if record.score is None else f"{100 * record.score:.1f}"
         if status not in {"ok", "not_applicable"} and name not in self.summary.failures:
-            self.summary.failures[name] = f"{status}: {record['reason']}"
+            self.summary.failures[name] = f"{status}: {record.reason}"
             self.summary.exit_code = worse(self.summary.exit_code, EXIT_CODES.get(outcome.status, 2))
             if outcome.traceback:
                 self.summary.tracebacks[name] = outcome.traceback
@@ -232,69 +240,62 @@ class Runner:
     def _make_record(self, run: RunJob, ended: _Ended) -> Record:
         outcome = ended.outcome
         value = outcome.value if outcome.status == "ok" else {}
-        made = self._sets.get(run.set_key, {})
+        predictions = value.get("predictions")
+        made = self._sets.get(run.set_key)
+        status: Any = "failed" if outcome.status in EXIT_CODES else outcome.status
         if ended.device not in self._environments:
             self._environments[ended.device] = environment(ended.device)
-        return {
+        return Record(
             **self._head(self._cells[run.key]),
-            "key": run.key,
-            "status": "failed" if outcome.status in EXIT_CODES else outcome.status,
-            "reason": f"{ended.stage}{outcome.reason}" if outcome.status != "ok" else None,
-            "dpc": run.dpc,
-            "set": run.index,
-            "run": run.run,
-            "seed": {"base": self.plan.seed, "set": self.plan.sets[run.set_key].seed, "run": run.seed},
-            "set_key": run.set_key,
-            "set_digest": made.get("set_digest"),
-            "near_test": made.get("near_test"),
-            "league": value.get("league"),
-            "metric": value.get("metric"),
-            "score": value.get("score"),
-            "metrics": value.get("metrics", {}),
-            "metrics_code": value.get("metrics_code"),
-            "n_train": value.get("n_train"),
-            "predictions": value.get("predictions"),
-            "time": {
-                "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-                "distil_s": made.get("seconds", 0.0),
-                "made_of": made.get("made_of"),
-                "student_s": round(outcome.seconds, 3),
-            },
-            "environment": self._environments[ended.device],
-        }
+            key=run.key,
+            status=status,
+            reason=f"{ended.stage}{outcome.reason}" if outcome.status != "ok" else None,
+            dpc=run.dpc,
+            set=run.index,
+            run=run.run,
+            seed=Seeds(base=self.plan.seed, set=self.plan.sets[run.set_key].seed, run=run.seed),
+            set_key=run.set_key,
+            set_digest=made.set_digest if made else None,
+            near_test=made.near_test if made else None,
+            league=value.get("league"),
+            metric=value.get("metric"),
+            score=value.get("score"),
+            metrics=value.get("metrics", {}),
+            metrics_code=value.get("metrics_code"),
+            n_train=value.get("n_train"),
+            predictions=None if predictions is None else Predictions(**predictions),
+            time=Times(
+                finished=datetime.now(UTC).isoformat(timespec="seconds"),
+                distil_s=made.seconds if made else 0.0,
+                made_of=made.made_of if made else None,
+                student_s=round(outcome.seconds, 3),
+            ),
+            environment={**self._environments[ended.device]},
+        )
 
     def _head(self, cell: Cell) -> dict[str, Any]:
         """What all records of a cell have."""
         if cell.key not in self._heads:
             task, student = cell.task.plugin, cell.student
+            revision = cell.task.revision
             self._heads[cell.key] = {
-                "schema": 1,
                 "cell": cell.key,
                 "suite": self.plan.suite,
-                "task": {
-                    "name": task.name,
-                    "label": task.label,
-                    "params": dict(task.params),
-                    "revision": cell.task.revision,
-                },
-                "method": {"name": cell.method_name, "label": cell.method_label, "params": cell.method_params},
-                "student": {
-                    "name": student.name,
-                    "label": student.label,
-                    "params": dict(student.params),
-                    "key": cell.student_key,
-                },
+                "task": TaskRef(name=task.name, label=task.label, params=dict(task.params), revision=revision),
+                "method": PluginRef(name=cell.method_name, label=cell.method_label, params=cell.method_params),
+                "student": StudentRef(
+                    name=student.name, label=student.label, params=dict(student.params), key=cell.student_key
+                ),
             }
         return self._heads[cell.key]
 
     def _keep_set(self, key: str) -> bool:
-        """Note what records keep of a set, from its readable copy; False when there is none."""
+        """Note what records keep of a set, from its card; False when there is none."""
         if key not in self._sets:
             found = self.store.set(key)
             if found is None:
                 return False
-            names = ("set_digest", "near_test", "seconds", "made_of")
-            self._sets[key] = {name: found[name] for name in names if name in found}
+            self._sets[key] = replace(found, rows=(), diagnostics={})
         return True
 
     def _free(self) -> list[Slot]:
@@ -365,13 +366,14 @@ def cell_name(cell: Cell) -> str:
     return f"{cell.task.label} {dpc_name(cell.dpc)} {cell.method_label} {cell.student.label}"
 
 
-def describe_cell(cell: Cell) -> dict[str, Any]:
+def planned_cell(cell: Cell, suite: str) -> PlannedCell:
     """What the result store keeps of a planned cell, so that a board can name what is missing."""
-    return {
-        "key": cell.key,
-        "task": cell.task.label,
-        "method": cell.method_label,
-        "student": cell.student.label,
-        "dpc": cell.dpc,
-        "replicates": [run.key for run in cell.runs],
-    }
+    return PlannedCell(
+        suite=suite,
+        key=cell.key,
+        task=cell.task.label,
+        method=cell.method_label,
+        student=cell.student.label,
+        dpc=cell.dpc,
+        replicates=tuple(run.key for run in cell.runs),
+    )

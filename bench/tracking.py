@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 from bench.errors import UserError
 from bench.store.files import read_json, write_json
 from bench.store.identity import canonical, key_of
-from bench.store.results import Record, ResultStore
+from bench.store.record import Kind, Record
+from bench.store.results import ResultStore
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -79,17 +80,19 @@ def _text(value: Any) -> str:
 
 def _plugin_params(record: Record) -> dict[str, str]:
     """`task`, `method`, `student` and each of their parameters, as MLflow parameters."""
-    params = {}
-    for kind in ("task", "method", "student"):
-        params[kind] = record[kind]["label"]
-        params |= {f"{kind}.{name}": _text(value) for name, value in record[kind]["params"].items()}
-    params["dpc"] = "all" if record["dpc"] is None else str(record["dpc"])
-    return params | ({"metric": record["metric"]} if record["metric"] else {})
+    params: dict[str, str] = {}
+    kinds: tuple[Kind, ...] = ("task", "method", "student")
+    for kind in kinds:
+        plugin = record.plugin(kind)
+        params[kind] = plugin.label
+        params |= {f"{kind}.{name}": _text(value) for name, value in plugin.params.items()}
+    params["dpc"] = "all" if record.dpc is None else str(record.dpc)
+    return params | ({"metric": record.metric} if record.metric else {})
 
 
 def _cell_name(record: Record) -> str:
-    dpc = "all" if record["dpc"] is None else record["dpc"]
-    return f"{record['task']['label']} {record['method']['label']} dpc={dpc} {record['student']['label']}"
+    dpc = "all" if record.dpc is None else record.dpc
+    return f"{record.task.label} {record.method.label} dpc={dpc} {record.student.label}"
 
 
 def _row_metrics(row: Row) -> dict[str, float]:
@@ -109,17 +112,16 @@ def _row_metrics(row: Row) -> dict[str, float]:
 
 
 def _record_metrics(record: Record) -> dict[str, float]:
-    found = {} if record["score"] is None else {"score": float(record["score"])}
-    found |= {name: float(value) for name, value in (record.get("metrics") or {}).items()}
-    times = record.get("time") or {}
-    return found | {name: float(times[name]) for name in ("distil_s", "student_s") if times.get(name) is not None}
+    found = {} if record.score is None else {"score": record.score}
+    found |= record.metrics | {"student_s": record.time.student_s}
+    return found if record.time.distil_s is None else found | {"distil_s": record.time.distil_s}
 
 
 def _record_tags(record: Record) -> dict[str, str]:
-    tags = {KEY: record["key"], STATUS: record["status"], FINISHED: str((record.get("time") or {}).get("finished"))}
-    tags |= {"bench.set_key": str(record["set_key"]), "bench.suite": record["suite"]}
-    tags |= {f"bench.seed.{name}": str(seed) for name, seed in record["seed"].items()}
-    tags[REASON] = str(record.get("reason") or "")
+    tags = {KEY: record.key, STATUS: record.status, FINISHED: record.time.finished}
+    tags |= {"bench.set_key": record.set_key, "bench.suite": record.suite}
+    tags |= {f"bench.seed.{name}": str(getattr(record.seed, name)) for name in ("base", "set", "run")}
+    tags[REASON] = record.reason or ""
     return tags
 
 
@@ -244,7 +246,7 @@ class Tracker:
 
     @staticmethod
     def _digest(records: list[Record]) -> str:
-        return key_of(sorted([record["key"], record["status"], str(record.get("time"))] for record in records))
+        return key_of(sorted([record.key, record.status, str(record.time)] for record in records))
 
     def _is_marked(self, marked: dict[str, str]) -> bool:
         if self.uri == default_uri(self.store.out) and not (self.store.out / "mlflow.db").exists():
@@ -261,7 +263,7 @@ class Tracker:
         rows = {row.names: row for row in build(records, self.store.cells()).rows}
         suites: dict[str, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
         for record in records:
-            suites[record["suite"]][record["cell"]].append(record)
+            suites[record.suite][record.cell].append(record)
         counts: Counts = Counter()
         for suite, cells in sorted(suites.items()):
             experiment = self._experiment(client, suite)
@@ -298,7 +300,7 @@ class Tracker:
         old = known.get(cell)
         if old is None:
             started = min(map(_start, members))
-            tags = {CELL: cell, "bench.suite": members[0]["suite"], "bench.league": row.league or ""}
+            tags = {CELL: cell, "bench.suite": members[0].suite, "bench.league": row.league or ""}
             run = client.create_run(experiment, start_time=started, tags=tags, run_name=_cell_name(members[0]))
             run_id, present = str(run.info.run_id), set[str]()
             counts["cells"] += 1
@@ -313,7 +315,7 @@ class Tracker:
             if failed or row.complete or not row.applicable:  # a cell that still runs stays open
                 client.set_terminated(run_id, "FAILED" if failed else "FINISHED", max(map(_end, members)))
             counts["updated"] += old is not None
-        for set_key in dict.fromkeys(record["set_key"] for record in members if record["set_key"]):
+        for set_key in dict.fromkeys(record.set_key for record in members if record.set_key):
             path = self.store.out / "sets" / f"{set_key}.json"
             if path.name not in present and path.exists():
                 if not present:  # sets of a cell share what they were made of
@@ -352,11 +354,11 @@ def _report_name(report: dict[str, Any], name: str) -> str:
 
 
 def _end(record: Record) -> int:
-    return _milliseconds(str((record.get("time") or {}).get("finished")))
+    return _milliseconds(record.time.finished)
 
 
 def _start(record: Record) -> int:
-    return _end(record) - int(1000 * ((record.get("time") or {}).get("student_s") or 0))
+    return _end(record) - int(1000 * record.time.student_s)
 
 
 def _known_runs(client: MlflowClient, experiment: str) -> dict[str, Run]:
@@ -400,21 +402,21 @@ def _send_replicate(
     counts: Counts,
 ) -> None:
     """Create the child run of a replicate, or update it when the replicate was computed again."""
-    old = known.get(record["key"])
+    old = known.get(record.key)
     tags = _record_tags(record)
     if old is not None and all(old.data.tags.get(name) == tags[name] for name in (STATUS, FINISHED)):
         return
     if old is None:
-        name = f"set {record['set']} run {record['run']}"
+        name = f"set {record.set} run {record.run}"
         tags[PARENT] = parent
         run = client.create_run(experiment, start_time=_start(record), tags=tags, run_name=name)
-        params = _plugin_params(record) | {"set": str(record["set"]), "run": str(record["run"])}
+        params = _plugin_params(record) | {"set": str(record.set), "run": str(record.run)}
         _log(client, run.info.run_id, _record_metrics(record), params, {})
         run_id = run.info.run_id
     else:
         run_id = old.info.run_id
         _log(client, run_id, _record_metrics(record), {}, tags)
-    client.set_terminated(run_id, RUN_STATUS.get(record["status"], "FAILED"), _end(record))
+    client.set_terminated(run_id, RUN_STATUS.get(record.status, "FAILED"), _end(record))
     counts["replicates" if old is None else "updated"] += 1
 
 

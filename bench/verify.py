@@ -12,7 +12,7 @@ from bench.executors.base import Executor, Progressed
 from bench.jobs import Outcome, RunJob, SetJob, VerifyJob, dpc_name
 from bench.plan import Plan
 from bench.runner import Report
-from bench.store.results import decode_predictions
+from bench.store.predictions import Predictions
 
 SET_MEND = "it keeps state between sets or draws from a generator that ctx.seed does not set; draw from ctx.rng()"
 RUN_MEND = (
@@ -56,7 +56,7 @@ def sample(plan: Plan, n: int) -> list[VerifyJob]:
         run
         for cell in plan.cells
         for run in cell.runs
-        if run.set_key in plan.cached_sets and plan.done.get(run.key, {}).get("status") == "ok"
+        if run.set_key in plan.cached_sets and (done := plan.done.get(run.key)) is not None and done.finished
     ]
     return [VerifyJob(job) for jobs in (sets, runs) for job in _spread(plan, jobs, n)]
 
@@ -132,7 +132,9 @@ def _judge(plan: Plan, job: SetJob | RunJob, outcome: Outcome, found: Verified) 
         found.sets += not outcome.value
         what = f"{outcome.value} differ" if outcome.value else ""
     else:
-        before, again = decode_predictions(plan.done[job.key]), decode_predictions({"predictions": outcome.value})
+        kept = plan.done[job.key].predictions
+        assert kept is not None, "only finished runs are verified"
+        before, again = kept.labels(), Predictions(**outcome.value).labels()
         differ = int((before != again).sum()) if len(before) == len(again) else len(before)
         found.runs += not differ
         what = f"{differ} of {len(before)} predictions differ" if differ else ""

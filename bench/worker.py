@@ -30,7 +30,7 @@ from bench.jobs import (
     RunJob,
     SetJob,
     VerifyJob,
-    plain_outcome,
+    plain,
 )
 from bench.lending import Seal, lend_set, lend_task, refused_write
 from bench.network import NetworkGuard
@@ -40,7 +40,9 @@ from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from bench.store.difference import difference
 from bench.store.identity import canonical
-from bench.store.results import SHOWN_ROWS, encode_predictions
+from bench.store.predictions import encode
+from bench.store.record import MadeOf, SetCard, TaskCard
+from bench.store.results import SHOWN_ROWS
 from bench.store.sets import check_budget, check_set, content_digest, example_rows, load_set, save_set, set_reports
 from bench.store.text import message, trace
 
@@ -216,20 +218,21 @@ class Worker:
         return self._tasks[task.revision].data
 
     def _describe(self, task: PlannedTask) -> dict[str, Any]:
-        """What the result store keeps of a task, and the sizes of its classes."""
+        """The card of a task."""
         data = self.load(task)
-        counts = [int((data.train.labels == label).sum()) for label in range(data.info.n_classes)]
-        return {
-            "label": task.label,
-            "fields": list(data.info.fields),
-            "label_names": list(data.info.label_names),
-            "metric": data.info.metric,
-            "test_labels": [int(label) for label in data.test.labels],
-            "n_train": len(data.train),
-            "n_validation": len(data.validation),
-            "n_test": len(data.test),
-            "class_counts": counts,
-        }
+        card = TaskCard(
+            label=task.label,
+            fields=data.info.fields,
+            label_names=data.info.label_names,
+            metric=data.info.metric,
+            test_labels=tuple(data.test.labels.tolist()),
+            n_train=len(data.train),
+            n_validation=len(data.validation),
+            n_test=len(data.test),
+            class_counts=tuple(int((data.train.labels == label).sum()) for label in range(data.info.n_classes)),
+        )
+        found: dict[str, Any] = plain(card)
+        return found
 
     def _make_parts(self, job: PartsJob) -> dict[str, Any]:
         """Make parts; the outcome of each that failed, by its key."""
@@ -242,10 +245,10 @@ class Worker:
             started = time.monotonic()
             errors = ctx.make_parts(job.parts)
             seconds = time.monotonic() - started
-        return {job.keys[number]: plain_outcome(failure(error, seconds)) for number, error in errors.items()}
+        return {job.keys[number]: plain(failure(error, seconds)) for number, error in errors.items()}
 
     def _distil(self, job: SetJob) -> dict[str, Any]:
-        """Make a set, or find it in the cache; returns its readable description."""
+        """Make a set, or find it in the cache; its card, and the reports of what it was made of, by their keys."""
         folder = self.artifacts.get("set", job.key)
         if folder is None:
             made, ctx, about = self._make_set(job)
@@ -258,23 +261,26 @@ class Worker:
             )
         distilled, about = load_set(folder), self.artifacts.about("set", job.key)
         found = (self.artifacts.report(kind, key) for key, kind in set_reports(folder).items())
-        return {
-            "task": job.task.label,
-            "method": job.method.label,
-            "dpc": job.dpc,
-            "set": job.index,
-            "seed": job.seed,
-            "n": len(distilled),
-            "fields": list(distilled.texts) if distilled.texts is not None else [],
-            "rows": example_rows(distilled)[:SHOWN_ROWS],
-            "diagnostics": dict(distilled.diagnostics),
-            "near_test": self._near_test(job, distilled),
-            "set_digest": content_digest(distilled),
-            "seconds": about.get("seconds", 0.0),
-            "made_of": about.get("made_of"),
-            "environment": about.get("environment"),
-            "reports": {report["key"]: report for report in found if report is not None},
-        }
+        reports = {report["key"]: report for report in found if report is not None}
+        made_of = about.get("made_of")
+        card = SetCard(
+            task=job.task.label,
+            method=job.method.label,
+            dpc=job.dpc,
+            set=job.index,
+            seed=job.seed,
+            n=len(distilled),
+            fields=tuple(distilled.texts) if distilled.texts is not None else (),
+            rows=tuple(example_rows(distilled)[:SHOWN_ROWS]),
+            diagnostics=dict(distilled.diagnostics),
+            near_test=self._near_test(job, distilled),
+            set_digest=content_digest(distilled),
+            seconds=about.get("seconds", 0.0),
+            made_of=None if made_of is None else tuple(MadeOf(**part) for part in made_of),
+            environment=about.get("environment"),
+            reports=tuple(reports),
+        )
+        return {"card": plain(card), "reports": reports}
 
     def _make_set(self, job: SetJob) -> tuple[DistilledSet, JobContext, dict[str, Any]]:
         """Distil a set and check it; also its context, and what is noted of how it was made."""
@@ -318,7 +324,7 @@ class Worker:
             "metrics": scores,
             "metrics_code": metrics_code(),
             "n_train": len(distilled),
-            "predictions": encode_predictions(labels),
+            "predictions": plain(encode(labels)),
         }
 
     def _cached_set(self, key: str) -> DistilledSet:
@@ -350,7 +356,8 @@ class Worker:
 
     def _run_again(self, job: RunJob) -> dict[str, Any]:
         """The predictions of a run that is made anew, encoded."""
-        return encode_predictions(self._predict(job, self._cached_set(job.set_key)))
+        found: dict[str, Any] = plain(encode(self._predict(job, self._cached_set(job.set_key))))
+        return found
 
     def _student_for(self, choice: Choice) -> Student:
         if self._student is None or self._student[0] is not choice:

@@ -8,13 +8,12 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.errors import UserError, did_you_mean
+from bench.store.record import PlannedCell, Record
 from leaderboard.cells import (
     CellRecords,
     Names,
-    Record,
     content_of,
     counted,
-    finished_at,
     gather,
     keep,
     replicate_of,
@@ -159,13 +158,13 @@ def _row(cell: CellRecords, revision: str, metric: str, contents: Mapping[str, s
     """
     task, student, dpc, method = cell.names
     records = cell.records
-    ok = [record for record in records if record["status"] == "ok"]
-    troubled = [record for record in records if record["status"] != "ok"]
-    keys = dict.fromkeys(str(record["set_key"]) for record in records if record["set_key"])
+    ok = [record for record in records if record.finished]
+    troubled = [record for record in records if not record.finished]
+    keys = dict.fromkeys(record.set_key for record in records if record.set_key)
     different: dict[str, str] = {}
     for key in keys:
         different.setdefault(contents[key], key)
-    known = any(record.get("near_test") is not None for record in records)
+    known = any(record.near_test is not None for record in records)
     row = Row(
         league=cell.leagues[0] if len(cell.leagues) == 1 else None,
         task=task,
@@ -176,27 +175,28 @@ def _row(cell: CellRecords, revision: str, metric: str, contents: Mapping[str, s
         method_name=cell.plugin("method"),
         metric=metric,
         planned=cell.planned,
-        statuses=Counter(record["status"] for record in records),
-        reason="; ".join(dict.fromkeys(str(record.get("reason") or record["status"]) for record in troubled)) or None,
+        statuses=Counter(record.status for record in records),
+        reason="; ".join(dict.fromkeys(record.reason or record.status for record in troubled)) or None,
         set_keys=tuple(different.values()),
         n_keys=len(keys),
         mixed=cell.leagues if len(cell.leagues) > 1 else (),
         student_key=cell.student_key,
         near_test=sum(repeats(records).values()) if known else None,
         cost=cost(ok, used),
-        finished=max(map(finished_at, records), default=""),
+        finished=max((record.time.finished for record in records), default=""),
     )
     if not ok:
         return row
-    scores, sets = [float(record["score"]) for record in ok], [contents[str(record["set_key"])] for record in ok]
-    names = set.intersection(*(set(record.get("metrics") or {}) for record in ok))
+    scores = [record.score for record in ok if record.score is not None]
+    sets = [contents[record.set_key] for record in ok]
+    names = set.intersection(*(set(record.metrics) for record in ok))
     return replace(
         row,
         summary=summarise(scores, sets),
-        metrics={name: sum(record["metrics"][name] for record in ok) / len(ok) for name in sorted(names)},
+        metrics={name: sum(record.metrics[name] for record in ok) / len(ok) for name in sorted(names)},
         bootstrap=hierarchical_bootstrap(scores, sets),
         components=variance_components(scores, sets),
-        n_train=ok[0].get("n_train"),
+        n_train=ok[0].n_train,
         scores={replicate_of(record): (score, key) for record, score, key in zip(ok, scores, sets, strict=True)},
     )
 
@@ -304,20 +304,20 @@ def _equal_notes(rows: Sequence[Row]) -> list[str]:
     ]
 
 
-def environment_text(environment: dict[str, Any]) -> str:
+def environment_text(environment: Mapping[str, str | None]) -> str:
     """`python 3.11.4, torch 2.6.0, ...` of a record's environment, names sorted."""
     return ", ".join(f"{name} {value}" for name, value in sorted(environment.items()) if value is not None)
 
 
 def build(
     records: Iterable[Record],
-    planned: Iterable[Mapping[str, Any]] = (),
+    planned: Iterable[PlannedCell] = (),
     *,
     tasks: Sequence[str] | None = None,
     students: Sequence[str] | None = None,
     baseline: str | None = None,
 ) -> Board:
-    """The board of some result records (format: bench.store.results), whatever their order.
+    """The board of some result records (bench.store.record), whatever their order.
 
     `planned`: the planned cells (`ResultStore.cells`), so that what never ran is named. `tasks`, `students`: keep
     only these labels (or plugin names). Raises UserError for a name that no record has.
@@ -327,8 +327,8 @@ def build(
     contents, used = content_of(gathered), uses(gathered)  # of all students and tasks, also of those not shown
     cells = keep(keep(cells, "task", tasks), "student", students)
     kept = [record for cell in cells for record in cell.records]
-    metrics = {record["task"]["label"]: record["metric"] for record in kept if record["metric"]}
-    revisions = {record["task"]["label"]: record["task"]["revision"] for record in kept}
+    metrics = {record.task.label: record.metric for record in kept if record.metric}
+    revisions = {record.task.label: record.task.revision for record in kept}
     rows = [
         _row(cell, revisions.get(cell.names[0], ""), metrics.get(cell.names[0], "accuracy"), contents, used)
         for cell in sorted(cells, key=lambda cell: repr(cell.names))
@@ -356,7 +356,7 @@ def build(
         for name, n in alone.items()
         if n
     ]
-    environments = {environment_text(record.get("environment") or {}) for record in kept}
+    environments = {environment_text(record.environment) for record in kept}
     return Board(
         rows=tuple(rows),
         baseline=chosen,
@@ -364,10 +364,10 @@ def build(
         not_applicable=tuple(f"{row.name}: not applicable: {row.reason}" for row in rows if not row.applicable),
         notes=tuple(notes),
         overlaps=tuple(overlap_lines(kept)),
-        suites=tuple(sorted({str(record["suite"]) for record in kept})),
-        base_seeds=tuple(sorted({int(record["seed"]["base"]) for record in kept})),
+        suites=tuple(sorted({record.suite for record in kept})),
+        base_seeds=tuple(sorted({record.seed.base for record in kept})),
         environments=tuple(sorted(environments - {""})),
-        finished=max(map(finished_at, kept), default=""),
+        finished=max((record.time.finished for record in kept), default=""),
     )
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 
+from bench.store.record import Kind, PlannedCell, Record
 from leaderboard.names import labels
 
-Record = dict[str, Any]
 ReplicateId = tuple[int, ...]  # base seed, set index, run index
 Names = tuple[str, str, int | None, str]  # task, student, dpc, method: what identifies a cell to a reader
 
@@ -25,44 +24,39 @@ class CellRecords:
     @property
     def leagues(self) -> tuple[str, ...]:
         """Those of the replicates that finished: the others say nothing of the level of their sets."""
-        found = (record.get("league") for record in self.records if record["status"] == "ok")
-        return tuple(dict.fromkeys(str(league) for league in found if league))
+        found = (record.league for record in self.records if record.finished)
+        return tuple(dict.fromkeys(league for league in found if league is not None))
 
     @property
     def student_key(self) -> str | None:
         """Identity of the student that all replicates trained; None when the records are too old to say."""
-        return next((str(key) for record in self.records if (key := record["student"].get("key"))), None)
+        return next((record.student.key for record in self.records if record.student.key is not None), None)
 
-    def plugin(self, kind: str) -> str:
+    def plugin(self, kind: Kind) -> str:
         """Name of the cell's task, method or student, without its parameters."""
         if self.records:
-            return str(self.records[0][kind]["name"])
+            return self.records[0].plugin(kind).name
         label = dict(zip(("task", "student", "dpc", "method"), self.names, strict=True))[kind]
         return str(label).partition("[")[0].partition(":")[0]
 
 
 def names_of(record: Record) -> Names:
     """What the reader calls the record's cell."""
-    return (record["task"]["label"], record["student"]["label"], record["dpc"], record["method"]["label"])
+    return (record.task.label, record.student.label, record.dpc, record.method.label)
 
 
 def replicate_of(record: Record) -> ReplicateId:
     """What pairs a record with other methods' records."""
-    return (int(record["seed"]["base"]), int(record["set"]), int(record["run"]))
+    return (record.seed.base, record.set, record.run)
 
 
 def content_of(records: Iterable[Record]) -> dict[str, str]:
     """Set key -> name of the set's content: sets with equal examples have one name, whatever their keys."""
     found: dict[str, str] = {}
     for record in records:
-        key = str(record["set_key"])
-        found[key] = str(record.get("set_digest") or found.get(key, key))
+        key = record.set_key
+        found[key] = record.set_digest or found.get(key, key)
     return found
-
-
-def finished_at(record: Record) -> str:
-    """When the replicate ended, ISO, or "" when that is not known."""
-    return str((record.get("time") or {}).get("finished") or "")
 
 
 def counted(n: int, what: str) -> str:
@@ -71,22 +65,28 @@ def counted(n: int, what: str) -> str:
 
 
 def _newest(records: Iterable[Record]) -> tuple[str, str]:
-    return max(((finished_at(record), record["key"]) for record in records), default=("", ""))
+    return max(map(_stamp, records), default=("", ""))
 
 
-def _under_other_names(records: Sequence[Record], planned: Sequence[Mapping[str, Any]]) -> Iterator[Record]:
+def _stamp(record: Record) -> tuple[str, str]:
+    return (record.time.finished, record.key)
+
+
+def _under_other_names(records: Sequence[Record], planned: Sequence[PlannedCell]) -> Iterator[Record]:
     """Records of planned replicates that were computed under another label, such as another path of one table."""
-    known = {record["key"]: record for record in records}
+    known = {record.key: record for record in records}
     for cell in planned:
-        names = {kind: cell[kind] for kind in ("task", "method", "student")}
-        for record in (known[key] for key in cell["replicates"] if key in known):
-            if any(record[kind]["label"] != label for kind, label in names.items()):
-                yield {**record, **{kind: {**record[kind], "label": label} for kind, label in names.items()}}
+        for record in (known[key] for key in cell.replicates if key in known):
+            if (record.task.label, record.method.label, record.student.label) != (cell.task, cell.method, cell.student):
+                yield replace(
+                    record,
+                    task=replace(record.task, label=cell.task),
+                    method=replace(record.method, label=cell.method),
+                    student=replace(record.student, label=cell.student),
+                )
 
 
-def gather(
-    records: Iterable[Record], planned: Iterable[Mapping[str, Any]] = ()
-) -> tuple[list[CellRecords], dict[str, int]]:
+def gather(records: Iterable[Record], planned: Iterable[PlannedCell] = ()) -> tuple[list[CellRecords], dict[str, int]]:
     """The cells of some records, and per task how many records were left out because newer ones stand for them.
 
     `planned`: the planned cells (`ResultStore.cells`). Records of one name but different cell keys (another
@@ -97,34 +97,34 @@ def gather(
     planned, records = list(planned), list(records)
     groups: dict[Names, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
     for record in [*records, *_under_other_names(records, planned)]:
-        groups[names_of(record)][record["cell"]].append(record)
+        groups[names_of(record)][record.cell].append(record)
     plans: dict[Names, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for cell in planned:
-        plans[cell["task"], cell["student"], cell["dpc"], cell["method"]][cell["key"]].update(cell["replicates"])
+        plans[cell.task, cell.student, cell.dpc, cell.method][cell.key].update(cell.replicates)
     left_out: Counter[str] = Counter()
     chosen: dict[Names, tuple[list[Record], int]] = {}
     for names in {**groups, **plans}:
         found, wanted = groups.get(names, {}), plans.get(names, {})
         key = max(wanted or found, key=lambda key: (_newest(found.get(key, [])), key))
-        mine = {replicate_of(r): r for r in sorted(found.get(key, []), key=lambda r: (finished_at(r), r["key"]))}
-        keys = {record["key"] for record in mine.values()}
+        mine = {replicate_of(record): record for record in sorted(found.get(key, []), key=_stamp)}
+        keys = {record.key for record in mine.values()}
         chosen[names] = ([mine[place] for place in sorted(mine)], len(keys | wanted.get(key, set())))
         left_out[names[0]] += sum(map(len, found.values())) - len(mine)
     revisions: dict[str, tuple[tuple[str, str], str]] = {}
     for names, (mine_now, _) in chosen.items():
         for record in mine_now:
-            stamp = ((finished_at(record), record["key"]), record["task"]["revision"])
+            stamp = (_stamp(record), record.task.revision)
             revisions[names[0]] = max(revisions.get(names[0], stamp), stamp)
     cells = []
     for names, (mine_now, count) in chosen.items():
-        if mine_now and mine_now[0]["task"]["revision"] != revisions[names[0]][1]:
+        if mine_now and mine_now[0].task.revision != revisions[names[0]][1]:
             left_out[names[0]] += len(mine_now)
         else:
             cells.append(CellRecords(names, tuple(mine_now), count))
     return cells, {task: n for task, n in left_out.items() if n}
 
 
-def keep(cells: Sequence[CellRecords], kind: str, wanted: Sequence[str] | None) -> list[CellRecords]:
+def keep(cells: Sequence[CellRecords], kind: Kind, wanted: Sequence[str] | None) -> list[CellRecords]:
     """The cells whose task or student (`kind`) has one of these labels or names; UserError for an unknown one."""
     if not wanted:
         return list(cells)

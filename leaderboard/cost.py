@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from leaderboard.cells import Record
+from bench.store.record import Record
 
 FEATURES = "features"  # kind of the artifacts with the frozen features of a split
 
@@ -26,27 +26,21 @@ class Cost:
 
 def uses(records: Iterable[Record]) -> Counter[str]:
     """Key of each artifact -> how many different sets were made of it."""
-    found = {(str(part["key"]), record["set_key"]) for record in records for part in _parts(record) or ()}
+    found = {(part.key, record.set_key) for record in records for part in record.time.made_of or ()}
     return Counter(key for key, _ in found)
-
-
-def _parts(record: Record) -> list[dict[str, str | float | None]] | None:
-    parts: list[dict[str, str | float | None]] | None = (record.get("time") or {}).get("made_of")
-    return parts
 
 
 def cost(records: Sequence[Record], used: Mapping[str, int]) -> Cost | None:
     """The cost of the sets of some finished records; None when it is not known of all (old records, imported sets)."""
-    sets = {record["set_key"]: record for record in records}
+    sets = {record.set_key: record.time for record in records}
     spent = {"distil": 0.0, "prepare": 0.0, "features": 0.0}
-    for record in sets.values():
-        parts = _parts(record)
-        if parts is None:
+    for time in sets.values():
+        if time.made_of is None or time.distil_s is None:
             return None
-        spent["distil"] += float(record["time"]["distil_s"])
-        for part in parts:
-            if part["seconds"] is None:
+        spent["distil"] += time.distil_s
+        for part in time.made_of:
+            if part.seconds is None:
                 return None
-            where = "features" if part["kind"] == FEATURES else "prepare"
-            spent[where] += float(part["seconds"]) / used[str(part["key"])]
+            where = "features" if part.kind == FEATURES else "prepare"
+            spent[where] += part.seconds / used[part.key]
     return Cost(**{name: seconds / len(sets) for name, seconds in spent.items()}) if sets else None

@@ -32,16 +32,20 @@ def records_frame(store: ResultStore) -> pd.DataFrame:
     """One row a replicate, in canonical order: labels, indices, seeds, status, scores as fractions, seconds.
 
     Columns of `metrics` are named `metrics.<name>`, those of `time` `time.<name>`; predictions are left out
-    (`bench.store.results.decode_predictions` reads them from a record), and what a set was made of.
+    (`record.predictions.labels()` reads them from a record), and what a set was made of.
     """
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
     for record in store.records():
-        row = {kind: record[kind]["label"] for kind in ("task", "method", "student")}
-        row |= {name: record.get(name) for name in COLUMNS}
-        row |= {f"seed.{name}": value for name, value in record["seed"].items()}
-        row |= {f"metrics.{name}": value for name, value in record["metrics"].items()}
-        row |= {f"time.{name}": value for name, value in record["time"].items() if name != "made_of"}
+        row: dict[str, Any] = {
+            "task": record.task.label,
+            "method": record.method.label,
+            "student": record.student.label,
+        }
+        row |= {name: getattr(record, name) for name in COLUMNS}
+        row |= {f"seed.{name}": getattr(record.seed, name) for name in ("base", "run", "set")}
+        row |= {f"metrics.{name}": value for name, value in record.metrics.items()}
+        row |= {f"time.{name}": getattr(record.time, name) for name in ("distil_s", "finished", "student_s")}
         rows.append(row)
     return pd.DataFrame(rows).astype({"dpc": "Int64", "n_train": "Int64"}) if rows else pd.DataFrame()

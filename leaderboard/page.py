@@ -34,7 +34,7 @@ from leaderboard.render import (
     unranked,
 )
 from leaderboard.reports import reports
-from leaderboard.samples import samples, task_facts
+from leaderboard.samples import samples, task_card
 
 if TYPE_CHECKING:
     from bench.store.results import ResultStore
@@ -143,7 +143,8 @@ def _details(board: Board, rows: list[Row]) -> str:
 def _reference_lines(rows: Sequence[Row], store: ResultStore) -> dict[str, float]:
     """The scores of `full`, and the share of the most frequent test label where the metric is accuracy."""
     lines = {row.method: row.summary.mean for row in rows if row.is_full and row.summary is not None}
-    labels = task_facts(store, rows[0]).get("test_labels")
+    card = task_card(store, rows[0])
+    labels = card.test_labels if card is not None else ()
     if labels and rows[0].metric == "accuracy":
         lines["largest class"] = max(map(labels.count, set(labels))) / len(labels)
     return lines

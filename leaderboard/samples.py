@@ -7,6 +7,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UserError
+from bench.store.record import SetCard, TaskCard
 from leaderboard.board import Board, Row, dpc_order, dpc_text
 
 if TYPE_CHECKING:
@@ -17,12 +18,12 @@ ROWS_SHOWN = 10  # of a set, spread over its classes
 TEXT_SHOWN = 240  # characters of a field
 
 
-def task_facts(store: ResultStore, row: Row) -> dict[str, Any]:
-    """The stored description of the row's task; empty when this folder has none (labels are then numbers)."""
+def task_card(store: ResultStore, row: Row) -> TaskCard | None:
+    """The card of the row's task; None when this folder has none (labels are then numbers)."""
     try:
         return store.task(row.revision)
     except UserError:
-        return {}
+        return None
 
 
 def _spread(rows: Sequence[Mapping[str, Any]], most: int) -> list[Mapping[str, Any]]:
@@ -49,17 +50,16 @@ def _example(row: Mapping[str, Any], fields: Sequence[str], names: Sequence[str]
     return f'<li><span class="label">{escape(name)}</span><div>{"".join(texts)}</div></li>'
 
 
-def _set(found: Mapping[str, Any], names: Sequence[str]) -> str:
-    fields = found.get("fields") or []
-    head = f"set {found['set']}, {found['n']} examples"
-    if not fields:
+def _set(found: SetCard, names: Sequence[str]) -> str:
+    head = f"set {found.set}, {found.n} examples"
+    if not found.fields:
         return f"<h4>{escape(head)}</h4><p>no text level</p>"
-    if found.get("near_test"):
-        head += f", {found['near_test']} of them near-duplicates of test texts"
-    rows = _spread(found["rows"], ROWS_SHOWN)
-    if len(rows) < found["n"]:
+    if found.near_test:
+        head += f", {found.near_test} of them near-duplicates of test texts"
+    rows = _spread(found.rows, ROWS_SHOWN)
+    if len(rows) < found.n:
         head += f", {len(rows)} shown"
-    items = "".join(_example(row, fields, names) for row in rows)
+    items = "".join(_example(row, found.fields, names) for row in rows)
     return f'<h4>{escape(head)}</h4><ul class="examples">{items}</ul>'
 
 
@@ -78,7 +78,8 @@ def samples(board: Board, store: ResultStore) -> str:
             found = [one for one in map(store.set, row.set_keys[:SETS_SHOWN]) if one is not None]
             if not found:
                 continue
-            names = task_facts(store, row).get("label_names", [])
+            card = task_card(store, row)
+            names = card.label_names if card is not None else ()
             count = f"{len(found)} of {len(row.set_keys)} sets" if len(row.set_keys) > 1 else "one set"
             folds.append(
                 f"<details><summary>{escape(method)} <small>{escape(dpc_text(dpc))}, {count}</small></summary>"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import statistics
 from collections import Counter, defaultdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,9 @@ from bench.cli.output import echo
 from bench.cli.workspace import output_folder, pass_on
 from bench.errors import UserError
 from bench.store.files import write_atomic
+from bench.store.record import Kind, Record, SetCard
 from bench.store.text import shown as safe
 from leaderboard.escape import code_span, plain_text
-
-Record = dict[str, Any]
 
 LONGEST = 180  # bytes of a file name, of 255 that a file system takes
 
@@ -46,11 +46,11 @@ def command(out: str, to: str, **options: Any) -> None:
     store, artifacts = ResultStore(output_folder(out)), Artifacts(collect(options).cache)
     cells, left_out = gather(store.records(), store.cells())
     pass_on(store)
-    finished = [record for cell in cells for record in cell.records if record["status"] == "ok"]
+    finished = [record for cell in cells for record in cell.records if record.finished]
     names = _file_names(finished)
     by_set: dict[str, list[Record]] = defaultdict(list)
     for record in _choose(finished, wanted, out):
-        by_set[record["set_key"]].append(record)
+        by_set[record.set_key].append(record)
     by_set = {key: found for key, found in by_set.items() if index is None or _index(found) == index}
     if not by_set:
         raise UserError(f"{out} has no set {index} of these cells")
@@ -63,7 +63,7 @@ def command(out: str, to: str, **options: Any) -> None:
             gone += 1
             continue
         rows = _rows(key, shown, artifacts)
-        classes = store.task(records[0]["task"]["revision"])["label_names"]
+        classes = store.task(records[0].task.revision).label_names
         lines = [json.dumps({**row, "label_name": classes[row["label"]]}, ensure_ascii=False) for row in rows]
         write_atomic(folder / f"{names[key]}.jsonl", "\n".join(lines) + "\n")
         write_atomic(folder / f"{names[key]}.md", safe(_card(names[key], shown, records, classes)))
@@ -83,18 +83,19 @@ def _choose(records: list[Record], wanted: dict[str, Any], out: str) -> list[Rec
     if not records:
         raise UserError(f"{out} has no finished result: run `bench run --out {out}` first")
     where = f"in {out}"
-    for kind in ("task", "method"):
+    kinds: tuple[Kind, ...] = ("task", "method")
+    for kind in kinds:
         if (name := wanted[kind]) is not None:
-            known = [(record[kind]["label"], record[kind]["name"]) for record in records]
+            known = [(record.plugin(kind).label, record.plugin(kind).name) for record in records]
             chosen = labels(kind, [name], known, where)
-            records = [record for record in records if record[kind]["label"] in chosen]
+            records = [record for record in records if record.plugin(kind).label in chosen]
             where += f" for {kind} {name}"
     if (dpc := wanted["dpc"]) is None:
         return records
-    sizes = {"all" if size is None else str(size): size for size in sorted({r["dpc"] for r in records}, key=_by_size)}
+    sizes = {"all" if size is None else str(size): size for size in sorted({r.dpc for r in records}, key=_by_size)}
     if dpc not in sizes:
         raise UserError(f"no dpc '{dpc}' {where}; it has {', '.join(sizes)}")
-    return [record for record in records if record["dpc"] == sizes[dpc]]
+    return [record for record in records if record.dpc == sizes[dpc]]
 
 
 def _by_size(dpc: int | None) -> tuple[bool, int]:
@@ -103,22 +104,21 @@ def _by_size(dpc: int | None) -> tuple[bool, int]:
 
 def _index(records: list[Record]) -> int:
     """The index of the set that these records share."""
-    return min(int(record["set"]) for record in records)
+    return min(record.set for record in records)
 
 
-def _rows(key: str, shown: dict[str, Any], artifacts: Any) -> list[dict[str, Any]]:
+def _rows(key: str, shown: SetCard, artifacts: Any) -> list[dict[str, Any]]:
     """All examples: from the cache, where their hash is known, or else from the readable copy when it has them all."""
     from bench.store.sets import example_rows, load_set
 
     cached = artifacts.get("set", key)
     if cached is not None:
         return example_rows(load_set(cached))
-    if len(shown["rows"]) != shown["n"]:
+    if len(shown.rows) != shown.n:
         raise UserError(
-            f"set {shown['set']} of {shown['method']} is damaged or no longer in the cache; run the same suite again"
+            f"set {shown.set} of {shown.method} is damaged or no longer in the cache; run the same suite again"
         )
-    found: list[dict[str, Any]] = shown["rows"]
-    return found
+    return list(shown.rows)
 
 
 def _file_names(records: list[Record]) -> dict[str, str]:
@@ -128,7 +128,7 @@ def _file_names(records: list[Record]) -> dict[str, str]:
     """
     by_set: dict[str, list[Record]] = defaultdict(list)
     for record in records:
-        by_set[record["set_key"]].append(record)
+        by_set[record.set_key].append(record)
     plain = {key: _file_name(found[0], _index(found)) for key, found in by_set.items()}
     uses = Counter(name.casefold() for name in plain.values())  # some file systems see no difference in case
     return {
@@ -142,8 +142,8 @@ def _cut(name: str) -> str:
 
 
 def _file_name(record: Record, index: int) -> str:
-    size = f"dpc{record['dpc']}" if record["dpc"] is not None else "all"
-    words = (record["task"]["label"], record["method"]["label"], size, f"set{index}")
+    size = f"dpc{record.dpc}" if record.dpc is not None else "all"
+    words = (record.task.label, record.method.label, size, f"set{index}")
     return "-".join("".join(c if c.isalnum() or c in "._=" else "-" for c in word).strip("-") for word in words)
 
 
@@ -168,36 +168,37 @@ def _identity_line(key: str) -> str:
     return f"- identity of the set: {code_span(key)}"
 
 
-def _card(name: str, shown: dict[str, Any], records: list[Record], names: list[str]) -> str:
+def _card(name: str, shown: SetCard, records: list[Record], names: Sequence[str]) -> str:
     first = records[0]
     lines = [
         f"# {name}",
         "",
-        f"{shown['n']} examples of the task {code_span(shown['task'])}, made by the method {code_span(shown['method'])}"
-        + (f" with {shown['dpc']} examples a class" if shown["dpc"] is not None else "")
-        + f" (set {shown['set']}, seed {shown['seed']}).",
+        f"{shown.n} examples of the task {code_span(shown.task)}, made by the method {code_span(shown.method)}"
+        + (f" with {shown.dpc} examples a class" if shown.dpc is not None else "")
+        + f" (set {shown.set}, seed {shown.seed}).",
         "",
-        f"- fields: {', '.join(map(code_span, shown['fields']))}",
+        f"- fields: {', '.join(map(code_span, shown.fields))}",
         f"- `label` is an index into {', '.join(map(code_span, names))}",
-        f"- method parameters: {code_span(json.dumps(first['method']['params'], sort_keys=True))}",
-        f"- task parameters: {code_span(json.dumps(first['task']['params'], sort_keys=True))}",
-        _identity_line(first["set_key"]),
-        f"- seconds to make: {shown['seconds']:.1f}",
+        f"- method parameters: {code_span(json.dumps(first.method.params, sort_keys=True))}",
+        f"- task parameters: {code_span(json.dumps(first.task.params, sort_keys=True))}",
+        _identity_line(first.set_key),
+        f"- seconds to make: {shown.seconds:.1f}",
     ]
-    if parts := shown.get("made_of"):
-        spent = ", ".join(f"{one['kind']} {one['seconds']:.1f}" for one in parts if one["seconds"] is not None)
+    if shown.made_of:
+        spent = ", ".join(f"{one.kind} {one.seconds:.1f}" for one in shown.made_of if one.seconds is not None)
         lines[-1] += f", and of what it shares with other sets: {spent}"
-    if any("row" in row for row in shown["rows"]):
+    if any("row" in row for row in shown.rows):
         lines.append(
             "- every example is a train row, copied word for word; `row` is its index in the task's train split "
             "(from 0, after splitting and caps), not a line number of the file that the data came from"
         )
-    if (near := shown.get("near_test")) is not None:
-        lines.append(f"- examples that repeat a test text, nearly or word for word: {near}")
+    if shown.near_test is not None:
+        lines.append(f"- examples that repeat a test text, nearly or word for word: {shown.near_test}")
     lines += ["", "Scores on the test split (nothing was chosen by them):", ""]
     by_student: dict[str, list[float]] = defaultdict(list)
     for record in records:
-        by_student[f"{record['student']['label']}, {record['metric']}"].append(100 * record["score"])
+        if record.score is not None:
+            by_student[f"{record.student.label}, {record.metric}"].append(100 * record.score)
     for student, scores in by_student.items():
         lines.append(f"- {plain_text(student)}: {statistics.mean(scores):.1f} (mean of {len(scores)} runs)")
     lines += ["", "The texts keep the licence of the task's data (`bench info` names it).", ""]

@@ -157,7 +157,7 @@ def warn_of_overlaps(plan: Plan, store: ResultStore) -> None:
     from leaderboard.overlap import overlap_lines
 
     asked = {run.key for cell in plan.cells for run in cell.runs}
-    for line in overlap_lines([record for record in store.records() if record["key"] in asked]):
+    for line in overlap_lines([record for record in store.records() if record.key in asked]):
         echo(f"bench: warning: {line}", err=True)
 
 

@@ -17,7 +17,7 @@ from bench.plan import Plan, make_plan
 from bench.plugins import Registry
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
-from bench.store.results import Record
+from bench.store.record import Record
 from bench.suite import Suite, load_suite
 
 

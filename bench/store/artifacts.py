@@ -14,7 +14,7 @@ from typing import Any
 from filelock import FileLock
 
 from bench.store.contents import Contents, checked_contents, contents_of, damaged_file
-from bench.store.files import check_schema, explained
+from bench.store.files import check_schema, explained, mark_schema
 from bench.store.identity import canonical, key_of
 from bench.store.reports import REPORT, load_report
 
@@ -61,6 +61,7 @@ class Artifacts:
         with explained(cache):
             self.root.mkdir(parents=True, exist_ok=True)
         check_schema(self.root, "the cache", "delete that folder, or choose another with --cache")
+        mark_schema(self.root)
 
     def folder(self, kind: str, key: str) -> Path:
         return self.root / kind / key[:2] / key

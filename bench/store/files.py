@@ -9,7 +9,7 @@ import os
 import re
 import stat
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,6 +17,7 @@ from bench.errors import UserError
 from bench.store.identity import SCHEMA
 
 NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
+MARK = "schema.json"  # in a folder: the schema of what is in it
 SHORT_WRITE = re.compile(r"\d+ requested and \d+ written")
 
 
@@ -96,12 +97,19 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} is damaged ({error}); delete it and run again") from error
 
 
-def check_schema(folder: Path, what: str, mend: str) -> None:
-    """Refuse a folder written by another schema version; mark a new one."""
-    mark = folder / "schema.json"
+def check_schema(folder: Path, what: str, mend: str, known: Sequence[int] = (SCHEMA,)) -> None:
+    """Refuse a folder that a bench of an unknown schema wrote; one without a mark is taken as it is."""
+    mark = folder / MARK
     if mark.exists():
-        found = read_json(mark).get("schema")
-        if found != SCHEMA:
-            raise UserError(f"{what} {folder} was written with schema {found}, this bench uses {SCHEMA}: {mend}")
-    else:
-        write_json(mark, {"schema": SCHEMA})
+        found = read_json(mark)
+        schema = found.get("schema") if isinstance(found, dict) else None
+        if schema not in known:
+            uses = " and ".join(map(str, known))
+            raise UserError(f"{what} {folder} was written with schema {schema}, this bench uses {uses}: {mend}")
+
+
+def mark_schema(folder: Path, schema: int = SCHEMA) -> None:
+    """Mark a folder, after `check_schema`: from now on only a bench that knows this schema opens it."""
+    mark = folder / MARK
+    if not mark.exists() or read_json(mark)["schema"] != schema:
+        write_json(mark, {"schema": schema})

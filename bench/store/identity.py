@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-SCHEMA = 1  # of keys, artifacts and records; raise it when their meaning changes
+SCHEMA = 1  # of keys and artifacts; raise it when their meaning changes (records: bench.store.record)
 
 
 def canonical(value: Any) -> str:

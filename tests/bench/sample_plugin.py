@@ -275,6 +275,7 @@ def bench_methods() -> Sequence[MethodSpec]:
         MethodSpec(name="vectors", summary="Embedding level.", target=f"{__name__}:Vectors", deterministic=True),
         MethodSpec(name="trained", summary="Trains first.", **trained),
         MethodSpec(name="trained-fancy", summary="Trains otherwise.", preset={"style": "fancy"}, **trained),
+        MethodSpec(name="twin", summary="Trains the same, takes other rows.", **trained),
         MethodSpec(name="broken", summary="Cannot be imported.", target="no_such_module:Method"),
         MethodSpec(name="fail", summary="Ends badly.", target=f"{__name__}:Fail", params=FailParams),
     ]

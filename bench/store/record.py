@@ -1,0 +1,185 @@
+"""What a result folder keeps, as types: records, planned cells, cards of tasks and sets. One schema for all four."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field
+
+from bench.api import Metric
+from bench.store.predictions import Predictions
+from bench.store.typed import shown, typed
+
+RECORD_SCHEMA: Final = 2  # of these four; the schema of keys is another number (bench.store.identity)
+
+Status = Literal["ok", "failed", "timeout", "oom", "not_applicable", "not_run"]
+League = Literal["A", "B", "C"]
+Kind = Literal["task", "method", "student"]
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0)]
+Count = Annotated[int, Field(ge=0)]
+Dpc = Annotated[int, Field(ge=1)]
+
+
+@typed
+class PluginRef:
+    """A plugin with its parameters; `label` is what a reader sees: its name and the parameters that were set."""
+
+    name: str
+    label: str
+    params: dict[str, Any]
+
+
+@typed
+class TaskRef(PluginRef):
+    """`revision`: hash of the task's identity, under which its card is kept."""
+
+    revision: str
+
+
+@typed
+class StudentRef(PluginRef):
+    """`key`: hash of the student's identity; None in records that are too old to say."""
+
+    key: str | None
+
+
+@typed
+class Seeds:
+    """The suite's base seed, and those of the set and of the run that are derived from it."""
+
+    base: int
+    set: int
+    run: int
+
+
+@typed
+class MadeOf:
+    """An artifact that a set was made of, with the seconds that it took itself; None when nobody knows."""
+
+    kind: str
+    key: str
+    seconds: Seconds | None
+
+
+@typed
+class Times:
+    """When a replicate ended (ISO 8601, UTC), and seconds: of distilling its set and of training and predicting."""
+
+    finished: str
+    distil_s: Seconds | None
+    student_s: Seconds
+    made_of: tuple[MadeOf, ...] | None  # None: nobody noted it (old records, imported sets)
+
+
+@typed
+class Record:
+    """One replicate: how it ended, what it was made of, and with status "ok" its score and predictions."""
+
+    schema: Literal[2] = RECORD_SCHEMA
+    key: str
+    status: Status
+    reason: str | None  # why it has no score
+    cell: str
+    suite: str
+    task: TaskRef
+    method: PluginRef
+    student: StudentRef
+    dpc: Dpc | None  # None: all data
+    set: Count
+    run: Count
+    seed: Seeds
+    set_key: str
+    set_digest: str | None  # of the set's content; None when there is no set, and in old records
+    near_test: Count | None  # examples of the set that repeat a test text; None when nobody counted
+    league: League | None
+    metric: Metric | None  # the entry of `metrics` that is the score
+    score: Fraction | None
+    metrics: dict[str, Fraction]
+    metrics_code: str | None  # digest of the code that computed them; None in old records
+    n_train: Count | None  # examples of the set
+    predictions: Predictions | None
+    time: Times
+    environment: dict[str, str | None]  # names -> versions
+
+    def __post_init__(self) -> None:
+        if self.status != "ok":
+            if self.score is not None or self.predictions is not None:
+                raise ValueError(f"a score or predictions, but status {self.status}")
+            return
+        for name in ("league", "metric", "score"):
+            if getattr(self, name) is None:
+                raise ValueError(f"'{name}' is null, but status ok")
+        if self.metrics.get(str(self.metric)) != self.score:
+            raise ValueError(f"score {self.score}, but {self.metric} {shown(self.metrics.get(str(self.metric)))}")
+        if self.predictions is None:
+            raise ValueError("no predictions")
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is a score."""
+        return self.status == "ok"
+
+    def plugin(self, kind: Kind) -> PluginRef:
+        """Its task, method or student."""
+        found: PluginRef = getattr(self, kind)
+        return found
+
+
+@typed
+class PlannedCell:
+    """A cell of a suite's plan, by the labels that its row on the board has, with the keys of its replicates."""
+
+    suite: str
+    key: str
+    task: str
+    method: str
+    student: str
+    dpc: Dpc | None
+    replicates: tuple[str, ...]
+
+
+@typed
+class TaskCard:
+    """What is kept of a task revision: what a reader of its records needs, gold labels included."""
+
+    schema: Literal[2] = RECORD_SCHEMA
+    label: str
+    fields: tuple[str, ...]
+    label_names: tuple[str, ...]
+    metric: Metric
+    test_labels: tuple[int, ...]  # gold labels [n_test], numbers of `label_names`
+    n_train: Count
+    n_validation: Count
+    n_test: Count
+    class_counts: tuple[Count, ...]  # train rows of each class
+
+    def __post_init__(self) -> None:
+        n_classes = len(self.label_names)
+        wrong = next((label for label in self.test_labels if not 0 <= label < n_classes), None)
+        if wrong is not None:
+            raise ValueError(f"gold label {wrong}, not in 0..{n_classes - 1}")
+        if len(self.test_labels) != self.n_test:
+            raise ValueError(f"{len(self.test_labels)} gold labels, but {self.n_test} test rows")
+
+
+@typed
+class SetCard:
+    """The readable copy of a distilled set: its first rows and how it was made."""
+
+    schema: Literal[2] = RECORD_SCHEMA
+    task: str
+    method: str
+    dpc: Dpc | None
+    set: Count
+    seed: int
+    n: Count  # examples of the set
+    fields: tuple[str, ...]  # of text; none for a set without texts
+    rows: tuple[dict[str, str | int], ...]  # `label`, the text fields, and `row` when it was copied from a train row
+    diagnostics: dict[str, Any]
+    near_test: Count | None
+    set_digest: str | None
+    seconds: Seconds
+    made_of: tuple[MadeOf, ...] | None
+    environment: dict[str, str | None] | None
+    reports: tuple[str, ...]  # keys of the artifacts with a report that it was made of
