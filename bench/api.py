@@ -143,7 +143,6 @@ class MethodSpec(Spec):
     uses_dpc: bool = True  # False: one cell per task and student, whatever dpc is asked for (dpc is None)
     selects: bool = False  # True: examples are train rows, so no class can give more than it has
     parts: Callable[[Any], Sequence[Part]] = _no_parts  # params -> what the sets need, made before them (see `Part`)
-    prepares: bool = False  # True: `Method.prepare` runs once a task, before any set of these methods is distilled
 
     def one_set(self, params: Any) -> bool:
         """Whether the seed makes no difference with these parameters."""
@@ -399,16 +398,6 @@ class Method(abc.ABC):
     @abc.abstractmethod
     def distill(self, data: TrainData, dpc: int | None, ctx: Context) -> DistilledSet:
         """`dpc` examples a class, seeded by `ctx.seed`; dpc is None when the spec says `uses_dpc=False`."""
-
-    @classmethod
-    def prepare(cls, variants: Sequence[Any], data: TrainData, ctx: Context) -> Mapping[int, Exception]:
-        """Make, as artifacts, what the sets of these variants need in common, such as a trained generator.
-
-        Called once a task, for specs with `prepares`, with the parameters of every choice of this target that has
-        sets to distil. Returns the error of each variant that failed, by its position; the others go on. What is
-        made must not depend on which variants are together. `distill` has to do without this call.
-        """
-        return {}
 
 
 class Student(abc.ABC):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from bench import seeds
 from bench.api import Part, Queries, TaskData, TrainData
 from bench.data.assets import Assets
+from bench.discovery import cause, contained
 from bench.environment import environment
 from bench.errors import PluginError, UserError
 from bench.identities import features_code, made_by
@@ -33,7 +35,8 @@ class JobContext:
     `data` is what the job may see of its task: features of a split can be asked for only when it holds it.
     `made_by` is the code of the plugin that the job runs (`bench.identities.made_by`): what it caches belongs to that.
     `who` runs in it, and may ask for the assets in `allowed` (None: for any); `engine()` surrounds what the engine
-    computes for it, so that no setting of the plugin reaches what other jobs share.
+    computes for it, so that no setting of the plugin reaches what other jobs share. `rows()` gives `rows_digest` of
+    `data` to those who keep it.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class JobContext:
         who: str = "this job",
         allowed: Collection[str] | None = None,
         engine: Callable[[], AbstractContextManager[None]] = nullcontext,
+        rows: Callable[[], str] | None = None,
     ) -> None:
         self._assets = assets
         self._artifacts = artifacts
@@ -62,6 +66,7 @@ class JobContext:
         self._who = who
         self._allowed = allowed
         self._engine = engine
+        self._rows_digest = rows
         self.reports: dict[str, str] = {}  # key -> kind of each artifact with a report that the job has used
         self.meter = Meter()  # whose seconds pass, and what the job's result is made of
 
@@ -169,10 +174,9 @@ class JobContext:
     @cached_property
     def _rows(self) -> str:
         """Digest of the train and validation rows that the job may see."""
-        assert isinstance(self.data, TrainData)
-        info, splits = self.data.info, (self.data.train, self.data.validation)
-        rows = [[[list(split.texts[name]) for name in info.fields], split.labels.tolist()] for split in splits]
-        return key_of([list(info.fields), list(info.label_names), info.metric, rows])
+        if not isinstance(self.data, TrainData):
+            raise UserError("this job has no access to the train rows that parts are made from")
+        return rows_digest(self.data) if self._rows_digest is None else self._rows_digest()
 
     def address(self, part: Part) -> tuple[str, dict[str, Any], str]:
         """Kind, fields and code of a part's artifact."""
@@ -186,19 +190,61 @@ class JobContext:
 
     def part(self, part: Part) -> Path:
         """The folder of a part; made here and now, with what it needs, when no job has made it."""
-        where = self.address(part)
-        folder = self.find(*where)
+        folder = self.find(*self.address(part))
         if folder is None:
-            for need in part.needs:
-                self.part(need)
-            module, _, name = part.make.partition(":")
-            errors = getattr(importlib.import_module(module), name)([part], self.data, self)
-            if errors:
-                raise next(iter(errors.values()))
-            folder = self.find(*where)
-            if folder is None:
-                raise PluginError(f"{part.make} did not make the part '{part.kind}' that it was asked for")
+            self._make_with_needs(part)
+            folder = self.find(*self.address(part))
+            assert folder is not None
         return folder
+
+    def _make_with_needs(self, part: Part) -> None:
+        """Make a part as jobs of their own would: nothing of how it is made is noted of this job."""
+        aside = copy.copy(self)
+        aside.reports = {}
+        with self.meter.working():
+            for need in part.needs:
+                if aside.find(*aside.address(need)) is None:
+                    aside._make_with_needs(need)
+        for error in aside.make_parts([part]).values():
+            raise error
+
+    def make_parts(self, parts: Sequence[Part]) -> dict[int, Exception]:
+        """Make those of these parts of one `make` that are absent, by one call; the errors, by position.
+
+        What they need is made. They get a context of their own, so that they are the same whoever asks for them.
+        """
+        with self.meter.working():  # what they cost is theirs, and what they find belongs to no set
+            absent = [number for number, part in enumerate(parts) if self.find(*self.address(part)) is None]
+            if not absent:
+                return {}
+            todo = [parts[number] for number in absent]
+            errors = _function(todo[0])(todo, self.data, self._for_parts(todo))
+            if not isinstance(errors, Mapping):
+                raise PluginError(f"{todo[0].make} gave {type(errors).__name__}, not a mapping of errors")
+            found = {absent[number]: error for number, error in errors.items()}
+            for number in absent:
+                if number not in found and self.find(*self.address(parts[number])) is None:
+                    what = f"the part '{parts[number].kind}' that it was asked for"
+                    found[number] = PluginError(f"{parts[number].make} did not make {what}")
+        return found
+
+    def _for_parts(self, parts: Sequence[Part]) -> JobContext:
+        """The context in which parts are made: nothing of it depends on the job."""
+        refs = frozenset(ref for part in parts for ref in part_assets(part))
+        for ref in refs:
+            self._check_declared(ref)
+        lent = copy.copy(self)
+        lent.seed = self._part_seed(parts[0])
+        lent.reports = {}
+        lent._made_by = [made_by(parts[0].make.partition(":")[0])]
+        lent._allowed = refs
+        lent._who = f"the part '{parts[0].kind}'"
+        return lent
+
+    def _part_seed(self, part: Part) -> int:
+        """A part's own seed, or the one seed of those that are made together, whichever are absent."""
+        own = [part.make, part.together, self._rows] if part.together else list(self.address(part))
+        return seeds.derive("part", key_of(own))
 
     @contextmanager
     def _metered(self, kind: str, key: str) -> Iterator[Path]:
@@ -252,3 +298,27 @@ class JobContext:
         self.meter.tick()
         if self._on_progress is not None:
             self._on_progress(done, total, what)
+
+
+def rows_digest(data: TrainData) -> str:
+    """Hex SHA-256 of what parts are made from: names of fields and classes, metric, train and validation rows."""
+    info, splits = data.info, (data.train, data.validation)
+    rows = [[[list(split.texts[name]) for name in info.fields], split.labels.tolist()] for split in splits]
+    return key_of([list(info.fields), list(info.label_names), info.metric, rows])
+
+
+def part_assets(part: Part) -> frozenset[str]:
+    """The assets that a part and what it needs are made from."""
+    own = {str(part.fields[name]) for name in part.assets}
+    return frozenset(own).union(*map(part_assets, part.needs))
+
+
+def _function(part: Part) -> Callable[..., Any]:
+    """What makes a part. Raises PluginError with the real cause."""
+    module, _, name = part.make.partition(":")
+    try:
+        with contained():
+            found: Callable[..., Any] = getattr(importlib.import_module(module), name)
+    except Exception as error:
+        raise PluginError(f"the part '{part.kind}' cannot be made by {part.make}: {cause(error)}") from error
+    return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -23,7 +24,8 @@ SEEDS = (
     "bench.context:JobContext.rng",
 )
 LENT = tuple(f"bench.lending:{name}" for name in ("lend_task", "lend_set", "_split", "_texts", "_array", "_json"))
-HANDED = {  # what a plugin of a kind is handed, and how what it returns is kept
+HANDED = {  # what a plugin of a kind, or what makes a part, is handed, and how what it returns is kept
+    "part": (*SEEDS, "bench.context:JobContext._part_seed", "bench.api:TrainData", *LENT),
     "task": SEEDS,
     "method": (
         *(*SEEDS, "bench.api:TrainData", "bench.api:DistilledSet"),
@@ -54,7 +56,7 @@ def made_by(module: str, kind: str | None = None) -> dict[str, str]:
     "code": the module and what it imports of its own. "engine": seeds and what the engine hands over. "features",
     only where the code asks its context for frozen features: what they are computed with.
     """
-    found = {"code": code_digest(module), "engine": engine_code(HANDED[kind] if kind else SEEDS)}
+    found = {"code": code_digest(module), "engine": engine_code(HANDED[kind or "part"])}
     return found | ({"features": features_code()} if names(module, USES_FEATURES) else {})
 
 
@@ -90,21 +92,22 @@ def identity(choice: Choice, assets: Assets) -> dict[str, Any]:
     }
 
 
-def set_fields(task: dict[str, Any], method: dict[str, Any], dpc: int | None, index: int, seed: int) -> dict[str, Any]:
-    """The fields that identify a distilled set: task and method identities, dpc, set index, derived seed."""
-    return {"task": task, "method": method, "dpc": dpc, "set": index, "seed": seed}
+def task_revision(task: Mapping[str, Any]) -> str:
+    """The key of a task's identity."""
+    return key_of({"kind": "task", "task": task})
 
 
-def run_key(task: dict[str, Any], set_key: str, student: dict[str, Any], set_index: int, run: int, seed: int) -> str:
-    """The key of one replicate: the set it trains on, the student, its indices and derived seed."""
-    return key_of(
-        {
-            "kind": "run",
-            "task": task,
-            "set_key": set_key,
-            "student": student,
-            "set": set_index,
-            "run": run,
-            "seed": seed,
-        }
-    )
+def student_key(student: Mapping[str, Any]) -> str:
+    """The key of a student's identity."""
+    return key_of({"kind": "student", "student": student})
+
+
+def set_key(revision: str, fields: Mapping[str, Any]) -> str:
+    """The key of a distilled set: the task's revision and what else identifies it."""
+    return key_of({"kind": "set", "revision": revision, **fields})
+
+
+def run_key(revision: str, made: str, student: str, index: int, run: int, seed: int) -> str:
+    """The key of one replicate: the keys of task, set and student, its indices and derived seed."""
+    fields = {"task": revision, "set_key": made, "student": student, "set": index, "run": run, "seed": seed}
+    return key_of({"kind": "run", **fields})

@@ -7,22 +7,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from bench.api import DistilledSet, TaskInfo
+from bench.api import Context, DistilledSet, Method, MethodSpec, Params, TaskInfo, TrainData
+from bench.data.assets import Assets
 from bench.data.tables import SUFFIXES, Table, label_text, read
 from bench.errors import UserError, did_you_mean
-from bench.identities import identity
-from bench.plan import Cell, Plan, SetJob, TaskPart, cell_key, note_state, replicate_runs
+from bench.identities import set_key
+from bench.jobs import PlannedTask, SetJob
+from bench.plan import Cell, Plan, cell_key, chosen_students, note_state, planned, replicate_runs
+from bench.selection import Choice
 from bench.store.artifacts import Artifacts
 from bench.store.identity import key_of
 from bench.store.record import Record
-from bench.store.sets import check_set, example_rows, save_set
-
-if TYPE_CHECKING:
-    from bench.data.assets import Assets
-    from bench.suite import Suite
-
+from bench.store.sets import check_set, example_rows
+from bench.suite import Suite
 
 MOST_LETTERS = 100  # of a name: it stands in every row of a board
 TYPED = (".jsonl", ".json", ".parquet")  # files that tell a text from a number
@@ -38,6 +37,38 @@ class Columns:
 
     texts: tuple[str, ...] = ()
     labels: tuple[str, ...] = (LABEL,)
+
+
+class ImportedParams(Params):
+    """Where a set is, and what was read from there when it was planned."""
+
+    path: str
+    texts: tuple[str, ...]
+    labels: tuple[str, ...]
+    content: str  # of the set: `content_key`
+
+
+class Imported(Method):
+    """A set that was made elsewhere: what its file says, as long as that has not changed."""
+
+    params: ImportedParams
+
+    def distill(self, data: TrainData, dpc: int | None, ctx: Context) -> DistilledSet:
+        path = Path(self.params.path)
+        found = read_set(path, data.info, Columns(self.params.texts, self.params.labels))
+        if content_key(found) != self.params.content:
+            raise UserError(f"{path} changed while it was scored: run `bench score` again")
+        return found
+
+
+def spec(name: str) -> MethodSpec:
+    """What stands for a method whose sets were made elsewhere, under the user's name."""
+    return MethodSpec(name=name, summary="Sets made elsewhere.", target=f"{__name__}:Imported", params=ImportedParams)
+
+
+def content_key(distilled: DistilledSet) -> str:
+    """The key of what a set holds, whatever its file is called."""
+    return key_of(example_rows(distilled))
 
 
 def read_set(path: Path, info: TaskInfo, named: Columns) -> DistilledSet:
@@ -172,28 +203,33 @@ def check_name(name: str, methods: Any) -> None:
 
 def plan_imported(
     suite: Suite,
-    task: TaskPart,
+    task: PlannedTask,
     found: list[tuple[Path, DistilledSet]],
+    named: Columns,
     name: str,
     dpc: int,
     assets: Assets,
     artifacts: Artifacts,
     records: list[Record],
 ) -> Plan:
-    """Put the sets into the cache and plan the suite's students on them, seeded like every other method."""
+    """Plan the suite's students on the sets, seeded like every other method; equal contents are one set."""
     plan = Plan(suite.name, suite.seed, [], {})
+    plan.add(*suite.tasks, *suite.students)
     keys = []
-    for index, (_, distilled) in enumerate(found):
-        fields = {"task": task.identity, "imported": key_of(example_rows(distilled)), "dpc": dpc}
-        key = key_of({"kind": "set", **fields})
-        artifacts.make("set", fields, lambda part, distilled=distilled: save_set(part, distilled), key=key)  # type: ignore[misc]
-        plan.sets.setdefault(key, SetJob(key, fields, task, None, name, dpc, index, 0))
+    for index, (path, distilled) in enumerate(found):
+        content = content_key(distilled)
+        params = ImportedParams(path=str(path), texts=named.texts, labels=named.labels, content=content)
+        method = Choice(spec(name), params, name)
+        plan.add(method)
+        fields = {"imported": content, "dpc": dpc}
+        key = set_key(task.revision, fields)
+        source = f"{__name__}:{spec.__name__}"
+        plan.sets.setdefault(key, SetJob(key, fields, task, planned(method, source), dpc, index, 0, given=True))
         keys.append(key)
-    params = {"files": [path.name for path, _ in found]}
-    for student in suite.students:
-        student_identity = identity(student, assets)
-        runs = replicate_runs(task, keys, student, student_identity, dpc, suite.runs, suite.seed)
-        key = cell_key(task, {"imported": keys}, student_identity, dpc, suite.seed)
-        plan.cells.append(Cell(key, task, name, name, params, student, dpc, runs))
+    names = (name, name, {"files": [path.name for path, _ in found]})
+    for student in chosen_students(suite, assets):
+        runs = replicate_runs(task, keys, student, dpc, suite.runs, suite.seed)
+        key = cell_key(task, {"imported": keys}, student.identity, dpc, suite.seed)
+        plan.cells.append(Cell(key, task, *names, student.plugin, student.key, dpc, runs))
     note_state(plan, artifacts, records)
     return plan

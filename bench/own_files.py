@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from bench.data.assets import Assets
+from bench.jobs import LoadJob
 from bench.output import echo
 from bench.plan import Plan
 
@@ -20,19 +21,20 @@ def open_own_files(plan: Plan, assets: Assets) -> dict[str, int]:
     from bench.worker import Worker
 
     worker, skipped = None, {}
-    for part in {run.task.revision: run.task for run in plan.missing_runs()}.values():
-        refs = part.choice.spec.assets(part.choice.params)
+    for task in {run.task.revision: run.task for run in plan.missing_runs()}.values():
+        choice = plan.choice(task.plugin)
+        refs = choice.spec.assets(choice.params)
         places = [place for place in map(assets.resolve, refs) if isinstance(place, Path)]
         if not refs or len(places) < len(refs):
             continue
         size = sum(file.stat().st_size for place in places for file in (place, *place.rglob("*")) if file.is_file())
         if size > READ_BYTES:
-            skipped[part.choice.label] = size
+            skipped[task.label] = size
             continue
         worker = worker or Worker(assets.settings)
-        loaded = worker.run(part)
+        loaded = worker.run(LoadJob(task))
         for line in loaded.warnings:
             echo(f"bench: warning: {line}", err=True)
-        if not fits(plan, part, loaded):
-            echo(f"bench: warning: loading the task: {part.choice.label}: {loaded.reason}", err=True)
+        if not fits(plan, task, loaded):
+            echo(f"bench: warning: loading the task: {task.label}: {loaded.reason}", err=True)
     return skipped

@@ -6,88 +6,24 @@ Nothing heavy is imported here: a plan is made from identities alone, without lo
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench import seeds
 from bench.api import MethodSpec
-from bench.identities import identity, run_key, set_fields
+from bench.data.assets import Assets
+from bench.identities import identity, run_key, set_key, student_key, task_revision
+from bench.jobs import PartsJob, PlannedPlugin, PlannedTask, RunJob, SetJob
+from bench.params import plain
+from bench.parts import KeyedPart, part_jobs, parts_of
 from bench.selection import Choice
 from bench.store.artifacts import Artifacts
 from bench.store.identity import key_of
 from bench.store.record import Record
-
-if TYPE_CHECKING:
-    from bench.data.assets import Assets
-    from bench.suite import Suite
+from bench.suite import Suite
 
 RETRIED = frozenset({"failed", "timeout", "oom", "not_run"})  # statuses that a later run computes again
-
-
-@dataclass(frozen=True)
-class TaskPart:
-    """A task with its identity; `revision` is its key."""
-
-    choice: Choice
-    identity: dict[str, Any]
-
-    @property
-    def revision(self) -> str:
-        return key_of({"kind": "task", "task": self.identity})
-
-
-@dataclass(frozen=True)
-class SetJob:
-    """Make one distilled set. `method` is None for a set made elsewhere (`bench score`)."""
-
-    key: str
-    fields: dict[str, Any]
-    task: TaskPart
-    method: Choice | None
-    method_label: str
-    dpc: int | None
-    index: int
-    seed: int
-
-
-@dataclass(frozen=True)
-class PrepareJob:
-    """Make what the sets of some methods of one target share on a task, before the sets themselves."""
-
-    task: TaskPart
-    methods: tuple[Choice, ...]
-    seed: int
-
-    def covers(self, job: SetJob) -> bool:
-        """Whether a set waits for this."""
-        return job.task.revision == self.task.revision and job.method in self.methods
-
-
-@dataclass(frozen=True)
-class RunJob:
-    """Train one student on one set and score it: replicate (set index, run index) of a cell."""
-
-    key: str
-    task: TaskPart
-    set_key: str
-    student: Choice
-    student_identity: dict[str, Any]
-    dpc: int | None
-    index: int
-    run: int
-    seed: int
-
-
-@dataclass(frozen=True)
-class VerifyJob:
-    """Compute a finished set or run again, to compare: its result is neither taken from the cache nor kept."""
-
-    job: SetJob | RunJob
-
-    @property
-    def task(self) -> TaskPart:
-        return self.job.task
 
 
 @dataclass(frozen=True)
@@ -95,11 +31,12 @@ class Cell:
     """task x method x dpc x student with its replicates; `key` identifies what the replicates have in common."""
 
     key: str
-    task: TaskPart
+    task: PlannedTask
     method_name: str
     method_label: str
     method_params: dict[str, Any]
-    student: Choice
+    student: PlannedPlugin
+    student_key: str
     dpc: int | None
     runs: tuple[RunJob, ...]
 
@@ -112,6 +49,8 @@ class Plan:
     seed: int
     cells: list[Cell]
     sets: dict[str, SetJob]
+    chosen: dict[tuple[str, str], Choice] = field(default_factory=dict)  # by kind and label
+    parts: dict[tuple[str, str], tuple[KeyedPart, ...]] = field(default_factory=dict)  # by revision and method's label
     cached_sets: set[str] = field(default_factory=set)
     done: dict[str, Record] = field(default_factory=dict)
 
@@ -125,85 +64,116 @@ class Plan:
         keys = dict.fromkeys(run.set_key for run in runs)
         return [self.sets[key] for key in keys if key not in self.cached_sets]
 
-    def preparations(self, sets: Iterable[SetJob]) -> list[PrepareJob]:
-        """What has to be prepared for these sets: one job a task and target of methods that prepare."""
-        groups: dict[tuple[str, str], dict[str, SetJob]] = {}
-        for job in sets:
-            spec = job.method.spec if job.method is not None else None
-            if isinstance(spec, MethodSpec) and spec.prepares:
-                groups.setdefault((job.task.revision, spec.target), {}).setdefault(job.method_label, job)
-        found = []
-        for jobs in map(list, map(dict.values, groups.values())):
-            seed = seeds.derive("prepare", self.seed, jobs[0].task.choice.spec.name)
-            methods = tuple(job.method for job in jobs if job.method is not None)
-            found.append(PrepareJob(jobs[0].task, methods, seed))
-        return found
+    def preparations(self, sets: Iterable[SetJob]) -> list[PartsJob]:
+        """The jobs that make what these sets share."""
+        methods = {(job.task.revision, job.method.label): job.task for job in sets}
+        return part_jobs(
+            (task, label, self.parts.get((task.revision, label), ())) for (_, label), task in methods.items()
+        )
 
-    def tasks(self) -> list[TaskPart]:
+    def part_keys(self, job: SetJob) -> tuple[str, ...]:
+        """The keys of the parts that a set is made of."""
+        return tuple(each.key for each in self.parts.get((job.task.revision, job.method.label), ()))
+
+    def tasks(self) -> list[PlannedTask]:
         """The tasks of the plan, each once."""
         return list({cell.task.revision: cell.task for cell in self.cells}.values())
 
     def choices(self) -> list[Choice]:
         """Every choice of the plan, each once."""
-        found = [part for cell in self.cells for part in (cell.task.choice, cell.student)]
-        found += [job.method for job in self.sets.values() if job.method is not None]
-        return list({(choice.spec.kind, choice.label): choice for choice in found}.values())
+        return list(self.chosen.values())
+
+    def wanted(self) -> list[Choice]:
+        """The choices that the missing replicates need, each once."""
+        runs = self.missing_runs()
+        refs = [plugin for run in runs for plugin in (run.task.plugin, run.student)]
+        refs += [job.method for job in self.needed_sets(runs)]
+        return [self.chosen[name] for name in dict.fromkeys((ref.kind, ref.label) for ref in refs)]
+
+    def choice(self, ref: PlannedPlugin) -> Choice:
+        """The choice that a job names."""
+        return self.chosen[ref.kind, ref.label]
+
+    def add(self, *choices: Choice) -> None:
+        """Let jobs name these choices."""
+        self.chosen |= {(choice.spec.kind, choice.label): choice for choice in choices}
+
+
+def planned(choice: Choice, source: str = "") -> PlannedPlugin:
+    """A choice as jobs name it; `source`: of a spec that no registry holds."""
+    return PlannedPlugin(choice.spec.kind, choice.spec.name, plain(choice.params), choice.label, source)
+
+
+def planned_task(choice: Choice, assets: Assets) -> PlannedTask:
+    """A chosen task as jobs name it."""
+    found = identity(choice, assets)
+    return PlannedTask(planned(choice), found, task_revision(found))
 
 
 def make_plan(suite: Suite, assets: Assets, artifacts: Artifacts, records: Sequence[Record]) -> Plan:
     """Every cell of the suite; `records` and the cache say what is there already."""
-    tasks = [TaskPart(choice, identity(choice, assets)) for choice in suite.tasks]
-    methods = [(choice, identity(choice, assets)) for choice in suite.methods]
-    students = [(choice, identity(choice, assets)) for choice in suite.students]
     plan = Plan(suite.name, suite.seed, [], {})
-    for task in tasks:
-        for method, method_identity in methods:
-            spec = method.spec
+    plan.add(*suite.tasks, *suite.methods, *suite.students)
+    students = chosen_students(suite, assets)
+    methods = [(choice, planned(choice), identity(choice, assets)) for choice in suite.methods]
+    for task in [planned_task(choice, assets) for choice in suite.tasks]:
+        for choice, method, method_identity in methods:
+            spec = choice.spec
             assert isinstance(spec, MethodSpec)
-            for dpc in suite.dpc_for(task.choice) if spec.uses_dpc else (None,):
-                count = 1 if spec.one_set(method.params) else suite.sets
+            plan.parts[task.revision, method.label] = parts_of(choice, task.revision, assets)
+            for dpc in suite.dpc_for(plan.choice(task.plugin)) if spec.uses_dpc else (None,):
+                count = 1 if spec.one_set(choice.params) else suite.sets
                 set_jobs = [_set_job(task, method, method_identity, dpc, index, suite.seed) for index in range(count)]
                 plan.sets |= {job.key: job for job in set_jobs}
                 set_keys = [job.key for job in set_jobs] * (suite.sets if count == 1 else 1)
-                for student, student_identity in students:
-                    runs = replicate_runs(task, set_keys, student, student_identity, dpc, suite.runs, suite.seed)
-                    params = method.params.model_dump(mode="json")
-                    key = cell_key(task, method_identity, student_identity, dpc, suite.seed)
-                    plan.cells.append(Cell(key, task, spec.name, method.label, params, student, dpc, runs))
+                for student in students:
+                    runs = replicate_runs(task, set_keys, student, dpc, suite.runs, suite.seed)
+                    key = cell_key(task, method_identity, student.identity, dpc, suite.seed)
+                    names = (spec.name, method.label, dict(method.params))
+                    plan.cells.append(Cell(key, task, *names, student.plugin, student.key, dpc, runs))
     note_state(plan, artifacts, records)
     return plan
 
 
-def cell_key(task: TaskPart, method: Any, student_identity: dict[str, Any], dpc: int | None, base: int) -> str:
+@dataclass(frozen=True)
+class ChosenStudent:
+    """A student of a suite with its identity, and the key of that."""
+
+    plugin: PlannedPlugin
+    identity: Mapping[str, Any]
+    key: str
+
+
+def chosen_students(suite: Suite, assets: Assets) -> list[ChosenStudent]:
+    """The students of a suite."""
+    found = [(planned(choice), identity(choice, assets)) for choice in suite.students]
+    return [ChosenStudent(plugin, about, student_key(about)) for plugin, about in found]
+
+
+def cell_key(task: PlannedTask, method: Any, student: Mapping[str, Any], dpc: int | None, base: int) -> str:
     """The key of a cell: its parts' identities, dpc and base seed; not how many replicates it has."""
-    fields = {"task": task.identity, "method": method, "student": student_identity, "dpc": dpc, "seed": base}
+    fields = {"task": task.identity, "method": method, "student": student, "dpc": dpc, "seed": base}
     return key_of({"kind": "cell", **fields})
 
 
 def _set_job(
-    task: TaskPart, method: Choice, method_identity: dict[str, Any], dpc: int | None, index: int, base: int
+    task: PlannedTask, method: PlannedPlugin, method_identity: dict[str, Any], dpc: int | None, index: int, base: int
 ) -> SetJob:
-    seed = seeds.derive("set", base, task.choice.spec.name, method.spec.name, dpc, index)
-    fields = set_fields(task.identity, method_identity, dpc, index, seed)
-    return SetJob(key_of({"kind": "set", **fields}), fields, task, method, method.label, dpc, index, seed)
+    seed = seeds.derive("set", base, task.plugin.name, method.name, dpc, index)
+    fields = {"method": method_identity, "dpc": dpc, "set": index, "seed": seed}
+    return SetJob(set_key(task.revision, fields), fields, task, method, dpc, index, seed)
 
 
 def replicate_runs(
-    task: TaskPart,
-    set_keys: Sequence[str],
-    student: Choice,
-    student_identity: dict[str, Any],
-    dpc: int | None,
-    runs: int,
-    base: int,
+    task: PlannedTask, set_keys: Sequence[str], student: ChosenStudent, dpc: int | None, runs: int, base: int
 ) -> tuple[RunJob, ...]:
     """`runs` replicates for each entry of `set_keys`; the learner's seed does not depend on the method."""
     jobs = []
-    for index, set_key in enumerate(set_keys):
+    for index, made in enumerate(set_keys):
         for run in range(runs):
-            seed = seeds.derive("run", base, task.choice.spec.name, student.spec.name, dpc, index, run)
-            key = run_key(task.identity, set_key, student_identity, index, run, seed)
-            jobs.append(RunJob(key, task, set_key, student, student_identity, dpc, index, run, seed))
+            seed = seeds.derive("run", base, task.plugin.name, student.plugin.name, dpc, index, run)
+            key = run_key(task.revision, made, student.key, index, run, seed)
+            jobs.append(RunJob(key, task, made, student.plugin, dpc, index, run, seed))
     return tuple(jobs)
 
 
@@ -224,9 +194,9 @@ class Estimate:
 
 def estimate(plan: Plan, records: Sequence[Record]) -> Estimate:
     """Medians of earlier records of the same student: first the same task and dpc, then the same student."""
-    exact: dict[tuple[Any, ...], list[float]] = {}
-    loose: dict[str, list[float]] = {}
-    distil: dict[tuple[Any, ...], list[float]] = {}
+    exact: dict[Any, list[float]] = {}
+    loose: dict[Any, list[float]] = {}
+    distil: dict[Any, list[float]] = {}
     for record in records:
         if not record.finished:
             continue
@@ -234,15 +204,17 @@ def estimate(plan: Plan, records: Sequence[Record]) -> Estimate:
         exact.setdefault((task, student, record.dpc), []).append(record.time.student_s)
         loose.setdefault(student, []).append(record.time.student_s)
         distil.setdefault((task, method), []).append(record.time.distil_s or 0.0)
+    of_cell, of_student, of_set = map(_medians, (exact, loose, distil))
     runs = plan.missing_runs()
     total, unknown = 0.0, 0
     for run in runs:
-        known = exact.get((run.task.choice.label, run.student.label, run.dpc)) or loose.get(run.student.label)
-        if known:
-            total += statistics.median(known)
-        else:
-            unknown += 1
-    for job in plan.needed_sets(runs):
-        known = distil.get((job.task.choice.label, job.method_label))
-        total += statistics.median(known) if known else 0.0
+        known = of_cell((run.task.label, run.student.label, run.dpc)) or of_student(run.student.label)
+        total += known or 0.0
+        unknown += known is None
+    total += sum(of_set((job.task.label, job.method.label)) or 0.0 for job in plan.needed_sets(runs))
     return Estimate(total, unknown)
+
+
+def _medians(seconds: Mapping[Any, list[float]]) -> Callable[[Any], float | None]:
+    found = {name: statistics.median(values) for name, values in seconds.items()}
+    return found.get

@@ -29,7 +29,6 @@ HOOKS: dict[str, tuple[str, type]] = {  # hook -> (kind, type of what it returns
     "bench_students": ("student", StudentSpec),
     "bench_assets": ("asset", Asset),
 }
-_latest: Registry | None = None
 BASES: dict[str, type] = {"task": Task, "method": Method, "student": Student}
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
@@ -46,6 +45,7 @@ class PluginRecord:
     error: str = ""
     owns: tuple[str, ...] = ()
     title: str = ""
+    builtin: bool = False
     names_known: bool = True  # False: it failed before all that it would add was known
     exception: BaseException | None = field(default=None, repr=False, compare=False)
 
@@ -139,17 +139,8 @@ class Registry:
 
 def load(settings: Any) -> Registry:
     """The registry of the installed plugins and of `settings.plugin_files`; read once per process and settings."""
-    global _latest
     with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints must not get into a board
-        _latest = _load(tuple(settings.plugin_files), os.environ.get("BENCH_PLUGINS"))
-    return _latest
-
-
-def latest() -> Registry:
-    """The registry that `load` gave last in this process: choices that come from another process look here."""
-    if _latest is None:
-        raise RuntimeError("no registry was loaded in this process")
-    return _latest
+        return _load(tuple(settings.plugin_files), os.environ.get("BENCH_PLUGINS"))
 
 
 def forget() -> None:
@@ -266,6 +257,8 @@ def _check_spec(said: str, spec: Spec) -> None:
         raise PluginError(f"{said}: its parameter model must keep extra='forbid'")
     if not callable(spec.assets):
         raise PluginError(f"{said}: assets must be a function of the parameters")
+    if isinstance(spec, MethodSpec) and not callable(spec.parts):
+        raise PluginError(f"{said}: parts must be a function of the parameters")
     try:
         check_partial(spec.name, spec.params, spec.preset, "preset")
     except UserError as error:
@@ -325,6 +318,7 @@ def _record(each: _Found) -> PluginRecord:
         error=each.error,
         owns=tuple(owns),
         title=source.title,
+        builtin=source.builtin,
         names_known=each.names_known or each.state == "blocked",
         exception=each.exception,
     )

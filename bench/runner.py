@@ -1,22 +1,30 @@
-"""Executes a plan: tasks are checked, sets distilled, students trained; every replicate becomes a record."""
+"""Executes a plan: tasks are checked, parts made, sets distilled, students trained; each replicate is a record."""
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
 
+from pydantic import TypeAdapter
+
+from bench.api import MethodSpec
 from bench.environment import environment
 from bench.errors import PluginError, UserError
-from bench.executors.base import Executor, Finished, Job, Outcome, Progressed
-from bench.plan import Cell, Plan, PrepareJob, RunJob, SetJob, TaskPart, VerifyJob
-from bench.store.identity import key_of
+from bench.executors.base import Executor, Finished, Progressed, Slot
+from bench.jobs import Job, LoadJob, Outcome, PartsJob, PlannedTask, RunJob, SetJob, dpc_name, outcome_of
+from bench.plan import Cell, Plan
+from bench.scheduler import Item, Scheduler
+from bench.store.predictions import Predictions
 from bench.store.record import PlannedCell, PluginRef, Record, Seeds, SetCard, StudentRef, TaskCard, TaskRef, Times
 from bench.store.results import ResultStore
 
 EXIT_CODES = {"plugin": 3, "usage": 1}  # outcomes that are recorded as failed
+PARTS, SETS, RUNS = range(3)  # stages
+TASK_CARD, SET_CARD = TypeAdapter(TaskCard), TypeAdapter(SetCard)
 
 
 class Report(Protocol):
@@ -38,15 +46,13 @@ class Summary:
     exit_code: int = 0  # of the worst failure: 3 a broken plugin, 1 a user's mistake, 2 anything else
 
 
-@dataclass
-class _State:
-    """What is left to do: preparations before the sets that wait for them, sets before their runs, all in order."""
+@dataclass(frozen=True)
+class _Ended:
+    """How something ended, on which device, and at which stage of what waits for it."""
 
-    preparations: list[PrepareJob]
-    blocked: dict[str, SetJob]  # sets that wait for a preparation
-    sets: dict[str, SetJob]
-    waiting: dict[str, list[RunJob]]  # set key -> runs that need it
-    ready: list[RunJob]
+    outcome: Outcome
+    device: str
+    stage: str = ""
 
 
 class Runner:
@@ -59,7 +65,6 @@ class Runner:
         executor: Executor,
         report: Report,
         *,
-        device: str = "cpu",
         timeout: float | None = None,
         on_record: Callable[[], None] | None = None,
     ) -> None:
@@ -70,11 +75,14 @@ class Runner:
         self.timeout = timeout
         self.on_record = on_record
         self.summary = Summary()
-        self.environment = environment(device)
         self._cells = {run.key: cell for cell in plan.cells for run in cell.runs}
-        self._last: dict[int, tuple[Any, ...]] = {}  # slot -> what its worker has loaded
-        self._busy: dict[int, Job] = {}
+        self._schedule = Scheduler()
+        self._lost: dict[str, _Ended] = {}  # keys of parts and sets that will never be there
         self._sets: dict[str, SetCard] = {}  # set key -> its card, without its rows
+        self._heads: dict[str, dict[str, Any]] = {}  # cell key -> what all its records have
+        self._environments: dict[str, dict[str, str]] = {}
+        self._finished: list[tuple[RunJob, _Ended]] = []  # that are not written yet
+        self._busy: set[Slot] = set()
         self._warned: set[str] = set()
 
     def run(self) -> Summary:
@@ -89,126 +97,138 @@ class Runner:
             self.executor.close()
         return self.summary
 
-    def _check_tasks(self, tasks: Mapping[str, TaskPart]) -> dict[str, Outcome]:
+    def _check_tasks(self, tasks: Mapping[str, PlannedTask]) -> dict[str, _Ended]:
         """Load every task once before anything is computed; a user's mistake stops here."""
-        todo = list(tasks.values())
-        broken: dict[str, Outcome] = {}
+        todo = list(map(LoadJob, tasks.values()))
+        broken: dict[str, _Ended] = {}
         while todo or self._busy:
             for slot in self._free():
                 if todo:
                     self._start(slot, todo.pop(0))
-            for event in self.executor.wait(1.0):
-                if isinstance(event, Progressed):
-                    self._inside(event)
-                    continue
-                part, outcome = self._take(event)
-                assert isinstance(part, TaskPart)
-                if not fits(self.plan, part, outcome):
-                    broken[part.revision] = outcome
-                    continue
-                self.store.put_task(part.revision, outcome.value)
+            for event in self._wait():
+                if fits(self.plan, event.job.task, event.outcome):
+                    self.store.put_task(
+                        event.job.task.revision, TASK_CARD.validate_json(json.dumps(event.outcome.value))
+                    )
+                else:
+                    broken[event.job.task.revision] = _ended(event, "loading the task: ")
         return broken
 
-    def _compute(self, runs: list[RunJob], broken: Mapping[str, Outcome]) -> None:
+    def _compute(self, runs: list[RunJob], broken: Mapping[str, _Ended]) -> None:
         if not runs:
             return
         total = sum(len(cell.runs) for cell in self.plan.cells)
         self.report.start(total, len(self.plan.done), len(self.executor.slots))
-        possible = [run for run in runs if run.task.revision not in broken]
-        keys = dict.fromkeys(run.set_key for run in possible)
+        self._finished += [(run, broken[run.task.revision]) for run in runs if run.task.revision in broken]
+        self._line_up([run for run in runs if run.task.revision not in broken])
+        finish = {PartsJob.what: self._finish_parts, SetJob.what: self._finish_set, RunJob.what: self._finish_run}
+        while True:
+            for slot in self._free():
+                if (item := self._schedule.pick(slot.number)) is not None:
+                    self._start(slot, item.job)
+            self._write()  # while workers work
+            if not self._busy:
+                break
+            for event in self._wait():
+                self._schedule.free(event.slot.number)
+                finish[event.job.what](event)
+        if len(self._schedule):
+            raise RuntimeError(f"{len(self._schedule)} jobs wait for what no job makes")
+
+    def _line_up(self, runs: list[RunJob]) -> None:
+        """Put everything that is missing in line: parts before sets before runs, each in the order of the runs."""
+        keys = dict.fromkeys(run.set_key for run in runs)
         # A set that is cached but not yet in this output folder is read once, for its readable copy.
-        absent = [key for key in keys if key not in self.plan.cached_sets or self.store.set(key) is None]
-        state = self._state([self.plan.sets[key] for key in absent])
-        for run in possible:
-            state.waiting.get(run.set_key, state.ready).append(run)
-        for run in runs:
-            if run.task.revision in broken:
-                self._record(run, broken[run.task.revision], "loading the task: ")
-        while state.preparations or state.sets or state.ready or self._busy:
-            self._fill(state)
-            for event in self.executor.wait(1.0):
-                if isinstance(event, Progressed):
-                    self._inside(event)
-                else:
-                    self._finish(state, event)
-
-    def _state(self, sets: list[SetJob]) -> _State:
+        sets = [self.plan.sets[key] for key in keys if key not in self.plan.cached_sets or not self._keep_set(key)]
         missing = [job for job in sets if job.key not in self.plan.cached_sets]
-        preparations = self.plan.preparations(missing)
-        blocked = {job.key: job for job in missing if any(one.covers(job) for one in preparations)}
-        free = {job.key: job for job in sets if job.key not in blocked}
-        return _State(preparations, blocked, free, {job.key: [] for job in sets}, [])
+        parts = self.plan.preparations(missing)
+        for number, job in enumerate(parts):
+            self._schedule.add(Item(job, job.place, PARTS, (number,), {need for needs in job.needs for need in needs}))
+        for number, made in enumerate(sets):
+            needs = self.plan.part_keys(made) if made.key not in self.plan.cached_sets else ()
+            self._schedule.add(Item(made, made.place, SETS, (number,), needs))
+        absent = {job.key for job in sets}
+        for run in runs:
+            wait_for = (run.set_key,) if run.set_key in absent else ()
+            self._schedule.add(Item(run, run.place, RUNS, (run.index, run.run), wait_for))
 
-    def _fill(self, state: _State) -> None:
-        for slot in self._free():
-            waiting = (state.preparations, list(state.sets.values()), state.ready)
-            job = next((found for jobs in waiting if (found := self._pick(slot, jobs)) is not None), None)
-            if isinstance(job, PrepareJob):
-                state.preparations.remove(job)
-            elif isinstance(job, SetJob):
-                del state.sets[job.key]
-            elif isinstance(job, RunJob):
-                state.ready.remove(job)
+    def _finish_parts(self, event: Finished) -> None:
+        assert isinstance(event.job, PartsJob)
+        ended = _ended(event, "preparing: ")
+        for key in event.job.keys:
+            if event.outcome.status != "ok":
+                self._settle(key, ended)
+            elif key in event.outcome.value:
+                self._settle(key, replace(ended, outcome=outcome_of(event.outcome.value[key])))
             else:
-                return
-            self._start(slot, job)
+                self._settle(key)
 
-    def _pick(self, slot: int, jobs: list[Any]) -> Any:
-        """The next job: what this worker has loaded, else a task that no other worker is on, else the first."""
-        if not jobs:
-            return None
-        mine = self._last.get(slot)
-        others = {self._place(job)[0] for number, job in self._busy.items() if number != slot}
-        for wanted in (
-            lambda job: self._place(job) == mine,
-            lambda job: mine is not None and self._place(job)[0] == mine[0],
-            lambda job: self._place(job)[0] not in others,
-        ):
-            found = next((job for job in jobs if wanted(job)), None)
-            if found is not None:
-                return found
-        return jobs[0]
+    def _finish_set(self, event: Finished) -> None:
+        assert isinstance(event.job, SetJob)
+        key = event.job.key
+        if event.outcome.status != "ok":
+            self._settle(key, _ended(event, "distilling: "))
+            return
+        card = SET_CARD.validate_json(json.dumps(event.outcome.value["card"]))
+        self.store.put_set(key, card, event.outcome.value["reports"])
+        self._keep_set(key)
+        self._settle(key)
 
-    @staticmethod
-    def _place(job: Job) -> tuple[Any, ...]:
-        if isinstance(job, TaskPart):
-            return (job.revision, None)
-        return (job.task.revision, job.student.label if isinstance(job, RunJob) else None)
+    def _finish_run(self, event: Finished) -> None:
+        assert isinstance(event.job, RunJob)
+        self._finished.append((event.job, _ended(event)))
 
-    def _finish(self, state: _State, event: Finished) -> None:
-        job, outcome = self._take(event)
-        if isinstance(job, PrepareJob):
-            self._release(state, job, outcome)
-        elif isinstance(job, SetJob):
-            runs = state.waiting.pop(job.key, [])
-            if outcome.status == "ok":
-                self.store.put_set(job.key, *outcome.value)
-                state.ready += runs
-                state.ready.sort(key=lambda run: (run.index, run.run))
-                return
-            for run in runs:
-                self._record(run, outcome, "distilling: ")
-        elif isinstance(job, RunJob):
-            self._record(job, outcome)
+    def _settle(self, key: str, lost: _Ended | None = None) -> None:
+        """Note that a part or set is there, or why it never will be; what waited for it goes on, or is lost too."""
+        todo = [(key, lost)]
+        while todo:
+            key, lost = todo.pop()
+            if lost is not None:
+                self._lost[key] = lost
+            for item in self._schedule.settle(key):
+                todo += self._go_on(item)
 
-    def _release(self, state: _State, job: PrepareJob, outcome: Outcome) -> None:
-        """Let the sets of a finished preparation go on; the runs of the variants that it failed for are over."""
-        failed = outcome.value if outcome.status == "ok" else {choice.label: outcome for choice in job.methods}
-        for one in [one for one in state.blocked.values() if job.covers(one)]:
-            del state.blocked[one.key]
-            if one.method_label not in failed:
-                state.sets[one.key] = one
-                continue
-            for run in state.waiting.pop(one.key, []):
-                self._record(run, failed[one.method_label], "preparing: ")
+    def _go_on(self, item: Item) -> list[tuple[str, _Ended]]:
+        """Let a job be picked whose needs are settled; what is lost with them, when some are."""
+        job = item.job
+        if job.what == PartsJob.what:
+            return self._go_on_with_parts(item)
+        reason = next((self._lost[need] for need in item.needs if need in self._lost), None)
+        if reason is None:
+            self._schedule.put(item)
+        elif job.what == SetJob.what:
+            return [(job.key, reason)]
+        else:
+            self._finished.append((job, reason))
+        return []
 
-    def _record(self, run: RunJob, outcome: Outcome, stage: str = "") -> None:
-        cell = self._cells[run.key]
-        record = self._make_record(cell, run, outcome, stage)
-        self.store.append(record)
+    def _go_on_with_parts(self, item: Item) -> list[tuple[str, _Ended]]:
+        """A group of parts goes on without those whose needs failed."""
+        job: PartsJob = item.job
+        lost = {
+            key: self._lost[need]
+            for key, needs in zip(job.keys, job.needs, strict=True)
+            for need in needs
+            if need in self._lost
+        }
+        if len(lost) < len(job.keys):
+            self._schedule.put(replace(item, job=without(job, lost)))
+        return list(lost.items())
+
+    def _write(self) -> None:
+        """Append the finished replicates, then say so."""
+        finished, self._finished = self._finished, []
+        records = [self._make_record(run, ended) for run, ended in finished]
+        self.store.append(*records)
+        for (run, ended), record in zip(finished, records, strict=True):
+            self._tell(run, ended.outcome, record)
+        if finished and self.on_record is not None:
+            self.on_record()
+
+    def _tell(self, run: RunJob, outcome: Outcome, record: Record) -> None:
         status = record.status
         self.summary.statuses[status] += 1
-        name = cell_name(cell)
+        name = cell_name(self._cells[run.key])
         result = f"{status}: {record.reason}" if record.score is None else f"{100 * record.score:.1f}"
         if status not in {"ok", "not_applicable"} and name not in self.summary.failures:
             self.summary.failures[name] = f"{status}: {record.reason}"
@@ -216,37 +236,24 @@ class Runner:
             if outcome.traceback:
                 self.summary.tracebacks[name] = outcome.traceback
         self.report.step(f"{name} set {run.index} run {run.run}: {result} ({outcome.seconds:.1f} s)", outcome.seconds)
-        if self.on_record is not None:
-            self.on_record()
 
-    def _make_record(self, cell: Cell, run: RunJob, outcome: Outcome, stage: str) -> Record:
+    def _make_record(self, run: RunJob, ended: _Ended) -> Record:
+        outcome = ended.outcome
         value = outcome.value if outcome.status == "ok" else {}
-        set_job = self.plan.sets[run.set_key]
-        task, made = run.task.choice, self._set(run.set_key)
+        predictions = value.get("predictions")
+        made = self._sets.get(run.set_key)
         status: Any = "failed" if outcome.status in EXIT_CODES else outcome.status
+        if ended.device not in self._environments:
+            self._environments[ended.device] = environment(ended.device)
         return Record(
+            **self._head(self._cells[run.key]),
             key=run.key,
             status=status,
-            reason=f"{stage}{outcome.reason}" if outcome.status != "ok" else None,
-            cell=cell.key,
-            suite=self.plan.suite,
-            task=TaskRef(
-                name=task.spec.name,
-                label=task.label,
-                params=task.params.model_dump(mode="json"),
-                revision=run.task.revision,
-            ),
-            method=PluginRef(name=cell.method_name, label=cell.method_label, params=cell.method_params),
-            student=StudentRef(
-                name=run.student.spec.name,
-                label=run.student.label,
-                params=run.student.params.model_dump(mode="json"),
-                key=key_of({"kind": "student", "student": run.student_identity}),
-            ),
+            reason=f"{ended.stage}{outcome.reason}" if outcome.status != "ok" else None,
             dpc=run.dpc,
             set=run.index,
             run=run.run,
-            seed=Seeds(base=self.plan.seed, set=set_job.seed, run=run.seed),
+            seed=Seeds(base=self.plan.seed, set=self.plan.sets[run.set_key].seed, run=run.seed),
             set_key=run.set_key,
             set_digest=made.set_digest if made else None,
             near_test=made.near_test if made else None,
@@ -256,61 +263,96 @@ class Runner:
             metrics=value.get("metrics", {}),
             metrics_code=value.get("metrics_code"),
             n_train=value.get("n_train"),
-            predictions=value.get("predictions"),
+            predictions=None if predictions is None else Predictions(**predictions),
             time=Times(
                 finished=datetime.now(UTC).isoformat(timespec="seconds"),
                 distil_s=made.seconds if made else 0.0,
                 made_of=made.made_of if made else None,
                 student_s=round(outcome.seconds, 3),
             ),
-            environment={**self.environment},
+            environment={**self._environments[ended.device]},
         )
 
-    def _set(self, set_key: str) -> SetCard | None:
-        """The card of a set, without its rows; None when it was not made."""
-        if set_key not in self._sets:
-            found = self.store.set(set_key)
-            if found is None:
-                return None
-            self._sets[set_key] = replace(found, rows=())
-        return self._sets[set_key]
+    def _head(self, cell: Cell) -> dict[str, Any]:
+        """What all records of a cell have."""
+        if cell.key not in self._heads:
+            task, student = cell.task.plugin, cell.student
+            revision = cell.task.revision
+            self._heads[cell.key] = {
+                "cell": cell.key,
+                "suite": self.plan.suite,
+                "task": TaskRef(name=task.name, label=task.label, params=dict(task.params), revision=revision),
+                "method": PluginRef(name=cell.method_name, label=cell.method_label, params=cell.method_params),
+                "student": StudentRef(
+                    name=student.name, label=student.label, params=dict(student.params), key=cell.student_key
+                ),
+            }
+        return self._heads[cell.key]
 
-    def _free(self) -> list[int]:
+    def _keep_set(self, key: str) -> bool:
+        """Note what records keep of a set, from its card; False when there is none."""
+        if key not in self._sets:
+            found = self.store.set(key)
+            if found is None:
+                return False
+            self._sets[key] = replace(found, rows=(), diagnostics={})
+        return True
+
+    def _free(self) -> list[Slot]:
         return [slot for slot in self.executor.slots if slot not in self._busy]
 
-    def _start(self, slot: int, job: Job) -> None:
-        self._busy[slot] = job
-        self._last[slot] = self._place(job)
+    def _start(self, slot: Slot, job: Job) -> None:
+        self._busy.add(slot)
         self.executor.start(slot, job, self.timeout)
 
-    def _take(self, event: Finished) -> tuple[Job, Outcome]:
-        self.report.inside(event.slot, "")
-        for line in event.outcome.warnings:
-            if line not in self._warned:
-                self._warned.add(line)
-                self.report.warn(f"{line} (first in: {job_name(event.job)})")
-        return self._busy.pop(event.slot), event.outcome
+    def _wait(self) -> list[Finished]:
+        """The jobs that have ended since the last call; progress and warnings are passed on."""
+        ended = []
+        for event in self.executor.wait(1.0):
+            if isinstance(event, Progressed):
+                self.report.inside(event.slot.number, f"{event.what} {event.done}/{event.total}")
+                continue
+            self.report.inside(event.slot.number, "")
+            for line in event.outcome.warnings:
+                if line not in self._warned:
+                    self._warned.add(line)
+                    self.report.warn(f"{line} (first in: {event.job.title})")
+            self._busy.remove(event.slot)
+            ended.append(event)
+        return ended
 
-    def _inside(self, event: Progressed) -> None:
-        self.report.inside(event.slot, f"{event.what} {event.done}/{event.total}")
+
+def _ended(event: Finished, stage: str = "") -> _Ended:
+    return _Ended(event.outcome, event.slot.device_type, stage)
 
 
-def fits(plan: Plan, part: TaskPart, loaded: Outcome) -> bool:
+def without(job: PartsJob, keys: Mapping[str, Any]) -> PartsJob:
+    """The same job for the other parts."""
+    kept = [number for number, key in enumerate(job.keys) if key not in keys]
+    return replace(
+        job,
+        parts=tuple(job.parts[number] for number in kept),
+        keys=tuple(job.keys[number] for number in kept),
+        needs=tuple(job.needs[number] for number in kept),
+    )
+
+
+def fits(plan: Plan, task: PlannedTask, loaded: Outcome) -> bool:
     """Whether a task that was loaded serves a plan; False for a bug. Raises a user's mistake and a broken plugin."""
     if loaded.status in EXIT_CODES:
         raise (PluginError if loaded.status == "plugin" else UserError)(str(loaded.reason))
     if loaded.status != "ok":
         return False
-    card: TaskCard = loaded.value
-    counts = card.class_counts
+    counts = loaded.value["class_counts"]
     smallest = min(range(len(counts)), key=counts.__getitem__)
     for job in plan.sets.values():
-        coreset = job.method is not None and "coreset" in job.method.spec.tags
-        if job.task.revision == part.revision and coreset and job.dpc is not None and job.dpc > counts[smallest]:
-            raise UserError(
-                f"dpc {job.dpc} is too large for task '{part.choice.label}': class "
-                f"'{card.label_names[smallest]}' has {counts[smallest]} train rows"
-            )
+        if job.task.revision == task.revision and job.dpc is not None and job.dpc > counts[smallest]:
+            spec = plan.choice(job.method).spec
+            if isinstance(spec, MethodSpec) and spec.selects:
+                raise UserError(
+                    f"dpc {job.dpc} is too large for task '{task.label}': class "
+                    f"'{loaded.value['label_names'][smallest]}' has {counts[smallest]} train rows"
+                )
     return True
 
 
@@ -321,23 +363,7 @@ def worse(one: int, other: int) -> int:
 
 def cell_name(cell: Cell) -> str:
     """`bbc dpc 5 kcenters minilm`, as in progress lines and errors."""
-    dpc = f"dpc {cell.dpc}" if cell.dpc is not None else "all data"
-    return f"{cell.task.choice.label} {dpc} {cell.method_label} {cell.student.label}"
-
-
-def job_name(job: Job) -> str:
-    """`words dpc 2 pick set 0`, as in warnings."""
-    if isinstance(job, TaskPart):
-        return f"loading {job.choice.label}"
-    if isinstance(job, VerifyJob):
-        return f"again: {job_name(job.job)}"
-    task = job.task.choice.label
-    if isinstance(job, PrepareJob):
-        return f"preparing on {task}"
-    dpc = f"dpc {job.dpc}" if job.dpc is not None else "all data"
-    if isinstance(job, SetJob):
-        return f"{task} {dpc} {job.method_label} set {job.index}"
-    return f"{task} {dpc} {job.student.label} set {job.index} run {job.run}"
+    return f"{cell.task.label} {dpc_name(cell.dpc)} {cell.method_label} {cell.student.label}"
 
 
 def planned_cell(cell: Cell, suite: str) -> PlannedCell:
@@ -345,7 +371,7 @@ def planned_cell(cell: Cell, suite: str) -> PlannedCell:
     return PlannedCell(
         suite=suite,
         key=cell.key,
-        task=cell.task.choice.label,
+        task=cell.task.label,
         method=cell.method_label,
         student=cell.student.label,
         dpc=cell.dpc,

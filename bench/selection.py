@@ -34,17 +34,6 @@ class Choice:
     params: Params
     label: str  # the name, and in brackets the parameters that differ from the suite's defaults
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Goes to a worker process by name: its registry has the spec, which may hold local functions."""
-        return _restore, (self.spec.kind, self.spec.name, self.params.model_dump(), self.label)
-
-
-def _restore(kind: str, name: str, params: dict[str, Any], label: str) -> Choice:
-    from bench import plugins
-
-    spec = plugins.latest().spec(kind, name)
-    return Choice(spec, spec.params.model_validate(params), label)
-
 
 @dataclass(frozen=True)
 class _Item:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.data.assets import Assets
 from bench.errors import UserError
+from bench.jobs import WORKER
 from bench.output import echo
 from bench.own_files import open_own_files
 from bench.plan import Plan, make_plan, note_state
@@ -59,8 +60,8 @@ def run(
     Raises UserError for a mistake in the input, PluginError for a broken plugin; what fails inside a cell is in
     `Results.failures`, and everything that was finished before is kept.
     """
-    chosen, gpus = choose_device(device)
-    settings = Settings.make(cache, data_dir, offline, tuple(plugins), chosen)
+    gpus = choose_device(device)
+    settings = Settings.make(cache, data_dir, offline, tuple(plugins))
     session = Session.open(
         settings,
         suite,
@@ -221,10 +222,7 @@ class Session:
 
     def fetch(self, plan: Plan) -> None:
         """Bring the assets that the missing replicates need, one line each; before a download, own files are read."""
-        runs = plan.missing_runs()
-        choices = [choice for run in runs for choice in (run.task.choice, run.student)]
-        choices += [job.method for job in plan.needed_sets(runs) if job.method is not None]
-        refs = dict.fromkeys(ref for choice in choices for ref in choice.spec.assets(choice.params))
+        refs = dict.fromkeys(ref for choice in plan.wanted() for ref in choice.spec.assets(choice.params))
         if any(self.assets.locate(ref) is None for ref in refs):
             open_own_files(plan, self.assets)
         for ref in refs:
@@ -255,9 +253,8 @@ class Session:
             runner = Runner(
                 plan,
                 store,
-                LocalExecutor(self.settings, jobs or gpus or cores(), gpus),
+                LocalExecutor(WORKER, self.settings, jobs or gpus or cores(), gpus),
                 report,
-                device=self.settings.device,
                 timeout=timeout,
                 on_record=tracking.now_and_then if tracking else None,
             )
@@ -289,7 +286,7 @@ class Session:
         report = RunReport()
         try:
             found = verify(
-                plan, n, lambda: LocalExecutor(self.settings, jobs or gpus or cores(), gpus), report, timeout
+                plan, n, lambda: LocalExecutor(WORKER, self.settings, jobs or gpus or cores(), gpus), report, timeout
             )
         finally:
             report.close()
@@ -306,19 +303,19 @@ def joined(selection: Selection) -> str | None:
     return selection if selection is None or isinstance(selection, str) else ",".join(selection)
 
 
-def choose_device(wanted: str) -> tuple[str, int]:
-    """("cuda", number of GPUs) or ("cpu", 0); torch is loaded only when there may be a GPU."""
+def choose_device(wanted: str) -> int:
+    """The number of GPUs to use, 0 for the CPU; torch is loaded only when there may be a GPU."""
     if wanted not in {"auto", "cpu", "cuda"}:
         raise UserError(f"device '{wanted}': choose auto, cpu or cuda")
     if wanted == "cpu" or (wanted == "auto" and not Path("/dev/nvidiactl").exists()):
-        return "cpu", 0
+        return 0
     import torch
 
     if torch.cuda.is_available():
-        return "cuda", torch.cuda.device_count()
+        return torch.cuda.device_count()
     if wanted == "cuda":
         raise UserError("--device cuda: torch finds no GPU here; use --device cpu")
-    return "cpu", 0
+    return 0
 
 
 def pass_on(*sources: Any) -> None:

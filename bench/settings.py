@@ -19,7 +19,6 @@ class Settings:
     data_dir: Path | None = None
     offline: bool = False
     plugin_files: tuple[Path, ...] = ()
-    device: str = "cpu"
 
     @classmethod
     def make(
@@ -28,7 +27,6 @@ class Settings:
         data_dir: str | Path | None = None,
         offline: bool = False,
         plugin_files: tuple[str | Path, ...] = (),
-        device: str = "cpu",
     ) -> Settings:
         """Fill in defaults: BENCH_CACHE or the user's cache folder; HF_HUB_OFFLINE means offline."""
         if data_dir and not Path(data_dir).expanduser().is_dir():
@@ -39,7 +37,6 @@ class Settings:
             data_dir=Path(data_dir).expanduser().absolute() if data_dir else None,
             offline=offline or os.environ.get("HF_HUB_OFFLINE", "").lower() in {"1", "true", "yes", "on"},
             plugin_files=tuple(Path(file).expanduser().absolute() for file in plugin_files),
-            device=device,
         )
 
 

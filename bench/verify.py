@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench import seeds
-from bench.executors.base import Executor, Outcome, Progressed
-from bench.plan import Plan, RunJob, SetJob, VerifyJob
-
-if TYPE_CHECKING:
-    from bench.runner import Report
+from bench.executors.base import Executor, Progressed
+from bench.jobs import Outcome, RunJob, SetJob, VerifyJob, dpc_name
+from bench.plan import Plan
+from bench.runner import Report
+from bench.store.predictions import Predictions
 
 SET_MEND = "it keeps state between sets or draws from a generator that ctx.seed does not set; draw from ctx.rng()"
 RUN_MEND = (
@@ -51,7 +51,7 @@ def sample(plan: Plan, n: int) -> list[VerifyJob]:
 
     Each next one is of a cell, and then of a task, method and student, that the sample has least of.
     """
-    sets = [job for key, job in plan.sets.items() if key in plan.cached_sets and job.method is not None]
+    sets = [job for key, job in plan.sets.items() if key in plan.cached_sets]
     runs = [
         run
         for cell in plan.cells
@@ -75,11 +75,11 @@ def _spread(plan: Plan, jobs: Sequence[SetJob] | Sequence[RunJob], n: int) -> li
 
 def _parts(plan: Plan, job: SetJob | RunJob) -> tuple[list[tuple[Any, ...]], ...]:
     """What the sample shall have evenly: first whole cells, then each of their parts."""
-    task = ("task", job.task.choice.label)
+    task = ("task", job.task.label)
     if isinstance(job, SetJob):
-        parts = [task, ("method", job.method_label)]
+        parts = [task, ("method", job.method.label)]
     else:
-        parts = [task, ("method", plan.sets[job.set_key].method_label), ("student", job.student.label)]
+        parts = [task, ("method", plan.sets[job.set_key].method.label), ("student", job.student.label)]
     return [tuple(parts)], parts
 
 
@@ -101,17 +101,17 @@ def verify(
                 line = f"computing {len(jobs)} finished sets and runs again, each alone in a fresh process"
                 report.start(len(jobs), 0, len(workers.slots), line)
                 started = True
-            slots = list(workers.slots)[: len(jobs)]
+            slots = workers.slots[: len(jobs)]
             for slot in slots:
                 workers.start(slot, jobs.pop(0), timeout)
             busy = len(slots)
             while busy:
                 for event in workers.wait(1.0):
                     if isinstance(event, Progressed):
-                        report.inside(event.slot, f"{event.what} {event.done}/{event.total}")
+                        report.inside(event.slot.number, f"{event.what} {event.done}/{event.total}")
                         continue
                     busy -= 1
-                    report.inside(event.slot, "")
+                    report.inside(event.slot.number, "")
                     assert isinstance(event.job, VerifyJob)
                     said = _judge(plan, event.job.job, event.outcome, found)
                     report.step(f"{said} ({event.outcome.seconds:.1f} s)", event.outcome.seconds)
@@ -134,8 +134,8 @@ def _judge(plan: Plan, job: SetJob | RunJob, outcome: Outcome, found: Verified) 
     else:
         kept = plan.done[job.key].predictions
         assert kept is not None, "only finished runs are verified"
-        before = kept.labels()
-        differ = int((before != outcome.value).sum()) if len(before) == len(outcome.value) else len(before)
+        before, again = kept.labels(), Predictions(**outcome.value).labels()
+        differ = int((before != again).sum()) if len(before) == len(again) else len(before)
         found.runs += not differ
         what = f"{differ} of {len(before)} predictions differ" if differ else ""
     if not what:
@@ -149,8 +149,7 @@ def _judge(plan: Plan, job: SetJob | RunJob, outcome: Outcome, found: Verified) 
 def _named(plan: Plan, job: SetJob | RunJob) -> tuple[str, str, str]:
     """Where a job belongs, whose it is, and what is to be mended when it differs."""
     set_job = job if isinstance(job, SetJob) else plan.sets[job.set_key]
-    dpc = f"dpc {job.dpc}" if job.dpc is not None else "all data"
-    where = f"{job.task.choice.label} {dpc} {set_job.method_label} set {job.index}"
+    where = f"{job.task.label} {dpc_name(job.dpc)} {set_job.method.label} set {job.index}"
     if isinstance(job, SetJob):
-        return where, f"method '{job.method_label}'", SET_MEND
+        return where, f"method '{job.method.label}'", SET_MEND
     return f"{where} run {job.run}", f"student '{job.student.label}'", RUN_MEND

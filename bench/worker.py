@@ -2,35 +2,49 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import metrics, plugins
 from bench.api import DistilledSet, NotApplicable, Queries, Student, TaskData, TrainData
-from bench.context import JobContext
+from bench.checks import check_predictions, check_task, league
+from bench.context import JobContext, part_assets, rows_digest
 from bench.data.assets import Assets
-from bench.data.grants import granted
+from bench.data.grants import granted, refuse_data
 from bench.environment import environment
 from bench.errors import PluginError, UserError
-from bench.executors.base import Job, Outcome
 from bench.identities import made_by, metrics_code
+from bench.jobs import (
+    Job,
+    LoadJob,
+    Outcome,
+    PartsJob,
+    PlannedPlugin,
+    PlannedTask,
+    RunJob,
+    SetJob,
+    VerifyJob,
+    plain,
+)
 from bench.lending import Seal, lend_set, lend_task, refused_write
 from bench.network import NetworkGuard
-from bench.plan import PrepareJob, RunJob, SetJob, TaskPart, VerifyJob
 from bench.process_state import PATH, ProcessState
 from bench.selection import Choice
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from bench.store.difference import difference
+from bench.store.identity import canonical
 from bench.store.predictions import encode
 from bench.store.record import MadeOf, SetCard, TaskCard
 from bench.store.results import SHOWN_ROWS
 from bench.store.sets import check_budget, check_set, content_digest, example_rows, load_set, save_set, set_reports
-from bench.store.text import HALF, message, trace, unwritable
+from bench.store.text import message, trace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +52,18 @@ if TYPE_CHECKING:
     from bench.plugins import Registry
 
 KEPT_TASKS = 4  # loaded tasks a worker holds; GLUE's are some hundred MB each
+
+
+@dataclass
+class _Loaded:
+    """A task's data as they are lent, and what is worked out of them once."""
+
+    data: TaskData
+    seal: Seal
+
+    @cached_property
+    def rows(self) -> str:
+        return rows_digest(self.data.train_data())
 
 
 class Worker:
@@ -50,6 +76,7 @@ class Worker:
     def __init__(
         self,
         settings: Settings,
+        device: str = "cpu",
         on_progress: Callable[[int, int, str], None] | None = None,
         network: NetworkGuard | None = None,
     ) -> None:
@@ -62,11 +89,20 @@ class Worker:
         self._put_back(_importing(self.registry))
         self.assets = Assets(self.registry.assets, settings)
         self.artifacts = Artifacts(settings.cache)
-        self.device = settings.device
+        self.device = device
         self.on_progress = on_progress
-        self._tasks: dict[str, tuple[TaskData, Seal]] = {}
+        self._choices: dict[str, Choice] = {}
+        self._tasks: dict[str, _Loaded] = {}
         self._loans: list[Seal] = []
-        self._student: tuple[Any, Student] | None = None
+        self._student: tuple[Choice, Student] | None = None
+        self._doing: dict[str, Callable[[Any], Any]] = {
+            LoadJob.what: lambda job: self._describe(job.task),
+            PartsJob.what: self._make_parts,
+            SetJob.what: self._distil,
+            RunJob.what: self._score,
+            VerifyJob.what: lambda job: again[job.job.what](job.job),
+        }
+        again: dict[str, Callable[[Any], Any]] = {SetJob.what: self._set_again, RunJob.what: self._run_again}
 
     def run(self, job: Job) -> Outcome:
         """Do a job; every way in which it can end is an outcome."""
@@ -78,21 +114,23 @@ class Worker:
         return replace(outcome, warnings=tuple(said))
 
     def _outcome(self, job: Job, started: float) -> Outcome:
-        value: Any = None
         try:
-            if isinstance(job, TaskPart):
-                value = self._describe(job)
-            elif isinstance(job, PrepareJob):
-                value = self._prepare(job)
-            elif isinstance(job, SetJob):
-                value = self._distil(job)
-            elif isinstance(job, VerifyJob):
-                value = self._verify(job.job)
-            else:
-                value = self._score(job)
+            value = self._doing[job.what](job)
         except BaseException as error:  # sys.exit() in a plugin too; Ctrl-C is the parent's
             return failure(error, time.monotonic() - started)
         return Outcome("ok", None, None, value, time.monotonic() - started)
+
+    def choice(self, ref: PlannedPlugin) -> Choice:
+        """What a job names, looked up in this process's registry once."""
+        name = canonical([ref.kind, ref.name, ref.params, ref.label, ref.source])
+        if name not in self._choices:
+            if ref.source:
+                module, _, function = ref.source.partition(":")
+                spec = getattr(importlib.import_module(module), function)(ref.name)
+            else:
+                spec = self.registry.spec(ref.kind, ref.name)
+            self._choices[name] = Choice(spec, spec.params.model_validate_json(canonical(ref.params)), ref.label)
+        return self._choices[name]
 
     @contextmanager
     def _plugin(self, who: str, *loans: Any) -> Iterator[None]:
@@ -104,8 +142,8 @@ class Worker:
         finally:
             self._put_back(who)
             changed = []
-            for revision, (_, seal) in list(self._tasks.items()):
-                part = seal.broken()
+            for revision, loaded in list(self._tasks.items()):
+                part = loaded.seal.broken()
                 if part:
                     changed.append(part)
                     del self._tasks[revision]
@@ -130,85 +168,104 @@ class Worker:
     def _context(
         self,
         data: TaskData | TrainData | Queries | None,
-        task: TaskPart,
+        task: PlannedTask,
         seed: int,
         who: str,
-        choices: Sequence[Choice],
+        made_by: Mapping[str, str],
+        allowed: frozenset[str],
     ) -> JobContext:
-        spec, variants = choices[0].spec, [choice.params for choice in choices]
+        loaded = self._tasks.get(task.revision)
         return JobContext(
             self.assets,
-            LentArtifacts(self.artifacts, who, [*self._loans, *(seal for _, seal in self._tasks.values())]),
+            LentArtifacts(self.artifacts, who, [*self._loans, *(each.seal for each in self._tasks.values())]),
             seed=seed,
             device=self.device,
             data=data,
             task_identity=task.identity,
-            made_by=made_by(spec.target.partition(":")[0], spec.kind),
+            made_by=made_by,
             on_progress=self.on_progress,
             who=who,
-            allowed=granted(self.assets, spec, variants, task.choice.spec.assets(task.choice.params)),
+            allowed=allowed,
             engine=self._state.engine,
+            rows=(lambda: loaded.rows) if loaded is not None else None,
         )
 
-    def load(self, part: TaskPart) -> TaskData:
+    def _context_of(
+        self, data: TaskData | TrainData | Queries | None, task: PlannedTask, seed: int, who: str, choice: Choice
+    ) -> JobContext:
+        """The context of a plugin's job."""
+        spec = choice.spec
+        code = made_by(spec.target.partition(":")[0], spec.kind)
+        allowed = granted(self.assets, spec, choice.params, self._assets_of(task))
+        return self._context(data, task, seed, who, code, allowed)
+
+    def _assets_of(self, task: PlannedTask) -> Sequence[str]:
+        choice = self.choice(task.plugin)
+        return choice.spec.assets(choice.params)
+
+    def load(self, task: PlannedTask) -> TaskData:
         """A task's data, checked, as it is lent to plugins; the last few loaded are kept."""
-        if part.revision not in self._tasks:
-            who = f"task '{part.choice.label}'"
+        if task.revision not in self._tasks:
+            who, choice = f"task '{task.label}'", self.choice(task.plugin)
             with self._plugin(who):
-                task = self.registry.build(part.choice.spec, part.choice.params)
-                data = task.load(self._context(None, part, 0, who, [part.choice]))
-                check_task(data, part.choice.label)
+                plugin = self.registry.build(choice.spec, choice.params)
+                data = plugin.load(self._context_of(None, task, 0, who, choice))
+                check_task(data, task.label)
                 data = lend_task(data)
             while len(self._tasks) >= KEPT_TASKS:
                 self._tasks.pop(next(iter(self._tasks)))
-            self._tasks[part.revision] = (data, Seal(data))
-        return self._tasks[part.revision][0]
+            self._tasks[task.revision] = _Loaded(data, Seal(data))
+        return self._tasks[task.revision].data
 
-    def _describe(self, part: TaskPart) -> TaskCard:
-        """What the result store keeps of a task."""
-        data = self.load(part)
-        return TaskCard(
-            label=part.choice.label,
-            fields=tuple(data.info.fields),
-            label_names=tuple(data.info.label_names),
+    def _describe(self, task: PlannedTask) -> dict[str, Any]:
+        """The card of a task."""
+        data = self.load(task)
+        card = TaskCard(
+            label=task.label,
+            fields=data.info.fields,
+            label_names=data.info.label_names,
             metric=data.info.metric,
-            test_labels=tuple(int(label) for label in data.test.labels),
+            test_labels=tuple(data.test.labels.tolist()),
             n_train=len(data.train),
             n_validation=len(data.validation),
             n_test=len(data.test),
             class_counts=tuple(int((data.train.labels == label).sum()) for label in range(data.info.n_classes)),
         )
+        found: dict[str, Any] = plain(card)
+        return found
 
-    def _prepare(self, job: PrepareJob) -> dict[str, Outcome]:
-        """Let a method make what its variants share; the outcome of each variant that failed, by label."""
+    def _make_parts(self, job: PartsJob) -> dict[str, Any]:
+        """Make parts; the outcome of each that failed, by its key."""
         data = self.load(job.task).train_data()
-        variants = [choice.params for choice in job.methods]
-        who = f"method {' and '.join(repr(choice.label) for choice in job.methods)}"
+        who = f"method {' and '.join(map(repr, job.methods))}"
+        refs = frozenset(ref for part in job.parts for ref in part_assets(part))
+        refuse_data(self.assets, refs, self._assets_of(job.task), who)
         with self._plugin(who, data):
-            method: Any = self.registry.target(job.methods[0].spec)
-            ctx = self._context(data, job.task, job.seed, who, job.methods)
+            ctx = self._context(data, job.task, 0, who, {}, refs)
             started = time.monotonic()
-            errors = method.prepare(variants, data, ctx)
+            errors = ctx.make_parts(job.parts)
             seconds = time.monotonic() - started
-        return {job.methods[number].label: failure(error, seconds) for number, error in errors.items()}
+        return {job.keys[number]: plain(failure(error, seconds)) for number, error in errors.items()}
 
-    def _distil(self, job: SetJob) -> tuple[SetCard, dict[str, dict[str, Any]]]:
+    def _distil(self, job: SetJob) -> dict[str, Any]:
         """Make a set, or find it in the cache; its card, and the reports of what it was made of, by their keys."""
         folder = self.artifacts.get("set", job.key)
         if folder is None:
-            if job.method is None:
-                raise UserError(f"the imported set {job.key[:12]} is no longer in the cache: run `bench score` again")
-            made, ctx, about = self._make_set(job, job.method)
+            made, ctx, about = self._make_set(job)
             folder = self.artifacts.make(
-                "set", job.fields, lambda part: save_set(part, made, ctx.reports), job.key, lambda: about
+                "set",
+                {"task": job.task.identity, **job.fields},
+                lambda part: save_set(part, made, ctx.reports),
+                job.key,
+                lambda: about,
             )
         distilled, about = load_set(folder), self.artifacts.about("set", job.key)
         found = (self.artifacts.report(kind, key) for key, kind in set_reports(folder).items())
         reports = {report["key"]: report for report in found if report is not None}
         made_of = about.get("made_of")
         card = SetCard(
-            task=job.task.choice.label,
-            method=job.method_label,
+            task=job.task.label,
+            method=job.method.label,
             dpc=job.dpc,
             set=job.index,
             seed=job.seed,
@@ -223,23 +280,25 @@ class Worker:
             environment=about.get("environment"),
             reports=tuple(reports),
         )
-        return card, reports
+        return {"card": plain(card), "reports": reports}
 
-    def _make_set(self, job: SetJob, choice: Choice) -> tuple[DistilledSet, JobContext, dict[str, Any]]:
+    def _make_set(self, job: SetJob) -> tuple[DistilledSet, JobContext, dict[str, Any]]:
         """Distil a set and check it; also its context, and what is noted of how it was made."""
-        data = self.load(job.task).train_data()
-        who = f"method '{job.method_label}'"
+        data, choice = self.load(job.task).train_data(), self.choice(job.method)
+        who = f"method '{job.method.label}'"
         with self._plugin(who, data):
             method = self.registry.build(choice.spec, choice.params)
-            ctx = self._context(data, job.task, job.seed, who, [choice])
+            ctx = self._context_of(data, job.task, job.seed, who, choice)
             distilled = method.distill(data, job.dpc, ctx)
             seconds = ctx.meter.own
-        made_of = self.artifacts.lineage(ctx.meter.parts)
-        about = {"seconds": round(seconds, 3), "made_of": made_of, "environment": environment(self.device)}
         who = f"the {who}"
         check_set(distilled, data.info.fields, data.info.n_classes, who)
+        if job.given:
+            return distilled, ctx, {}
         if job.dpc is not None:
             check_budget(distilled, data.info.label_names, job.dpc, who)
+        made_of = self.artifacts.lineage(ctx.meter.parts)
+        about = {"seconds": round(seconds, 3), "made_of": made_of, "environment": environment(self.device)}
         return distilled, ctx, about
 
     def _near_test(self, job: SetJob, distilled: DistilledSet) -> int | None:
@@ -265,7 +324,7 @@ class Worker:
             "metrics": scores,
             "metrics_code": metrics_code(),
             "n_train": len(distilled),
-            "predictions": encode(labels),
+            "predictions": plain(encode(labels)),
         }
 
     def _cached_set(self, key: str) -> DistilledSet:
@@ -279,11 +338,11 @@ class Worker:
         """Train the student on the set; its labels for the test split, int [n], checked."""
         import numpy as np
 
-        queries = self.load(job.task).queries()
+        queries, choice = self.load(job.task).queries(), self.choice(job.student)
         who = f"student '{job.student.label}'"
         with self._plugin(who, distilled, queries):
-            student = self._student_for(job)
-            ctx = self._context(queries, job.task, job.seed, who, [job.student])
+            student = self._student_for(choice)
+            ctx = self._context_of(queries, job.task, job.seed, who, choice)
             refusal = student.refuses(distilled)
             if refusal:
                 raise NotApplicable(refusal)
@@ -291,18 +350,19 @@ class Worker:
             check_predictions(labels, len(queries), queries.info.n_classes, job.student.label)
             return np.asarray(labels)
 
-    def _verify(self, job: SetJob | RunJob) -> str | np.ndarray:
-        """Do a finished job again: the part in which a set differs from the cached one, or a run's labels."""
-        if isinstance(job, RunJob):
-            return self._predict(job, self._cached_set(job.set_key))
-        assert job.method is not None
-        return difference(self._cached_set(job.key), self._make_set(job, job.method)[0])
+    def _set_again(self, job: SetJob) -> str:
+        """The part in which a set that is made anew differs from the cached one, or an empty string."""
+        return difference(self._cached_set(job.key), self._make_set(job)[0])
 
-    def _student_for(self, job: RunJob) -> Student:
-        wanted = (job.student.spec.name, job.student.params)
-        if self._student is None or self._student[0] != wanted:
+    def _run_again(self, job: RunJob) -> dict[str, Any]:
+        """The predictions of a run that is made anew, encoded."""
+        found: dict[str, Any] = plain(encode(self._predict(job, self._cached_set(job.set_key))))
+        return found
+
+    def _student_for(self, choice: Choice) -> Student:
+        if self._student is None or self._student[0] is not choice:
             self._student = None  # frees the old weights before the new ones load
-            self._student = (wanted, self.registry.build(job.student.spec, job.student.params))
+            self._student = (choice, self.registry.build(choice.spec, choice.params))
         return self._student[1]
 
 
@@ -340,7 +400,7 @@ def _changed(who: str, part: str) -> str:
 
 def _importing(registry: Registry) -> str:
     """Who may have changed the process when plugins were imported: all that are not built in."""
-    titles = [record.title for record in registry.plugins if record.distribution != "distillation-bench"]
+    titles = [record.title for record in registry.plugins if not record.builtin]
     return f"the import of {' or '.join(titles) or 'the built-in plugins'}"
 
 
@@ -353,54 +413,3 @@ def failure(error: BaseException, seconds: float) -> Outcome:
     memory = isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError"
     said = ": ".join(part for part in (type(error).__name__, message(error)) if part) + refused_write(error)
     return Outcome("oom" if memory else "failed", said, trace(error), seconds=seconds)
-
-
-def league(distilled: DistilledSet) -> str:
-    """A: text and hard labels; B: text and soft labels; C: embedding level. Ranked apart."""
-    if distilled.texts is None:
-        return "C"
-    return "A" if distilled.soft_labels is None else "B"
-
-
-def check_task(data: TaskData, label: str) -> None:
-    """Refuse a task that no result could be trusted on: empty splits or texts, labels out of range, missing classes."""
-    for name, split in (("train", data.train), ("validation", data.validation), ("test", data.test)):
-        n = len(split)
-        if n == 0:
-            raise UserError(f"task '{label}': the {name} split has no row")
-        if set(split.texts) != set(data.info.fields):
-            raise UserError(
-                f"task '{label}': the {name} split has the fields {sorted(split.texts)}, not {data.info.fields}"
-            )
-        low, high = int(split.labels.min()), int(split.labels.max())
-        if low < 0 or high >= data.info.n_classes:
-            raise UserError(
-                f"task '{label}': label {low if low < 0 else high} in {name}, not in 0..{data.info.n_classes - 1}"
-            )
-        for field, texts in split.texts.items():
-            if len(texts) != n:
-                raise UserError(f"task '{label}': {len(texts)} texts in '{field}' of {name} for {n} labels")
-            empty = next((i for i, text in enumerate(texts) if not isinstance(text, str) or not text.strip()), None)
-            if empty is not None:
-                raise UserError(f"task '{label}': empty text in '{field}' of {name}, row {empty}")
-            broken = next((i for i, text in enumerate(texts) if unwritable(text)), None)
-            if broken is not None:
-                raise UserError(f"task '{label}': {HALF} in '{field}' of {name}, row {broken}")
-    present = set(data.train.labels.tolist())
-    for name in (*data.info.fields, *data.info.label_names):
-        if unwritable(name):
-            raise UserError(f"task '{label}': {HALF} in the name '{name}' of a field or class")
-    for index, name in enumerate(data.info.label_names):
-        if index not in present:
-            raise UserError(f"task '{label}': class '{name}' has no train row")
-
-
-def check_predictions(labels: Any, n: int, n_classes: int, student: str) -> None:
-    """A student that answers in the wrong shape or range is broken: not a user's mistake."""
-    import numpy as np
-
-    found = np.asarray(labels)
-    if found.shape != (n,) or found.dtype.kind not in "iu":
-        raise PluginError(f"student '{student}' returned {found.dtype} {found.shape}; int [{n}] is needed")
-    if found.min() < 0 or found.max() >= n_classes:
-        raise PluginError(f"student '{student}' predicted a label outside 0..{n_classes - 1}")

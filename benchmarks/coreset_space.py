@@ -19,8 +19,7 @@ from sklearn.linear_model import LogisticRegression
 
 from bench.api import TrainData
 from bench.context import JobContext
-from bench.identities import identity
-from bench.plan import TaskPart
+from bench.plan import planned_task
 from bench.settings import Settings
 from bench.suite import load_suite
 from bench.worker import Worker
@@ -37,7 +36,7 @@ def main() -> None:
     worker = Worker(Settings.make(data_dir=arguments.data_dir))
     suite = load_suite("pocket", worker.registry, tasks=arguments.tasks)
     for choice in suite.tasks:
-        part = TaskPart(choice, identity(choice, worker.assets))
+        part = planned_task(choice, worker.assets)
         data = worker.load(part).train_data()
         ctx = JobContext(worker.assets, worker.artifacts, data=data, task_identity=part.identity)
         raw, validation = (np.array(ctx.features(split, "minilm", "mean")) for split in ("train", "validation"))

@@ -35,9 +35,8 @@ from transformers.utils import logging
 
 from bench.api import TrainData
 from bench.context import JobContext
-from bench.identities import identity
 from bench.learners.pretrained import own_rng
-from bench.plan import TaskPart
+from bench.plan import planned_task
 from bench.settings import Settings
 from bench.suite import load_suite
 from bench.worker import Worker
@@ -62,7 +61,7 @@ def load(task: str = "bbc") -> tuple[TrainData, JobContext]:
     logging.disable_progress_bar()
     worker = Worker(Settings.make())
     suite = load_suite("pocket", worker.registry, tasks=task)
-    part = TaskPart(suite.tasks[0], identity(suite.tasks[0], worker.assets))
+    part = planned_task(suite.tasks[0], worker.assets)
     data = worker.load(part).train_data()
     return data, JobContext(worker.assets, worker.artifacts, data=data, task_identity=part.identity)
 

@@ -26,8 +26,8 @@ from sklearn.linear_model import LogisticRegression
 
 from bench.api import TrainData
 from bench.context import JobContext
-from bench.identities import identity, made_by
-from bench.plan import TaskPart
+from bench.identities import made_by
+from bench.plan import planned_task
 from bench.selection import Choice
 from bench.settings import Settings
 from bench.store.artifacts import REPORT
@@ -52,7 +52,7 @@ def main() -> None:
     worker = Worker(Settings.make(data_dir=arguments.data_dir))
     methods = ",".join(["random", "kcenters", *arguments.variants])
     suite = load_suite("pocket", worker.registry, tasks=arguments.task, methods=methods)
-    part = TaskPart(suite.tasks[0], identity(suite.tasks[0], worker.assets))
+    part = planned_task(suite.tasks[0], worker.assets)
     data = worker.load(part).train_data()
 
     def context(seed: int) -> JobContext:

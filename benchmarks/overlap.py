@@ -21,8 +21,7 @@ from sklearn.pipeline import make_pipeline
 
 from bench.api import Split
 from bench.data.overlap import near_duplicates
-from bench.identities import identity
-from bench.plan import TaskPart
+from bench.plan import planned_task
 from bench.settings import Settings
 from bench.suite import load_suite
 from bench.worker import Worker
@@ -38,7 +37,7 @@ def main() -> None:
     arguments = parser.parse_args()
     worker = Worker(Settings.make(data_dir=arguments.data_dir))
     for choice in load_suite("pocket", worker.registry, tasks=",".join(arguments.tasks)).tasks:
-        data = worker.load(TaskPart(choice, identity(choice, worker.assets)))
+        data = worker.load(planned_task(choice, worker.assets))
         train = texts_of(data.train)
         probe = make_pipeline(TfidfVectorizer(ngram_range=(1, 2)), LogisticRegression(C=10, max_iter=1000))
         probe.fit(joined(data.train), data.train.labels)

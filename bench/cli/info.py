@@ -93,6 +93,20 @@ def unknown(registry: Registry, name: str, cache: Path) -> UserError:
     return registry.unknown("task, method, student, suite or asset", name, known)
 
 
+def part_kinds(spec: MethodSpec) -> list[str]:
+    """The kinds of the parts that sets need with the default parameters, what parts need included, each once."""
+    try:
+        todo = list(spec.parts(validate(spec, {})))
+    except UserError:
+        return []  # a required parameter decides
+    kinds: dict[str, None] = {}
+    while todo:
+        part = todo.pop(0)
+        kinds[part.kind] = None
+        todo += part.needs
+    return list(kinds)
+
+
 def spec_lines(spec: Spec, registry: Registry, assets: Assets) -> list[str]:
     """A spec with its parameters and the assets that it reads by default."""
     owner = registry.owner(spec.kind, spec.name)
@@ -107,8 +121,8 @@ def spec_lines(spec: Spec, registry: Registry, assets: Assets) -> list[str]:
         facts.append(("sets", "one per seed; one with some parameters" if callable(spec.deterministic) else sets))
         if not spec.uses_dpc:
             facts.append(("dpc", "not used"))
-        if spec.prepares:
-            facts.append(("prepares", "once a task, for all its variants together, before their sets"))
+        if kinds := part_kinds(spec):
+            facts.append(("parts", f"{', '.join(kinds)}: made before the sets that need them, once a task"))
     lines = [f"{spec.kind} {spec.name}", f"  {spec.summary}", *columns(facts)]
     if spec.notes:
         lines += ["notes", *wrapped([(" ".join(spec.notes.split()),)], indent=0)]

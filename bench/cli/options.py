@@ -93,22 +93,21 @@ def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> t
     return numbers
 
 
-def collect(options: dict[str, Any], device: str = "cpu") -> Settings:
+def collect(options: dict[str, Any]) -> Settings:
     """Take the shared options out of a command's keyword arguments."""
     return Settings.make(
         cache=options.pop("cache"),
         data_dir=options.pop("data_dir"),
         offline=options.pop("offline"),
         plugin_files=tuple(options.pop("plugin_files")),
-        device=device,
     )
 
 
-def opened(options: dict[str, Any], device: str = "cpu", elsewhere: Sequence[str] = (), **fixed: Any) -> Session:
+def opened(options: dict[str, Any], elsewhere: Sequence[str] = (), **fixed: Any) -> Session:
     """Take the shared options out of a command's keyword arguments; `fixed` replaces parts of the suite."""
     from bench.session import Session
 
-    settings = collect(options, device)
+    settings = collect(options)
     columns = options.pop("text_columns")
     flags = {
         "text_columns": columns.split(",") if columns else None,

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Any
 
 import click
 
 from bench.cli.options import opened, selection_options, settings_options
+from bench.jobs import PartsJob
 from bench.output import echo
 from bench.own_files import open_own_files
-from bench.plan import PrepareJob, estimate
+from bench.plan import estimate
 from bench.progress import duration
 from bench.session import folder_of, pass_on
 from bench.settings import cores
@@ -42,7 +45,7 @@ def command(**options: Any) -> None:
         cached = sum(key in plan.cached_sets for key in keys)
         done = sum(run.key in plan.done for run in cell.runs)
         dpc = cell.dpc if cell.dpc is not None else "all"
-        name = (cell.task.choice.label, dpc, cell.method_label, cell.student.label)
+        name = (cell.task.label, dpc, cell.method_label, cell.student.label)
         rows.append((*name, f"{cached}/{len(keys)}", f"{done}/{len(cell.runs)}"))
     echo(tabulate(rows, headers=["task", "dpc", "method", "student", "sets cached", "runs done"]))
     runs = plan.missing_runs()
@@ -52,7 +55,7 @@ def command(**options: Any) -> None:
         echo(f"not read here, for its size: {task} ({size / 1e6:,.0f} MB); the run reads it before it computes")
     preparations = plan.preparations(plan.needed_sets(runs))
     if preparations:
-        echo(f"to prepare (not in the estimate): {'; '.join(map(prepared, preparations))}")
+        echo(f"to prepare (not in the estimate): {prepared(preparations)}")
     refs = dict.fromkeys(ref for choice in plan.choices() for ref in choice.spec.assets(choice.params))
     absent = [ref for ref in refs if session.assets.locate(ref) is None]
     if absent:
@@ -66,6 +69,11 @@ def command(**options: Any) -> None:
             echo(f"estimate: {duration(guess.core_seconds / jobs)} with {jobs} workers{rest}")
 
 
-def prepared(job: PrepareJob) -> str:
-    """`bbc: gen-distill, gen-distill[teacher=random]`."""
-    return f"{job.task.choice.label}: {', '.join(choice.label for choice in job.methods)}"
+def prepared(jobs: Iterable[PartsJob]) -> str:
+    """`bbc: 2 gen-distill-lm, 3 gen-distill; rt: 1 expert`."""
+    counts: dict[str, Counter[str]] = {}
+    for job in jobs:
+        counts.setdefault(job.task.label, Counter()).update(part.kind for part in job.parts)
+    return "; ".join(
+        f"{task}: {', '.join(f'{count} {kind}' for kind, count in found.items())}" for task, found in counts.items()
+    )

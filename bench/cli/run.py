@@ -68,9 +68,9 @@ def command(verified: int | None, **options: Any) -> int:
 
     Run it again to continue after a crash, to retry what failed, or to add methods, tasks and students.
     """
-    device, gpus = choose_device(options.pop("device"))
+    gpus = choose_device(options.pop("device"))
     flags, out = execution(options), folder_of(options.pop("out"))
-    session = opened(options, device)
+    session = opened(options)
     with ResultStore(out, "w") as store:
         plan = session.plan(store.records())
         session.fetch(plan)

@@ -10,7 +10,7 @@ import click
 from bench.cli.options import opened, scoring_options, settings_options
 from bench.cli.run import execution, execution_options, show
 from bench.errors import UserError
-from bench.session import choose_device, folder_of, pass_on
+from bench.session import choose_device, folder_of
 
 
 @click.command("score", short_help="Score distilled sets made elsewhere.")
@@ -26,38 +26,33 @@ def command(folder: Path, name: str, **options: Any) -> int:
     `label` or --label-column; --text-columns names other columns of text, in the order of the task's fields.
     Choose one task with --tasks. A wrong field or label is refused with the right ones.
     """
-    from bench.identities import identity
     from bench.imported import LABEL, Columns, check_name, common_dpc, plan_imported, read_sets
-    from bench.plan import TaskPart
+    from bench.plan import planned_task
     from bench.store.results import ResultStore
     from bench.worker import Worker
 
     asked = options.pop("dpc")
-    device, gpus = choose_device(options.pop("device"))
+    gpus = choose_device(options.pop("device"))
     flags, out = execution(options), folder_of(options.pop("out"))
     label, texts = options["label_column"], options["text_columns"]
-    session = opened(options, device, elsewhere=("text_columns", "label_column"))
+    session = opened(options, elsewhere=("text_columns", "label_column"))
     check_name(name, session.registry.methods)
     if len(session.suite.tasks) != 1:
         labels = ", ".join(choice.label for choice in session.suite.tasks)
         raise UserError(f"choose the one task that the sets are for with --tasks (now: {labels})")
     choice = session.suite.tasks[0]
-    part = TaskPart(choice, identity(choice, session.assets))
-    info = Worker(session.settings).load(part).info
+    task = planned_task(choice, session.assets)
+    info = Worker(session.settings).load(task).info
     # What names the label of a user's table may name it in the sets; what `bench export` wrote has `label`.
-    columns = (
-        (LABEL,)
-        if not label
-        else (label, LABEL)
-        if "label_column" in session.registry.tasks[choice.spec.name].flags
-        else (label,)
-    )
+    of_a_table = "label_column" in session.registry.tasks[choice.spec.name].flags
+    columns = (LABEL,) if not label else (label, LABEL) if of_a_table else (label,)
     named = Columns(tuple(texts.split(",")) if texts else (), columns)
     found = read_sets(folder.expanduser().absolute(), info, named)
     dpc = common_dpc(found, info, asked)
     with ResultStore(out, "w") as store:
-        plan = plan_imported(session.suite, part, found, name, dpc, session.assets, session.artifacts, store.records())
-        pass_on(session.artifacts)
+        plan = plan_imported(
+            session.suite, task, found, named, name, dpc, session.assets, session.artifacts, store.records()
+        )
         session.fetch(plan)
         done = session.execute(plan, store, gpus=gpus, **flags)
         show(done)

@@ -11,20 +11,25 @@ from bench.data.assets import Assets
 from bench.errors import PluginError
 
 
-def granted(assets: Assets, spec: Spec, variants: Iterable[Any], task: Sequence[str]) -> frozenset[str]:
+def granted(assets: Assets, spec: Spec, params: Any, task: Sequence[str]) -> frozenset[str]:
     """The references that a job of this spec may ask for; `task`: those that the task of the job declares.
 
     Raises PluginError when a method or student declares data: it would lead to the labelled test rows.
     """
-    refs = frozenset(ref for params in variants for ref in spec.assets(params))
+    refs = frozenset(spec.assets(params))
     if spec.kind != "task":
-        for ref in sorted(refs):
-            if _is_data(assets, ref, task):
-                raise PluginError(
-                    f"{spec.kind} '{spec.name}' declares the asset '{ref}', which holds data of a task: data assets "
-                    "are for tasks, because test rows are in them; take rows from what the job is given"
-                )
+        refuse_data(assets, refs, task, f"{spec.kind} '{spec.name}'")
     return refs
+
+
+def refuse_data(assets: Assets, refs: Iterable[str], task: Sequence[str], who: str) -> None:
+    """Raise PluginError when one of the references that `who` declares holds data of a task."""
+    for ref in sorted(refs):
+        if _is_data(assets, ref, task):
+            raise PluginError(
+                f"{who} declares the asset '{ref}', which holds data of a task: data assets "
+                "are for tasks, because test rows are in them; take rows from what the job is given"
+            )
 
 
 def _is_data(assets: Assets, ref: str, task: Sequence[str]) -> bool:

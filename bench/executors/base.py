@@ -4,31 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Protocol
 
-from bench.plan import PrepareJob, RunJob, SetJob, TaskPart, VerifyJob
-
-Status = Literal["ok", "failed", "timeout", "oom", "not_applicable", "usage", "plugin"]
-Job = TaskPart | PrepareJob | SetJob | RunJob | VerifyJob
+from bench.jobs import Job, Outcome
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a job ended. `reason` is one line; `traceback` is kept for bugs; `value` is the job's result."""
+class Slot:
+    """A place for one job at a time. `device`: "cpu" or "cuda:0" and the like, what its jobs compute on."""
 
-    status: Status
-    reason: str | None = None
-    traceback: str | None = None
-    value: Any = None
-    seconds: float = 0.0
-    warnings: tuple[str, ...] = ()  # what a plugin did that the worker put right, and damage that was mended
+    number: int
+    device: str = "cpu"
+
+    @property
+    def device_type(self) -> str:
+        """ "cpu" or "cuda": what a job and its record know of the device."""
+        return self.device.partition(":")[0]
 
 
 @dataclass(frozen=True)
 class Finished:
     """Event: a slot's job ended, and the slot is free."""
 
-    slot: int
+    slot: Slot
     job: Job
     outcome: Outcome
 
@@ -37,7 +35,7 @@ class Finished:
 class Progressed:
     """Event: a slot's job reports its progress."""
 
-    slot: int
+    slot: Slot
     job: Job
     done: int
     total: int
@@ -51,11 +49,9 @@ class Executor(Protocol):
     """Local processes and, later, a cluster behind the same few calls."""
 
     @property
-    def slots(self) -> Sequence[int]:
-        """Numbers of the slots, each good for one job at a time."""
-        ...
+    def slots(self) -> Sequence[Slot]: ...
 
-    def start(self, slot: int, job: Job, timeout: float | None) -> None:
+    def start(self, slot: Slot, job: Job, timeout: float | None) -> None:
         """Give a free slot a job; after `timeout` seconds it ends with status timeout."""
         ...
 
@@ -66,6 +62,3 @@ class Executor(Protocol):
     def close(self) -> None:
         """Stop all workers at once."""
         ...
-
-
-__all__ = ["Event", "Executor", "Finished", "Job", "Outcome", "Progressed", "Status"]

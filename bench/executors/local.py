@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import io
+import json
 import multiprocessing
 import os
 import signal
@@ -15,7 +17,9 @@ from multiprocessing.connection import Connection, wait
 from types import ModuleType
 from typing import Any
 
-from bench.executors.base import Event, Finished, Job, Outcome, Progressed
+from bench.executors.base import Event, Finished, Progressed, Slot
+from bench.jobs import Job, Outcome, decode_job, decode_outcome, encode
+from bench.network import NetworkGuard
 from bench.settings import Settings
 
 # One thread a worker: two torch processes with two threads each on two cores are several times slower.
@@ -65,24 +69,25 @@ def _die_with_parent() -> None:
         os._exit(1)
 
 
-def _serve(connection: Connection, settings: Settings) -> None:
-    """A worker's life: jobs in, outcomes out."""
+def _serve(connection: Connection, worker: str, settings: Settings, device: str) -> None:
+    """A worker's life: jobs in, progress as a JSON list and outcomes as JSON objects out."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's to handle
     threading.Thread(target=_die_with_parent, daemon=True).start()
     _print_to_stderr()
     import numpy  # noqa: F401  (before a plugin, so that BLAS reads this worker's number of threads)
 
-    from bench.network import NetworkGuard
-    from bench.worker import Worker
-
+    module, _, name = worker.partition(":")
     network = NetworkGuard()
     if settings.offline:
         network.install()
-    worker = Worker(settings, lambda *progress: connection.send(("progress", progress)), network)
+
+    def on_progress(done: int, total: int, what: str) -> None:
+        connection.send_bytes(json.dumps([int(done), int(total), str(what)]).encode("ascii"))  # perhaps numpy's
+
+    working = getattr(importlib.import_module(module), name)(settings, device, on_progress, network)
     with contextlib.suppress(EOFError, BrokenPipeError):
         while True:
-            job = connection.recv()
-            connection.send(("outcome", worker.run(job)))
+            connection.send_bytes(encode(working.run(decode_job(connection.recv_bytes()))))
 
 
 def _print_to_stderr() -> None:
@@ -95,16 +100,21 @@ def _print_to_stderr() -> None:
         sys.stdout.reconfigure(line_buffering=True)
 
 
-class _Slot:
-    def __init__(self, number: int, settings: Settings, gpu: int | None) -> None:
+class _Process:
+    """A worker process and its job."""
+
+    def __init__(self, worker: str, settings: Settings, slot: Slot) -> None:
         changes = dict(WORKER_ENVIRONMENT)
         if settings.offline:
             changes |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
-        if gpu is not None:
-            changes["CUDA_VISIBLE_DEVICES"] = str(gpu)
+        kind, _, number = slot.device.partition(":")
+        if kind == "cuda":
+            changes["CUDA_VISIBLE_DEVICES"] = number
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
-        self.process = context.Process(target=_serve, args=(theirs, settings), name=f"bench-{number}", daemon=True)
+        self.process = context.Process(
+            target=_serve, args=(theirs, worker, settings, kind), name=f"bench-{slot.number}", daemon=True
+        )
         with _environment(changes), _plain_main():
             self.process.start()
         theirs.close()
@@ -114,65 +124,67 @@ class _Slot:
 
 
 class LocalExecutor:
-    """`n` worker processes, started when they get their first job."""
+    """Worker processes on this machine, each started when it gets its first job.
 
-    def __init__(self, settings: Settings, n: int, gpus: int = 0) -> None:
-        self.slots = range(n)
+    worker: "module:Class", constructed as Class(settings, device, on_progress, network), whose `run` does a job.
+    """
+
+    def __init__(self, worker: str, settings: Settings, n: int, gpus: int = 0) -> None:
+        self.slots = tuple(Slot(number, f"cuda:{number % gpus}" if gpus else "cpu") for number in range(n))
+        self._worker = worker
         self._settings = settings
-        self._gpus = gpus
-        self._running: dict[int, _Slot] = {}
+        self._running: dict[Slot, _Process] = {}
 
-    def start(self, number: int, job: Job, timeout: float | None) -> None:
-        slot = self._running.get(number)
-        if slot is None:
-            gpu = number % self._gpus if self._gpus else None
-            slot = self._running[number] = _Slot(number, self._settings, gpu)
-        slot.job, slot.started = job, time.monotonic()
-        slot.deadline = slot.started + timeout if timeout else None
+    def start(self, slot: Slot, job: Job, timeout: float | None) -> None:
+        process = self._running.get(slot)
+        if process is None:
+            process = self._running[slot] = _Process(self._worker, self._settings, slot)
+        process.job, process.started = job, time.monotonic()
+        process.deadline = process.started + timeout if timeout else None
         with contextlib.suppress(BrokenPipeError):  # a worker that died meanwhile is found by wait()
-            slot.connection.send(job)
+            process.connection.send_bytes(encode(job))
 
     def wait(self, seconds: float) -> list[Event]:
-        busy = {number: slot for number, slot in self._running.items() if slot.job is not None}
-        deadlines = [slot.deadline for slot in busy.values() if slot.deadline is not None]
+        busy = {slot: process for slot, process in self._running.items() if process.job is not None}
+        deadlines = [process.deadline for process in busy.values() if process.deadline is not None]
         if deadlines:
             seconds = max(0.0, min(seconds, min(deadlines) - time.monotonic()))
-        watched: list[Any] = [slot.connection for slot in busy.values()]
-        wait([*watched, *(slot.process.sentinel for slot in busy.values())], seconds)
+        watched: list[Any] = [process.connection for process in busy.values()]
+        wait([*watched, *(process.process.sentinel for process in busy.values())], seconds)
         events: list[Event] = []
-        for number, slot in busy.items():
-            events += self._read(number, slot)
+        for slot, process in busy.items():
+            events += self._read(slot, process)
         return events
 
-    def _read(self, number: int, slot: _Slot) -> list[Event]:
+    def _read(self, slot: Slot, process: _Process) -> list[Event]:
         events: list[Event] = []
-        job = slot.job
+        job = process.job
         assert job is not None
         try:
-            while slot.connection.poll():
-                kind, value = slot.connection.recv()
-                if kind == "progress":
-                    events.append(Progressed(number, job, *value))
+            while process.connection.poll():
+                content = process.connection.recv_bytes()
+                if content.startswith(b"["):
+                    events.append(Progressed(slot, job, *json.loads(content)))
                 else:
-                    slot.job = None
-                    return [*events, Finished(number, job, value)]
+                    process.job = None
+                    return [*events, Finished(slot, job, decode_outcome(content))]
         except (EOFError, ConnectionResetError):
             pass
-        seconds = time.monotonic() - slot.started
-        if slot.deadline is not None and time.monotonic() >= slot.deadline:
+        seconds = time.monotonic() - process.started
+        if process.deadline is not None and time.monotonic() >= process.deadline:
             outcome = Outcome("timeout", f"stopped after {seconds:.0f} s (--timeout)", seconds=seconds)
-            return [*events, self._replace(number, job, outcome)]
-        if not slot.process.is_alive():
-            return [*events, self._replace(number, job, _death(slot.process.exitcode, seconds))]
+            return [*events, self._replace(slot, job, outcome)]
+        if not process.process.is_alive():
+            return [*events, self._replace(slot, job, _death(process.process.exitcode, seconds))]
         return events
 
-    def _replace(self, number: int, job: Job, outcome: Outcome) -> Finished:
-        _kill(self._running.pop(number))
-        return Finished(number, job, outcome)
+    def _replace(self, slot: Slot, job: Job, outcome: Outcome) -> Finished:
+        _kill(self._running.pop(slot))
+        return Finished(slot, job, outcome)
 
     def close(self) -> None:
-        for slot in self._running.values():
-            _kill(slot)
+        for process in self._running.values():
+            _kill(process)
         self._running.clear()
 
 
@@ -185,7 +197,7 @@ def _death(code: int | None, seconds: float) -> Outcome:
     return Outcome("failed", f"the worker process died ({what})", None, None, seconds)
 
 
-def _kill(slot: _Slot) -> None:
-    slot.process.kill()
-    slot.process.join()
-    slot.connection.close()
+def _kill(process: _Process) -> None:
+    process.process.kill()
+    process.process.join()
+    process.connection.close()

@@ -3,159 +3,38 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import itertools
-import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench import plugins
 from bench.api import (
     Asset,
     DistilledSet,
     MethodSpec,
     NotApplicable,
-    Params,
     Queries,
-    Spec,
     StudentSpec,
     TaskData,
     TaskSpec,
     TrainData,
 )
-from bench.context import JobContext
-from bench.data.assets import Assets
-from bench.data.grants import granted
-from bench.discovery import cause
+from bench.checks import check_predictions
+from bench.checks import check_task as check_task_data
 from bench.errors import PluginError, UserError
-from bench.identities import made_by
-from bench.lending import Seal, lend_set, lend_task, refused_write
-from bench.params import plain, validate
-from bench.plugins import Registry
-from bench.process_state import ProcessState
+from bench.lending import lend_set, lend_task
 from bench.settings import Settings
-from bench.store.artifacts import Artifacts
 from bench.store.difference import difference
-from bench.store.identity import canonical, key_of
+from bench.store.identity import canonical
 from bench.store.sets import check_set, load_set, save_set
-from bench.testing.guards import (
-    ConformanceError,
-    demand,
-    fingerprint,
-    global_random_state,
-    kept_random_state,
-    no_network,
-)
+from bench.testing.guards import ConformanceError, demand, fingerprint
+from bench.testing.kit import Kit, open_kit
+from bench.testing.parts import check_parts
 from bench.testing.texts import pair_task, topic_task
-from bench.worker import check_predictions
-from bench.worker import check_task as check_task_data
 
-
-@dataclass(frozen=True)
-class _Kit:
-    """One plugin under test: its spec and parameters, and what a context needs."""
-
-    spec: Spec
-    params: Params
-    assets: Assets
-    artifacts: Artifacts
-    state: ProcessState
-
-    @property
-    def who(self) -> str:
-        return f"{self.spec.kind} '{self.spec.name}'"
-
-    @contextlib.contextmanager
-    def alone(self) -> Iterator[Any]:
-        """An instance from a second copy of its module, which knows nothing of what happened to the first."""
-        instance = self.build()
-        name, _, attribute = self.spec.target.partition(":")
-        module = sys.modules[name]
-        found = module.__spec__
-        if name == "__main__" or found is None or found.loader is None:
-            yield instance
-            return
-        copy = importlib.util.module_from_spec(found)
-        sys.modules[name] = copy
-        try:
-            found.loader.exec_module(copy)
-            yield getattr(copy, attribute)(self.params)
-        finally:
-            sys.modules[name] = module
-
-    @contextlib.contextmanager
-    def call(self, when: str, start: int | None, *lent: Any) -> Iterator[None]:
-        """Watch one call of the plugin; `when` says which. All global generators stand at `start` (None: unwatched)."""
-        who, seals = f"{self.who} ({when})", [Seal(each) for each in lent]
-        try:
-            random_state = global_random_state(who, start) if start is not None else kept_random_state()
-            with no_network(who), random_state:
-                yield
-        except (NotApplicable, PluginError, ConformanceError):
-            raise
-        except Exception as error:
-            raise ConformanceError(f"{who} raised {cause(error)}{refused_write(error)}") from error
-        finally:
-            changed = self.state.restore()
-        demand(not changed, f"{who} left {', '.join(changed)} changed: put back what you set")
-        for seal in seals:
-            part = seal.broken()
-            demand(not part, f"{who} changed {part} of what it was lent: take a copy and change that")
-
-    def build(self) -> Any:
-        """A fresh instance."""
-        kinds: dict[str, dict[str, Any]] = {"task": {}, "method": {}, "student": {}}
-        kinds[self.spec.kind][self.spec.name] = self.spec
-        registry = Registry(kinds["task"], kinds["method"], kinds["student"], {}, [])
-        return registry.build(self.spec, self.params)
-
-    def context(self, data: TaskData | TrainData | Queries | None, seed: int) -> JobContext:
-        """A job's real context; the features it computes go to a folder that is deleted afterwards."""
-        identity = {"kit": key_of(_texts_of(data)) if data is not None else ""}
-        return JobContext(
-            self.assets,
-            self.artifacts,
-            seed=seed,
-            data=data,
-            task_identity=identity,
-            made_by=made_by(self.spec.target.partition(":")[0], self.spec.kind),
-            who=self.who,
-            allowed=granted(self.assets, self.spec, [self.params], ()),
-            engine=self.state.engine,
-        )
-
-
-@contextlib.contextmanager
-def _kit(
-    spec: Spec, params: Mapping[str, Any] | None, settings: Settings | None, assets: Mapping[str, Asset] | None
-) -> Iterator[_Kit]:
-    """Check the spec itself, then lend what its instances need; a broken plugin breaks a rule of the kit too."""
-    try:
-        plugins.check(spec.kind, spec)
-        valid = validate(spec, params or {})
-    except UserError as error:
-        raise ConformanceError(str(error)) from error
-    again = spec.params.model_validate_json(canonical(plain(valid)))
-    demand(again == valid, f"{spec.kind} '{spec.name}': its parameters do not survive JSON")
-    refs = spec.assets(valid)
-    demand(
-        not isinstance(refs, str) and all(isinstance(ref, str) for ref in refs),
-        f"{spec.kind} '{spec.name}': assets must give a list of references, not {refs!r}",
-    )
-    settings = settings or Settings.make()
-    if assets is None:
-        assets = plugins.load(settings).assets
-    with tempfile.TemporaryDirectory(prefix="bench-kit-") as folder, kept_random_state():
-        try:
-            kit = _Kit(spec, valid, Assets(assets, settings), Artifacts(Path(folder)), ProcessState())
-            for ref in refs:
-                kit.assets.fetch(ref)  # what comes later must do without a network
-            yield kit
-        except PluginError as error:
-            raise ConformanceError(str(error)) from error
+SEED = 11  # of the sets that later ones are compared with
 
 
 def check_method(
@@ -171,7 +50,7 @@ def check_method(
     params: where they differ from the defaults, for instance an encoder that needs no download; settings: cache
     and data folder; assets: by name, else those of the installed plugins. Raises ConformanceError.
     """
-    with _kit(spec, params, settings, assets) as kit:
+    with open_kit(spec, params, settings, assets) as kit:
         sizes = dpc if spec.uses_dpc else (None,)
         tasks = [lend_task(each).train_data() for each in (topic_task(), pair_task())]
         # the first call has unwatched generators: some libraries draw a random number when imported
@@ -180,21 +59,22 @@ def check_method(
         applied: list[tuple[TrainData, int | None]] = []
         varied = False
         for data in tasks:
+            made: dict[int | None, DistilledSet] = {}
             for size in sizes:
                 try:
-                    made, other = _check_distillation(kit, data, size)
-                    if spec.prepares and size == sizes[0]:
-                        _check_preparation(kit, made, data, size)
+                    made[size], other = _check_distillation(kit, data, size)
                 except NotApplicable:
                     continue
                 applied.append((data, size))
-                varied |= bool(difference(made, other))
+                varied |= bool(difference(made[size], other))
+            if made:
+                check_parts(kit, data, made, SEED)
         demand(applied, f"{kit.who} says of both tasks of the kit that it is not applicable")
         if not varied and not spec.one_set(kit.params):
             _demand_variety(kit, applied)
 
 
-def _demand_variety(kit: _Kit, applied: Sequence[tuple[TrainData, int | None]]) -> None:
+def _demand_variety(kit: Kit, applied: Sequence[tuple[TrainData, int | None]]) -> None:
     """A method that does not say that it makes one set only must make different ones for some of several seeds."""
     seeds = (11, 12, 13, 14, 15)
     for data, size in applied:
@@ -210,8 +90,8 @@ def _demand_variety(kit: _Kit, applied: Sequence[tuple[TrainData, int | None]]) 
     )
 
 
-def _check_distillation(kit: _Kit, data: TrainData, dpc: int | None) -> tuple[DistilledSet, DistilledSet]:
-    """Several sets, checked; returned are those made alone with the seeds 11 and 12."""
+def _check_distillation(kit: Kit, data: TrainData, dpc: int | None) -> tuple[DistilledSet, DistilledSet]:
+    """Several sets, checked; returned are those made alone with the seeds SEED and 12."""
     import numpy as np
 
     spec, what = kit.spec, f"dpc {dpc}, {data.info.label}"
@@ -232,11 +112,11 @@ def _check_distillation(kit: _Kit, data: TrainData, dpc: int | None) -> tuple[Di
         with kit.alone() as method:
             return distil(method, seed)
 
-    first, again, other = (distil_alone(seed) for seed in (11, 11, 12))
+    first, again, other = (distil_alone(seed) for seed in (SEED, SEED, 12))
     part = difference(first, again)
     demand(not part, f"{who}: the same seed gives other {part} by a fresh instance: draw from ctx.rng() only")
     kept = kit.build()
-    for seed, alone, when in ((12, other, "than alone"), (11, first, "after another call"), (12, other, "later")):
+    for seed, alone, when in ((12, other, "than alone"), (SEED, first, "after another call"), (12, other, "later")):
         part = difference(alone, distil(kept, seed))
         demand(not part, f"{who}: the same seed gives other {part} {when}: it keeps state; reset it in each call")
     if spec.one_set(kit.params):
@@ -249,23 +129,6 @@ def _check_distillation(kit: _Kit, data: TrainData, dpc: int | None) -> tuple[Di
         _check_rows(who, first, data)
     _check_round_trip(who, first)
     return first, other
-
-
-def _check_preparation(kit: _Kit, expected: DistilledSet, data: TrainData, dpc: int | None) -> None:
-    """A set made after `prepare` must equal the one made without; `expected` was made with seed 11."""
-    what, method = f"dpc {dpc}, {data.info.label}", kit.build()
-    who = f"{kit.who} ({what})"
-    with tempfile.TemporaryDirectory(prefix="bench-kit-") as folder:
-        fresh = replace(kit, artifacts=Artifacts(Path(folder)))
-        with kit.call(f"prepare(), {what}", 40, data):
-            errors = method.prepare([kit.params], data, fresh.context(data, 13))
-        demand(isinstance(errors, Mapping), f"{who}: prepare() gave {type(errors).__name__}, not a mapping of errors")
-        for error in errors.values():
-            if isinstance(error, NotApplicable):
-                raise error
-            raise ConformanceError(f"{who}: prepare() gave the error {cause(error)}") from error
-        part = difference(expected, method.distill(data, dpc, fresh.context(data, 11)))
-    demand(not part, f"{who}: {part} of the set differ when prepare() has run before")
 
 
 def _check_rows(who: str, distilled: DistilledSet, data: TrainData) -> None:
@@ -304,7 +167,7 @@ def check_student(
     assets: Mapping[str, Asset] | None = None,
 ) -> None:
     """Check a student on text-level sets of a three-class and a two-class task; arguments as of `check_method`."""
-    with _kit(spec, params, settings, assets) as kit:
+    with open_kit(spec, params, settings, assets) as kit:
         topics, pairs = lend_task(topic_task()), lend_task(pair_task())
         calls = [
             _Call(topics, _first_rows(topics, 1), 21),
@@ -345,7 +208,7 @@ def _first_rows(data: TaskData, count: int) -> DistilledSet:
 ORDER = (0, 1, 0, 2, 1, 2, 0, 3, 0, 0)  # each of the first three after each other; another seed; once more the same
 
 
-def _check_order(kit: _Kit, calls: Sequence[_Call], alone: Sequence[list[int] | None]) -> None:
+def _check_order(kit: Kit, calls: Sequence[_Call], alone: Sequence[list[int] | None]) -> None:
     """One instance in many runs must answer in each as a fresh one does alone."""
     student, before = kit.build(), ""
     mend = "a run leaves a trace in the next; reset all that was trained, from copies"
@@ -359,12 +222,12 @@ def _check_order(kit: _Kit, calls: Sequence[_Call], alone: Sequence[list[int] | 
         before = f", after one on {calls[index]}"
 
 
-def _predictions_alone(kit: _Kit, start: int, call: _Call) -> list[int] | None:
+def _predictions_alone(kit: Kit, start: int, call: _Call) -> list[int] | None:
     with kit.alone() as student:
         return _predictions(kit, student, start, call, f"a run of its own, {call}")
 
 
-def _predictions(kit: _Kit, student: Any, start: int | None, call: _Call, when: str) -> list[int] | None:
+def _predictions(kit: Kit, student: Any, start: int | None, call: _Call, when: str) -> list[int] | None:
     """Labels for the test split, or None when the student refuses the set or the task."""
     data, distilled, queries = call.data, call.distilled, call.queries
     try:
@@ -396,7 +259,7 @@ def check_task(
     shared_rows: largest share of the validation or test rows whose texts also stand in another split, for data
     that is published so. Other arguments as of `check_method`.
     """
-    with _kit(spec, params, settings, assets) as kit:
+    with open_kit(spec, params, settings, assets) as kit:
         with kit.call("the first load", None):
             kit.build().load(kit.context(None, 30))  # unwatched, as in check_method
         loaded = []
@@ -436,9 +299,3 @@ def _check_info(who: str, data: TaskData) -> None:
 def _rows(data: TaskData, split: str) -> list[tuple[str, ...]]:
     texts = getattr(data, split).texts
     return list(zip(*(texts[name] for name in data.info.fields), strict=True))
-
-
-def _texts_of(data: TaskData | TrainData | Queries) -> Any:
-    if isinstance(data, Queries):
-        return {name: list(texts) for name, texts in data.texts.items()}
-    return fingerprint(data.train)

@@ -33,7 +33,6 @@ def specs() -> Sequence[MethodSpec]:
         "target": "methods.gen_distill.method:GenDistill",
         "params": GenDistillParams,
         "assets": _assets,
-        "prepares": True,
         "tags": ("synthetic", "text", "generator"),
     }
     return [

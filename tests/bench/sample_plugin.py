@@ -25,6 +25,7 @@ from bench.api import (
     MethodSpec,
     NotApplicable,
     Params,
+    Part,
     Queries,
     Split,
     Student,
@@ -145,32 +146,16 @@ class TrainedParams(Params):
     steps: int = Field(4, ge=1, description="Steps of the training, a checkpoint after each.")
     seconds: float = Field(0.0, ge=0, description="Sleep this long per step, to be interrupted in.")
     ends: str = Field("", description="How the training ends badly: raise, usage, refuse, report, die once, if asked.")
-    job: str = Field("", description="How the whole preparation ends badly: raise, sleep.")
+    job: str = Field("", description="How the whole call that trains ends badly: raise, sleep.")
+    together: str = Field("", description="Variants with the same text here are trained by one call.")
 
 
 class Trained(Method):
     """Trains a priority for each train row, in steps; a set takes some of the rows of the highest priorities."""
 
-    @classmethod
-    def prepare(cls, variants: Sequence[TrainedParams], data: TrainData, ctx: Context) -> dict[int, Exception]:
-        note("prepare")
-        note(f"prepare {len(variants)}")
-        match variants[0].job:
-            case "raise":
-                raise RuntimeError("the job fell over")
-            case "sleep":
-                time.sleep(60)
-        errors: dict[int, Exception] = {}
-        for number, params in enumerate(variants):
-            try:
-                train(params, data, ctx)
-            except Exception as error:
-                errors[number] = error
-        return errors
-
     def distill(self, data: TrainData, dpc: int | None, ctx: Context) -> DistilledSet:
         assert dpc is not None
-        priorities = json.loads((train(self.params, data, ctx) / "priorities.json").read_text())
+        priorities = json.loads((ctx.part(*parts_of(self.params)) / "priorities.json").read_text())
         rng = ctx.rng("rows")
         rows = []
         for label in range(data.info.n_classes):
@@ -179,11 +164,30 @@ class Trained(Method):
         return DistilledSet.from_rows(data, np.concatenate(rows))
 
 
-def train(params: TrainedParams, data: TrainData, ctx: Context) -> Path:
-    address = ("priorities", {"style": params.style, "steps": params.steps, "rows": len(data.train)})
-    found = ctx.find(*address)
-    if found is not None:
-        return found
+def parts_of(params: TrainedParams) -> Sequence[Part]:
+    fields = params.model_dump(exclude={"together"})
+    return [Part(kind="priorities", fields=fields, make=f"{__name__}:train_all", together=params.together)]
+
+
+def train_all(parts: Sequence[Part], data: TrainData, ctx: Context) -> dict[int, Exception]:
+    note("make")
+    note(f"make {len(parts)}")
+    match parts[0].fields["job"]:
+        case "raise":
+            raise RuntimeError("the job fell over")
+        case "sleep":
+            time.sleep(60)
+    errors: dict[int, Exception] = {}
+    for number, part in enumerate(parts):
+        try:
+            train(part, data, ctx)
+        except Exception as error:
+            errors[number] = error
+    return errors
+
+
+def train(part: Part, data: TrainData, ctx: Context) -> Path:
+    address, params = ctx.address(part), TrainedParams.model_validate(part.fields)
     with ctx.workspace(*address) as workspace:
         checkpoint = workspace / "checkpoint.json"
         losses = json.loads(checkpoint.read_text()) if checkpoint.exists() else []
@@ -221,7 +225,7 @@ def train(params: TrainedParams, data: TrainData, ctx: Context) -> Path:
                 report["facts"] = {"steps": None}
             (folder / "report.json").write_text(json.dumps(report))
 
-        return ctx.artifact(*address, build)
+        return ctx.artifact(*address[:2], build, address[2])
 
 
 class CentroidParams(Params):
@@ -263,14 +267,15 @@ def bench_tasks() -> Sequence[TaskSpec]:
 
 @hookimpl
 def bench_methods() -> Sequence[MethodSpec]:
-    trained: dict[str, Any] = {"target": f"{__name__}:Trained", "params": TrainedParams, "prepares": True}
+    trained: dict[str, Any] = {"target": f"{__name__}:Trained", "params": TrainedParams, "parts": parts_of}
     return [
-        MethodSpec(name="pick", summary="Random rows.", target=f"{__name__}:Pick", tags=("coreset",)),
+        MethodSpec(name="pick", summary="Random rows.", target=f"{__name__}:Pick", selects=True),
         MethodSpec(name="fixed", summary="The first rows.", target=f"{__name__}:Fixed", deterministic=True),
         MethodSpec(name="leak", summary="Knows test texts.", target=f"{__name__}:Leak", deterministic=True),
         MethodSpec(name="vectors", summary="Embedding level.", target=f"{__name__}:Vectors", deterministic=True),
         MethodSpec(name="trained", summary="Trains first.", **trained),
         MethodSpec(name="trained-fancy", summary="Trains otherwise.", preset={"style": "fancy"}, **trained),
+        MethodSpec(name="twin", summary="Trains the same, takes other rows.", **trained),
         MethodSpec(name="broken", summary="Cannot be imported.", target="no_such_module:Method"),
         MethodSpec(name="fail", summary="Ends badly.", target=f"{__name__}:Fail", params=FailParams),
     ]

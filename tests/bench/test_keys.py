@@ -38,9 +38,11 @@ EDITS = [
     ("bench/learners/recipe.py", "import math", "import math as math", {"gen-distill", "minilm", *PARTS} - {"teacher"}),
     ("bench/metrics.py", "/ 2}", "/ 3}", {"metrics"}),
     ("bench/api.py", 'kind="stable"', 'kind="heapsort"', METHODS),
+    ("bench/api.py", "np.flatnonzero(", "np.flatnonzero(1 * ", METHODS | PARTS),
     ("bench/api.py", "licence: str", "licence: str = ''", set()),
     ("bench/seeds.py", "digest()[:4]", "digest()[4:8]", ALL | PARTS),
     ("bench/context.py", "seeds.derive(self.seed", "seeds.derive(1, self.seed", ALL | PARTS),
+    ("bench/context.py", 'derive("part"', 'derive("parts"', PARTS),
     (
         "bench/context.py",
         "tuple(texts), max_length",

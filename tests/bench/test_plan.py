@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bench import plugins, seeds
+from bench.api import Part
 from bench.data.assets import Assets
 from bench.errors import PluginError
 from bench.identities import identity
@@ -47,7 +48,7 @@ def planner(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Planner
 
 def keys(plan: Plan) -> dict[tuple[Any, ...], list[str]]:
     return {
-        (cell.task.choice.label, cell.method_label, cell.dpc, cell.student.label): [run.key for run in cell.runs]
+        (cell.task.label, cell.method_label, cell.dpc, cell.student.label): [run.key for run in cell.runs]
         for cell in plan.cells
     }
 
@@ -71,7 +72,7 @@ def test_counts(planner: Planner) -> None:
 
 def test_parameters_may_make_a_method_deterministic(planner: Planner) -> None:
     plan = planner(methods="kcenter-greedy,kcenter-greedy[start=mean]", dpc=(2,))
-    indices = [(job.method_label, job.index) for job in plan.sets.values()]
+    indices = [(job.method.label, job.index) for job in plan.sets.values()]
     assert indices == [*(("kcenter-greedy", index) for index in range(3)), ("kcenter-greedy[start=mean]", 0)]
     assert all(len(cell.runs) == 3 * 2 for cell in plan.cells)
 
@@ -133,17 +134,76 @@ def test_final_records_are_not_planned_again_and_failed_ones_are(planner: Planne
     assert guess.core_seconds == pytest.approx(2.0 * (24 - 2) + 1.0 * 5)  # one of six sets of `pick` has all its runs
 
 
-def test_preparations_are_one_a_task_and_target(planner: Planner) -> None:
-    plan = planner(tasks="words,words[rows=70]", methods="trained,trained-fancy,pick,trained[steps=5]")
-    found = plan.preparations(plan.sets.values())
-    labels = ["trained", "trained-fancy", "trained[steps=5]"]
-    assert [job.task.choice.label for job in found] == ["words", "words[rows=70]"]
-    assert all([choice.label for choice in job.methods] == labels for job in found)
-    covered = [sum(job.covers(one) for one in plan.sets.values()) for job in found]
-    assert covered == [3 * 2 * 3] * 2, "three methods, two dpc, three sets"
-    some = [job for job in plan.sets.values() if job.method_label == "trained-fancy"][:1]
-    assert [[choice.label for choice in job.methods] for job in plan.preparations(some)] == [["trained-fancy"]]
-    assert plan.preparations(job for job in plan.sets.values() if job.method_label == "pick") == []
+def test_parts_are_jobs_of_their_own_and_methods_share_them(planner: Planner) -> None:
+    plan = planner(tasks="words,words[rows=70]", methods="trained,trained-fancy,pick,trained[steps=5],twin")
+    jobs = plan.preparations(plan.sets.values())
+    found = {(job.task.label, job.methods): [part.fields["steps"] for part in job.parts] for job in jobs}
+    methods = {("trained", "twin"): [4], ("trained-fancy",): [4], ("trained[steps=5]",): [5]}
+    assert found == {(task, key): steps for task in ("words", "words[rows=70]") for key, steps in methods.items()}
+    assert len({key for job in jobs for key in job.keys}) == len(jobs) == 6
+    for job in plan.sets.values():
+        mine = [one.keys for one in jobs if one.task == job.task and job.method.label in one.methods]
+        assert [plan.part_keys(job)] == mine or (job.method.label, plan.part_keys(job)) == ("pick", ())
+    some = [job for job in plan.sets.values() if job.method.label == "twin"][:1]
+    assert [job.methods for job in plan.preparations(some)] == [("twin",)]
+    assert plan.preparations(job for job in plan.sets.values() if job.method.label == "pick") == []
+
+
+def test_parts_with_the_same_text_are_made_together_but_never_with_what_they_need(planner: Planner) -> None:
+    def part(n: int, *needs: Part) -> Part:
+        return Part(kind="step", fields={"n": n}, make="bench.seeds:derive", together="all", needs=needs)
+
+    spec = planner.registry.methods["pick"]
+    first = [part(1), part(2)]
+    declared = {"chain": [part(3, *first), part(4, first[0])], "alone": [part(2)]}
+    for name, parts in declared.items():
+        planner.registry.methods[name] = dataclasses.replace(spec, name=name, parts=lambda _, parts=parts: parts)
+    plan = planner(methods="chain,alone", dpc=(2,))
+    jobs = plan.preparations(plan.sets.values())
+    assert [([part.fields["n"] for part in job.parts], job.methods) for job in jobs] == [
+        ([1, 2], ("chain", "alone")),
+        ([3, 4], ("chain",)),
+    ]
+    (one, two), (_, _) = jobs[0].keys, jobs[1].keys
+    assert jobs[0].needs == ((), ())
+    assert jobs[1].needs == ((one, two), (one,))
+
+
+@pytest.mark.parametrize(
+    ("change", "same"),
+    [
+        ({}, True),
+        ({"together": "others"}, True),  # how it is made, not what
+        ({"fields": {"n": 2}}, False),
+        ({"kind": "other"}, False),
+        ({"make": "bench.metrics:score"}, False),
+        ({"needs": (Part(kind="need", fields={}, make="bench.seeds:derive"),)}, False),
+    ],
+)
+def test_the_key_of_a_part_follows_what_it_is(planner: Planner, change: dict[str, Any], same: bool) -> None:
+    part = Part(kind="step", fields={"n": 1}, make="bench.seeds:derive")
+    spec = planner.registry.methods["pick"]
+    keys = []
+    for each in (part, dataclasses.replace(part, **change)):
+        planner.registry.methods["pick"] = dataclasses.replace(spec, parts=lambda _, each=each: [each])
+        plan = planner(methods="pick")
+        keys.append([key for job in plan.preparations(plan.sets.values()) for key in job.keys][-1])
+    assert (keys[0] == keys[1]) == same
+
+
+def test_the_asset_of_a_part_counts_by_its_content(planner: Planner, tmp_path: Path) -> None:
+    weights = tmp_path / "weights.txt"
+    part = Part(kind="step", fields={"of": str(weights)}, assets=("of",), make="bench.seeds:derive")
+    spec = planner.registry.methods["pick"]
+    changed = dataclasses.replace(spec, parts=lambda _: [part], assets=lambda _: [str(weights)])
+    planner.registry.methods["pick"] = changed
+    keys = []
+    for content in ("one", "two", "one"):
+        weights.write_text(content)
+        plan = planner(methods="pick")
+        (job,) = plan.preparations(plan.sets.values())
+        keys += job.keys
+    assert keys[0] == keys[2] != keys[1]
 
 
 def test_derived_seeds_are_stable_and_apart() -> None:

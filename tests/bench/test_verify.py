@@ -9,7 +9,8 @@ from typing import Any
 
 from bench import plugins
 from bench.data.assets import Assets
-from bench.plan import Plan, RunJob, SetJob, make_plan
+from bench.jobs import RunJob, SetJob
+from bench.plan import Plan, make_plan
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from bench.suite import load_suite
@@ -73,13 +74,13 @@ def test_the_sample_is_spread_and_the_same_every_time(tmp_path: Path) -> None:
     sets = [job for job in chosen if isinstance(job, SetJob)]
     runs = [job for job in chosen if isinstance(job, RunJob)]
     assert (len(sets), len(runs)) == (3, 3)
-    assert {job.method_label for job in sets} == {"pick", "fixed", "trained"}
-    assert len({job.task.choice.label for job in sets}) == 2
-    assert {made.sets[job.set_key].method_label for job in runs} == {"pick", "fixed", "trained"}
+    assert {job.method.label for job in sets} == {"pick", "fixed", "trained"}
+    assert len({job.task.label for job in sets}) == 2
+    assert {made.sets[job.set_key].method.label for job in runs} == {"pick", "fixed", "trained"}
     assert len({job.student.label for job in runs}) == 2
     assert [each.job.key for each in sample(made, 3)] == [job.key for job in chosen]
     cells = {
-        (run.student.label, made.sets[run.set_key].method_label, run.task.revision)
+        (run.student.label, made.sets[run.set_key].method.label, run.task.revision)
         for run in map(run_of, sample(made, 12)[-12:])
     }
     assert len(cells) == 12, "each cell once before any twice"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 import textwrap
 from collections.abc import Callable
@@ -17,6 +18,7 @@ from bench.settings import Settings
 from bench.testing import ConformanceError, check_method, check_student, check_task, pair_task, topic_task
 
 IMPORTS = """
+import dataclasses
 import itertools
 import os
 import random
@@ -24,7 +26,7 @@ import random
 import numpy as np
 import torch
 
-from bench.api import DistilledSet, Method, NotApplicable, Params, Split, Student, Task, TaskData, TaskInfo
+from bench.api import DistilledSet, Method, NotApplicable, Params, Part, Split, Student, Task, TaskData, TaskInfo
 from bench.testing import topic_task
 
 
@@ -188,45 +190,76 @@ def test_a_deterministic_method_must_not_hang_on_the_seed(module: Module) -> Non
     judge(check_method, spec, "but the spec says deterministic=True")
 
 
-PREPARE = """
+PARTS = """
+def order(part, data, ctx):
+    def build(folder):
+        rng = SOURCE
+        np.save(folder / "order.npy", rng.permutation(len(data.train)))
+    kind, fields, code = ctx.address(part)
+    return ctx.artifact(kind, fields, build, code)
+
+
+def make(parts, data, ctx):
+    BODY
+
+
+def parts(params):
+    return DECLARED
+
+
 class Subject(Method):
-    @staticmethod
-    def order(data, ctx, seed):
-        def build(folder):
-            np.save(folder / "order.npy", np.random.default_rng(seed).permutation(len(data.train)))
-        return np.load(ctx.artifact("order", {"n": data.info.label}, build) / "order.npy")
-
-    @classmethod
-    def prepare(cls, variants, data, ctx):
-        %s
-
     def distill(self, data, dpc, ctx):
-        order = self.order(data, ctx, 0)
+        order = np.load(ctx.part(PARTS) / "order.npy")
         mine = [order[data.train.labels[order] == c][:dpc] for c in range(data.info.n_classes)]
         return DistilledSet.from_rows(data, np.concatenate(mine))
 """
-PREPARATIONS = {
-    "cls.order(data, ctx, 0); return {}": "",
-    "return {}": "",
-    "cls.order(data, ctx, ctx.seed); return {}": "of the set differ when prepare() has run before",
-    "np.random.rand(); return {}": "generator of numpy.random",
-    "return None": "prepare() gave NoneType, not a mapping",
+GOOD = {
+    "SOURCE": "ctx.rng('order', part.fields['n'])",
+    "BODY": "[order(part, data, ctx) for part in parts]; return {}",
+    "DECLARED": "[part(n) for n in range(3)]",
+    "PARTS": "part(1)",
 }
+PART = "Part(kind='order', fields={'n': n}, make='kit_subject:make', together='orders')"
+BAD_PARTS: list[tuple[dict[str, str], str]] = [
+    ({}, ""),
+    ({"SOURCE": "ctx.rng()"}, ""),  # a part has a seed of its own, not that of the job that makes it
+    ({"SOURCE": "np.random.default_rng(len(KEPT)); KEPT.append(1)"}, "the part 'order' is another one when it is made"),
+    ({"SOURCE": "np.random.mtrand._rand"}, "generator of numpy.random"),
+    ({"BODY": "return {}"}, "did not make the part 'order' that it was asked for"),
+    ({"BODY": "return None"}, "kit_subject:make gave NoneType, not a mapping"),
+    ({"BODY": "return {0: ValueError('it exploded')}"}, "ValueError: it exploded"),
+    ({"BODY": "[order(part, data, ctx) for part in parts]; data.train.labels[:] = 0"}, "take a copy and change that"),
+    ({"PARTS": "part(7)"}, "distill makes another 'order' than `parts` of the spec names"),
+    ({"PARTS": "part(dpc)", "DECLARED": "[part(1)]"}, "distill makes another 'order' than `parts` of the spec names"),
+    ({"DECLARED": "[part(next(COUNT))]"}, "gives other parts for equal parameters"),
+    ({"DECLARED": "[part({1})]"}, "`fields` of the part 'order' are no JSON"),
+    ({"DECLARED": "[1]"}, "`parts` of its spec gave 1, not a Part"),
+    ({"DECLARED": "params.nothing"}, "`parts` of its spec fails: AttributeError"),
+    ({"DECLARED": "[dataclasses.replace(part(1), make='order')]"}, "must have the form 'package.module:function'"),
+    ({"DECLARED": "[dataclasses.replace(part('minilm'), assets=('n',))]"}, "which `assets` of the spec does not give"),
+]
 
 
-@pytest.mark.parametrize(("body", "said"), PREPARATIONS.items())
-def test_methods_that_prepare(module: Module, body: str, said: str) -> None:
-    module(PREPARE % body)
+def parts_module(module: Module, change: dict[str, str]) -> MethodSpec:
+    source = PARTS
+    for name, text in (GOOD | change).items():
+        source = re.sub(rf"\b{name}\b", lambda _, text=text: text, source)  # type: ignore[misc]
+    found = module(f"def part(n):\n    return {PART}\n{source}")
     target = "kit_subject:Subject"
-    judge(
-        check_method, MethodSpec(name="subject", summary="S.", target=target, prepares=True, deterministic=True), said
-    )
+    return MethodSpec(name="subject", summary="S.", target=target, parts=found.parts, deterministic=True)
 
 
-def test_an_error_of_a_preparation_is_kept_as_the_cause(module: Module) -> None:
-    module(PREPARE % "return {0: ValueError('the loss exploded')}")
-    with pytest.raises(ConformanceError, match=r"prepare\(\) gave the error ValueError: the loss exploded") as caught:
-        check_method(MethodSpec(name="subject", summary="S.", target="kit_subject:Subject", prepares=True))
+@pytest.mark.parametrize(("change", "said"), BAD_PARTS, ids=[str(change) for change, _ in BAD_PARTS])
+def test_methods_with_parts(module: Module, change: dict[str, str], said: str) -> None:
+    judge(check_method, parts_module(module, change), said)
+
+
+def test_an_error_of_a_part_is_kept_as_the_cause(module: Module) -> None:
+    """Of a part that no set of the kit asks for."""
+    body = "return {n: ValueError('it exploded') for n, p in enumerate(parts) if order(p, data, ctx) and p.fields['n']}"
+    spec = parts_module(module, {"BODY": body, "PARTS": "part(0)"})
+    with pytest.raises(ConformanceError, match=r"kit_subject:make gave the error ValueError: it exploded") as caught:
+        check_method(spec)
     assert isinstance(caught.value.__cause__, ValueError)
 
 

@@ -1,0 +1,60 @@
+"""What the engine refuses of plugins: a task that no result could be trusted on, predictions in the wrong form."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from bench.api import DistilledSet, TaskData
+from bench.errors import PluginError, UserError
+from bench.store.text import HALF, unwritable
+
+
+def league(distilled: DistilledSet) -> str:
+    """A: text and hard labels; B: text and soft labels; C: embedding level. Ranked apart."""
+    if distilled.texts is None:
+        return "C"
+    return "A" if distilled.soft_labels is None else "B"
+
+
+def check_task(data: TaskData, label: str) -> None:
+    """Refuse a task that no result could be trusted on: empty splits or texts, labels out of range, missing classes."""
+    for name, split in (("train", data.train), ("validation", data.validation), ("test", data.test)):
+        n = len(split)
+        if n == 0:
+            raise UserError(f"task '{label}': the {name} split has no row")
+        if set(split.texts) != set(data.info.fields):
+            raise UserError(
+                f"task '{label}': the {name} split has the fields {sorted(split.texts)}, not {data.info.fields}"
+            )
+        low, high = int(split.labels.min()), int(split.labels.max())
+        if low < 0 or high >= data.info.n_classes:
+            raise UserError(
+                f"task '{label}': label {low if low < 0 else high} in {name}, not in 0..{data.info.n_classes - 1}"
+            )
+        for field, texts in split.texts.items():
+            if len(texts) != n:
+                raise UserError(f"task '{label}': {len(texts)} texts in '{field}' of {name} for {n} labels")
+            empty = next((i for i, text in enumerate(texts) if not isinstance(text, str) or not text.strip()), None)
+            if empty is not None:
+                raise UserError(f"task '{label}': empty text in '{field}' of {name}, row {empty}")
+            broken = next((i for i, text in enumerate(texts) if unwritable(text)), None)
+            if broken is not None:
+                raise UserError(f"task '{label}': {HALF} in '{field}' of {name}, row {broken}")
+    present = set(data.train.labels.tolist())
+    for name in (*data.info.fields, *data.info.label_names):
+        if unwritable(name):
+            raise UserError(f"task '{label}': {HALF} in the name '{name}' of a field or class")
+    for index, name in enumerate(data.info.label_names):
+        if index not in present:
+            raise UserError(f"task '{label}': class '{name}' has no train row")
+
+
+def check_predictions(labels: Any, n: int, n_classes: int, student: str) -> None:
+    """A student that answers in the wrong shape or range is broken: not a user's mistake."""
+    import numpy as np
+
+    found = np.asarray(labels)
+    if found.shape != (n,) or found.dtype.kind not in "iu":
+        raise PluginError(f"student '{student}' returned {found.dtype} {found.shape}; int [{n}] is needed")
+    if found.min() < 0 or found.max() >= n_classes:
+        raise PluginError(f"student '{student}' predicted a label outside 0..{n_classes - 1}")
