@@ -25,7 +25,7 @@ def command(out: Path, resend: bool, mlflow_uri: str | None) -> None:
         raise UserError(f"no results in {out}: make some with `bench run --out {out}`, or name another folder")
     store = ResultStore(out)
     tracker = Tracker(store, mlflow_uri)
-    counts = tracker.sync(resend)
+    counts = tracker.sync(resend=resend)
     pass_on(store)
     sent = ", ".join(f"{n} {what}" for what, n in sorted(counts.items()) if n) or "nothing new"
     echo(f"{shown_uri(tracker.uri)}: {sent}")

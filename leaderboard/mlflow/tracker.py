@@ -66,7 +66,7 @@ class Tracker:
         self._sink: Sink | None = None
         self._build_seconds = 0.0  # that the last board took
 
-    def sync(self, seconds: float | None = None, resend: bool = False) -> Counts:
+    def sync(self, *, seconds: float | None = None, resend: bool = False) -> Counts:
         """Send what is missing or changed; `resend` asks MLflow what it has, whatever was noted.
 
         seconds: stop when they have passed, after ten runs at least, and go on there at the next call. The figures of
@@ -221,7 +221,7 @@ class Follower:
     def _sync(self, seconds: float | None) -> None:
         if self._works:
             try:
-                self._tracker.sync(seconds)
+                self._tracker.sync(seconds=seconds)
             except UserError as error:
                 self._warn(str(error))
                 self._works = False
