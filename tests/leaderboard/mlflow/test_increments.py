@@ -119,6 +119,18 @@ def test_a_failure_anywhere_doubles_nothing(
     assert again.sync(resend=True) == {}
 
 
+def test_a_board_that_takes_too_long_waits_for_the_end(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tracking, "PAIR_SECONDS", 100.0)
+    store = prepared(RECORDS[:2])
+    tracker = Tracker(store)
+    monkeypatch.setattr(tracking, "build", lambda *_: pytest.fail("a board was made"))
+    assert tracker.sync(seconds=50) == {"cells": 1, "replicates": 2}
+    monkeypatch.setattr(tracking, "build", build)
+    assert tracker.sync() == {"sets": 1}
+    write_results(store.out, RECORDS[2:4])
+    assert tracker.sync(seconds=50) == {"replicates": 2, "updated": 1, "sets": 1}, "now it is known to be quick"
+
+
 def test_two_processes_share_the_work(prepared: Prepared, at_one_go: dict[str, Any]) -> None:
     store = prepared(RECORDS)
     one, two = Tracker(store), Tracker(ResultStore(store.out))
