@@ -41,6 +41,8 @@ LEAGUES = {
     "D": "in-context learning",
 }
 FULL = "full"  # the method that is the upper bound
+REFERENCES = ("random", FULL)  # methods whose rows may stand, marked, beside those of other leagues
+HOME = "A"  # the league of their sets: texts of the task with their labels
 METRICS = {"accuracy": "accuracy", "accuracy_f1": "mean of accuracy and F1"}
 
 
@@ -110,6 +112,9 @@ class Row:
         return f"{self.task} {dpc_text(self.dpc)} {self.method} {self.student}"
 
 
+Place = tuple[str, str, str, int | None]  # league, task, student, dpc: rows that stand together
+
+
 @dataclass(frozen=True)
 class Board:
     """Rows in reading order: league, task, student, dpc (all data last), then best first."""
@@ -124,6 +129,8 @@ class Board:
     base_seeds: tuple[int, ...]
     environments: tuple[str, ...]
     finished: str  # time of the newest record, ISO; "" when there is none
+    # Rows of league A to show, marked, beside those of another league: never ranked there, compared with nothing.
+    references: Mapping[Place, tuple[Row, ...]] = field(default_factory=dict)
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -264,6 +271,27 @@ def _compare(rows: list[Row], baseline: str | None) -> list[Row]:
     return compared
 
 
+def _references(rows: Sequence[Row]) -> dict[Place, tuple[Row, ...]]:
+    """What league A's `random` and `full` scored, for the places of other leagues that have no such row themselves.
+
+    Only with the same version of the student. `full` stands under dpc None, at the end of its task and student.
+    """
+    known: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
+    for row in rows:
+        if row.league == HOME and row.method_name in REFERENCES and row.summary is not None and not row.outdated:
+            known[row.task, row.student, row.student_key, row.dpc].append(row)
+    mine = {(row.league, *row.names) for row in rows}
+    found: dict[Place, dict[str, Row]] = defaultdict(dict)
+    for row in rows:
+        if row.league is None or row.league == HOME or row.summary is None or row.outdated:
+            continue
+        for dpc in dict.fromkeys((row.dpc, None)):
+            for one in known.get((row.task, row.student, row.student_key, dpc), ()):
+                if (row.league, *one.names) not in mine:
+                    found[row.league, row.task, row.student, dpc][one.method] = one
+    return {place: tuple(members.values()) for place, members in found.items()}
+
+
 def _hole(row: Row) -> str | None:
     """`rt dpc 20 herding minilm: 1 of 5 replicates failed: reason`, or None when nothing is missing."""
     if row.mixed:
@@ -368,6 +396,7 @@ def build(
         base_seeds=tuple(sorted({record.seed.base for record in kept})),
         environments=tuple(sorted(environments - {""})),
         finished=max((record.time.finished for record in kept), default=""),
+        references=_references(rows),
     )
 
 

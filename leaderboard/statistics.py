@@ -7,15 +7,18 @@ and not the S x R runs are the independent observations: scores are averaged per
 from __future__ import annotations
 
 import math
-from collections.abc import Hashable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from scipy.special import stdtrit
 
 LEVEL = 0.95
+NO_WIDTH = 1e-12  # of an interval between equal values
 RESAMPLES = 2000
+BLOCK = 1 << 18  # scores that the bootstrap draws at once
 FEWEST_SETS = 3  # different ones, on one side of a comparison at least: two agree by chance too often
 
 Replicate = tuple[int, ...]  # what pairs two rows: (base seed, set index, run index)
@@ -111,7 +114,7 @@ def clustered_interval(scores: Sequence[float], sets: Sequence[Hashable]) -> Int
     groups = _by_set(scores, sets)
     many = len(groups) > 1
     ends = t_interval([float(group.mean()) for group in groups] if many else scores)
-    return Interval(*ends, over="sets" if many else "runs") if ends and ends[1] - ends[0] > 1e-12 else None
+    return Interval(*ends, over="sets" if many else "runs") if ends and ends[1] - ends[0] > NO_WIDTH else None
 
 
 def summarise(scores: Sequence[float], sets: Sequence[Hashable]) -> Summary:
@@ -145,13 +148,31 @@ def hierarchical_bootstrap(
     padded = np.zeros((len(groups), sizes.max()))
     for row, group in zip(padded, groups, strict=True):
         row[: len(group)] = group
-    rng = np.random.default_rng(seed)
-    drawn = rng.integers(len(groups), size=(resamples, len(groups)))
-    runs = (rng.random((*drawn.shape, sizes.max())) * sizes[drawn][..., None]).astype(np.int64)
+    blocks = _blocks(resamples, max(1, BLOCK // padded.size))
+    # One generator draws all sets and then all runs; the second is where the first will be when it comes to the runs.
+    rng, ahead = np.random.default_rng(seed), np.random.default_rng(seed)
+    for n in blocks:
+        ahead.integers(len(groups), size=(n, len(groups)))
+    means = np.concatenate([_resampled(rng, ahead, padded, sizes, n) for n in blocks])
+    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def _blocks(n: int, most: int) -> list[int]:
+    """n as parts of at most `most`."""
+    return [min(most, n - start) for start in range(0, n, most)]
+
+
+def _resampled(
+    of_sets: np.random.Generator, of_runs: np.random.Generator, padded: np.ndarray, sizes: np.ndarray, n: int
+) -> np.ndarray:
+    """n means [n] of resampled cells. padded: scores [sets, most runs], of which the first `sizes` [sets] count."""
+    drawn = of_sets.integers(len(sizes), size=(n, len(sizes)))
+    runs = (of_runs.random((*drawn.shape, sizes.max())) * sizes[drawn][..., None]).astype(np.int64)
     counted = np.arange(sizes.max()) < sizes[drawn][..., None]
     means = (padded[drawn[..., None], runs] * counted).sum(axis=-1) / sizes[drawn]
-    low, high = np.quantile(means.mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+    found: np.ndarray = means.mean(axis=1)
+    return found
 
 
 def variance_components(scores: Sequence[float], sets: Sequence[Hashable]) -> Components | None:
@@ -212,12 +233,73 @@ def rank_ranges(rows: Sequence[Scores]) -> list[tuple[int, int]]:
 
     Best rank: 1 + the rows that are separated above it; worst: the number of rows less those separated below it.
     """
-    ranges = []
-    for row in rows:
-        found = [paired_difference(row, other) for other in rows if other is not row]
-        verdicts = [difference.verdict for difference in found if difference is not None]
-        ranges.append((1 + verdicts.count("below"), len(rows) - verdicts.count("above")))
-    return ranges
+    lower, higher = [0] * len(rows), [0] * len(rows)  # rows that are separated below it, above it
+    for one, other, verdict in _verdicts(rows):
+        if verdict != "tie" and verdict != "undecided":
+            up, down = (one, other) if verdict == "above" else (other, one)
+            lower[up] += 1
+            higher[down] += 1
+    return [(1 + above, len(rows) - below) for above, below in zip(higher, lower, strict=True)]
+
+
+def _verdicts(rows: Sequence[Scores]) -> Iterator[tuple[int, int, Verdict]]:
+    """(i, j, verdict of row i - row j) for each two rows that share a replicate, i < j.
+
+    Rows with the same replicates, whose sets group them alike, are compared many at once.
+    """
+    known: dict[tuple[Any, ...], tuple[Any, ...]] = {}  # equal tuples become one: comparing it with itself is free
+    layouts = [tuple(known.setdefault(part, part) for part in _layout(row)) for row in rows]
+    values = [np.array([row[replicate][0] for replicate in sorted(row)]) for row in rows]
+    for i, row in enumerate(rows):
+        alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        for j in range(i + 1, len(rows)):
+            groups = _common(layouts[i], layouts[j])
+            if groups is not None:
+                alike[groups].append(j)
+            elif (difference := paired_difference(row, rows[j])) is not None:
+                yield i, j, difference.verdict
+        for groups, members in alike.items():
+            differences = values[i] - np.stack([values[j] for j in members])
+            for j, verdict in zip(members, _many_verdicts(differences, groups), strict=True):
+                yield i, j, verdict
+
+
+def _layout(row: Scores) -> tuple[tuple[Replicate, ...], tuple[int, ...]]:
+    """The replicates in order, and the number of the set of each, by first appearance."""
+    order = tuple(sorted(row))
+    numbers: dict[str, int] = {}
+    return order, tuple(numbers.setdefault(row[replicate][1], len(numbers)) for replicate in order)
+
+
+def _common(one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[int, ...] | None:
+    """`_connected` for two rows (`_layout`) with the same replicates where it groups them like one row; else None."""
+    (order, mine), (theirs, others) = one, other
+    if order != theirs or not order:
+        return None
+    groups: tuple[int, ...] = mine if any(mine) else others
+    return groups if mine == others or not (any(mine) and any(others)) else None
+
+
+def _many_verdicts(differences: np.ndarray, groups: tuple[int, ...]) -> list[Verdict]:
+    """`Difference.verdict` of each row of differences [k, replicates] whose replicates belong to these groups."""
+    if max(groups) + 1 < FEWEST_SETS:
+        return ["undecided"] * len(differences)
+    low, high = _many_intervals(differences, np.array(groups))
+    found: list[Verdict] = np.select(
+        [high - low <= NO_WIDTH, low > 0, high < 0], ["undecided", "above", "below"], "tie"
+    ).tolist()
+    return found
+
+
+def _many_intervals(differences: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Ends [k] of `clustered_interval` of each row of differences [k, replicates]; numbers: group of each replicate."""
+    n = int(numbers.max()) + 1
+    # Sums are over neighbours in memory: the same digits as those of one row alone.
+    means = np.stack([np.ascontiguousarray(differences[:, numbers == group]).mean(axis=1) for group in range(n)])
+    means = np.ascontiguousarray(means.T)
+    centre = means.mean(axis=1)
+    half = float(stdtrit(n - 1, 0.5 + LEVEL / 2)) * means.std(axis=1, ddof=1) / math.sqrt(n)
+    return centre - half, centre + half
 
 
 def gap_closed(score: float, baseline: float, full: float) -> float | None:

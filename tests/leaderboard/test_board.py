@@ -222,6 +222,39 @@ def test_leagues_are_ranked_apart() -> None:
     assert [table.league for table in overviews(board)] == ["A", "B"]
 
 
+def test_random_and_all_data_are_references_to_other_leagues_and_change_nothing() -> None:
+    soft = [replace(one, league="B") for dpc in (5, 20) for one in cell("kcenters", dpc=dpc)]
+    base = [*cell("random"), *cell("herding"), *cell("full", dpc=None), *cell("random", student="probe")]
+    board = build([*base, *soft])
+    assert {
+        place: [(row.method, row.dpc, row.student, row.league) for row in rows]
+        for place, rows in board.references.items()
+    } == {
+        ("B", "bbc", "minilm", 5): [("random", 5, "minilm", "A")],
+        ("B", "bbc", "minilm", None): [("full", None, "minilm", "A")],
+    }
+    assert all(row in board.rows for rows in board.references.values() for row in rows), "the rows themselves"
+    alone = {row.names: row for row in (*build(base).rows, *build(soft).rows)}
+    assert {row.names: row for row in board.rows} == alone, "no rank, verdict or gap comes of a reference"
+
+
+def test_a_league_with_rows_of_its_own_needs_no_reference() -> None:
+    own = [replace(one, league="B", key=f"{one.key}-B", cell="b") for one in cell("random", dpc=20)]
+    records = [*cell("random"), *cell("full", dpc=None), *own]
+    assert list(build(records).references) == [("B", "bbc", "minilm", None)]
+    lost = [broken(one) for one in cell("full", dpc=None)]
+    assert build([*cell("random"), *lost, *own]).references == {}, "without a score"
+
+
+def test_a_reference_has_the_same_version_of_the_student() -> None:
+    base = [*cell("random"), *cell("full", dpc=None)]
+    soft = [replace(one, league="C") for one in cell("kcenters")]
+    old, new = "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"
+    board = build([*with_student(base, "k1", old), *with_student(soft, "k2", new)])
+    assert board.references == {}
+    assert len(build([*with_student(base, "k2", old), *with_student(soft, "k2", new)]).references) == 2
+
+
 @pytest.mark.parametrize("place", [0, 9])
 def test_a_failure_says_nothing_of_the_league(place: int) -> None:
     """Neither a first failed replicate nor one of older records, which all said A, decides over its cell."""

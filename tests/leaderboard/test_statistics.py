@@ -6,6 +6,7 @@ import itertools
 import math
 import random
 import statistics
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -14,8 +15,10 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from leaderboard.statistics import (
+    LEVEL,
     Interval,
     Summary,
+    _many_intervals,
     clustered_interval,
     gap_closed,
     hierarchical_bootstrap,
@@ -261,6 +264,82 @@ def test_rank_ranges() -> None:
     assert rank_ranges(rows[:1]) == [(1, 1)]
     single = [{(0, i, 0): (score, str(n)) for i, (score, _) in enumerate(row.values())} for n, row in enumerate(rows)]
     assert rank_ranges(single) == [(1, 4)] * 4, "one set each: no place is closed"
+
+
+@given(st.integers(0, 2**32), st.sampled_from(["own", "one", "mixed", "drawn"]), st.booleans())
+def test_rank_ranges_are_those_of_each_pair_alone(seed: int, sets: str, same_replicates: bool) -> None:
+    """Rows compared many at once, and those that cannot be: other replicates, sets that are grouped otherwise."""
+    rng = np.random.default_rng(seed)
+    everyone = [(0, i, j) for i in range(5) for j in range(2)]
+    rows = []
+    for number in range(6):
+        kept = everyone if same_replicates else [one for one in everyone if rng.random() < 0.8]
+        of = {"own": lambda i: i, "one": lambda i: 0, "mixed": lambda i, n=number: i * (n % 2)}
+        name = of.get(sets, lambda i: rng.integers(4))
+        level = rng.choice([0.2, 0.5, 0.6])
+        rows.append({one: (float(level + 0.1 * rng.random()), f"{number}-{name(one[1])}") for one in kept})
+    expected = []
+    for row in rows:
+        found = [paired_difference(row, other) for other in rows if other is not row]
+        verdicts = [difference.verdict for difference in found if difference is not None]
+        expected.append((1 + verdicts.count("below"), len(rows) - verdicts.count("above")))
+    assert rank_ranges(rows) == expected
+
+
+@given(st.integers(0, 2**32), st.integers(3, 12), st.integers(1, 9), st.booleans())
+def test_many_verdicts_have_the_digits_of_one(seed: int, n_sets: int, n_runs: int, interleaved: bool) -> None:
+    rng = np.random.default_rng(seed)
+    numbers = np.repeat(np.arange(n_sets), n_runs)
+    if interleaved:
+        numbers = np.tile(np.arange(n_sets), n_runs)
+    differences = rng.normal(0.01, 0.02, (7, len(numbers))).round(4)
+    low, high = _many_intervals(differences, numbers)
+    for row, ends in zip(differences, zip(low, high, strict=True), strict=True):
+        found = clustered_interval(row.tolist(), numbers.tolist())
+        assert found is not None
+        assert (found.low, found.high) == ends
+
+
+def whole_bootstrap(groups: list[np.ndarray], seed: int, resamples: int) -> tuple[float, float]:
+    """All at once: resamples x sets x runs."""
+    sizes = np.array([len(group) for group in groups])
+    padded = np.zeros((len(groups), sizes.max()))
+    for row, group in zip(padded, groups, strict=True):
+        row[: len(group)] = group
+    rng = np.random.default_rng(seed)
+    drawn = rng.integers(len(groups), size=(resamples, len(groups)))
+    runs = (rng.random((*drawn.shape, sizes.max())) * sizes[drawn][..., None]).astype(np.int64)
+    counted = np.arange(sizes.max()) < sizes[drawn][..., None]
+    means = (padded[drawn[..., None], runs] * counted).sum(axis=-1) / sizes[drawn]
+    low, high = np.quantile(means.mean(axis=1), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+@given(
+    st.lists(st.lists(st.floats(0, 1), min_size=1, max_size=10), min_size=2, max_size=30),
+    st.integers(0, 3),
+    st.integers(1, 500),
+    st.integers(1, 200),
+)
+def test_the_bootstrap_in_blocks_has_the_draws_and_digits_of_one_at_once(
+    groups: list[list[float]], seed: int, block: int, resamples: int
+) -> None:
+    scores = [score for group in groups for score in group]
+    names = [name for name, group in enumerate(groups) for _ in group]
+    expected = whole_bootstrap([np.array(group) for group in groups], seed, resamples)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("leaderboard.statistics.BLOCK", block)
+        assert hierarchical_bootstrap(scores, names, seed, resamples) == expected
+
+
+def test_the_bootstrap_of_many_sets_holds_little_at_once() -> None:
+    tracemalloc.start()
+    try:
+        assert hierarchical_bootstrap([0.25, 0.5] * 2000, [n // 2 for n in range(4000)], resamples=400) is not None
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 32e6, "of 2000 sets x 2 runs x 400 resamples x 8 bytes, 5 such arrays at once are 64 MB and more"
 
 
 def test_gap_closed() -> None:
