@@ -22,7 +22,7 @@ def command(out: Path, resend: bool, mlflow_uri: str | None) -> None:
 
     store = ResultStore(results(out).out)
     tracker = Tracker(store, mlflow_uri)
-    counts = tracker.sync(resend)
+    counts = tracker.sync(resend=resend)
     pass_on(store)
     sent = ", ".join(f"{n} {what}" for what, n in sorted(counts.items()) if n) or "nothing new"
     echo(f"{shown_uri(tracker.uri)}: {sent}")

@@ -54,7 +54,7 @@ class Sent:
         for line in self._journal.news():
             try:
                 self._apply(*json.loads(line))
-            except (ValueError, TypeError, KeyError):  # not ours, or damaged: as if nothing were known
+            except (ValueError, TypeError, LookupError):  # not ours, or damaged: as if nothing were known
                 self._forget()
                 return False
         return self._known

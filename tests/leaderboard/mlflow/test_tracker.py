@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bench.tracking import Tracker, TrackingError, default_uri, shown_uri, track
 from click.testing import CliRunner
 
 from bench.cli.track import command
 from bench.store.record import MadeOf, Record
 from bench.store.results import ResultStore
 from leaderboard.board import build
+from leaderboard.mlflow.database import TrackingError, default_uri, shown_uri
+from leaderboard.mlflow.tracker import Follower, Tracker
 from tests.conftest import Bench
 from tests.leaderboard.conftest import write_results
+from tests.leaderboard.mlflow.conftest import Prepared, Seen
 from tests.leaderboard.records import cell, predicted, record, student, times
 from tests.leaderboard.test_board import broken, with_score
 
@@ -42,21 +44,6 @@ def add(store: ResultStore, records: Iterable[Record]) -> None:
         writer.append(*records)
 
 
-class Seen:
-    """What MLflow's own client finds in a store."""
-
-    def __init__(self, uri: str, experiment: str = "pocket") -> None:
-        from mlflow import MlflowClient
-
-        self.client = MlflowClient(tracking_uri=uri)
-        found = self.client.get_experiment_by_name(experiment)
-        assert found is not None
-        runs = self.client.search_runs([found.experiment_id], max_results=1000)
-        self.parents = {run.info.run_name: run for run in runs if "mlflow.parentRunId" not in run.data.tags}
-        self.children = {run.data.tags["bench.key"]: run for run in runs if "mlflow.parentRunId" in run.data.tags}
-        assert len(self.parents) + len(self.children) == len(runs), "no two runs of one name or key"
-
-
 @pytest.fixture(scope="module")
 def sent(tmp_path_factory: pytest.TempPathFactory) -> tuple[ResultStore, Seen, dict[str, int]]:
     store = write_results(tmp_path_factory.mktemp("tracking") / "out", some_records())
@@ -74,7 +61,7 @@ def test_parents_hold_the_figures_of_the_board(sent: tuple[ResultStore, Seen, di
     store, seen, _ = sent
     for row in build(store.records()).rows:
         run = seen.parents[f"bbc {row.method} dpc=5 minilm"]
-        expected: dict[str, float] = {"ok": row.ok, "planned": row.planned}
+        expected: dict[str, float] = {"ok": row.ok, "planned": row.planned, "sets": 0}
         if row.summary is not None:
             assert row.summary.interval is not None
             expected |= {"score_mean": row.summary.mean, "score_std": row.summary.std, "sets": row.summary.n_sets}
@@ -126,9 +113,9 @@ def test_each_distilled_set_is_one_artifact_of_its_cell(sent: tuple[ResultStore,
     assert all(not seen.client.list_artifacts(run.info.run_id) for run in seen.children.values())
 
 
-def test_sending_again_adds_nothing_and_news_are_added(tmp_path: Path) -> None:
+def test_sending_again_adds_nothing_and_news_are_added(prepared: Prepared) -> None:
     records = cell("random", n_sets=2)
-    store = write_results(tmp_path / "out", records[:3])
+    store = prepared(records[:3])
     uri = default_uri(store.out)
     assert Tracker(store).sync() == {"cells": 1, "replicates": 3, "sets": 2}
     assert Tracker(store).sync() == {}
@@ -147,8 +134,8 @@ def test_sending_again_adds_nothing_and_news_are_added(tmp_path: Path) -> None:
     assert Seen(uri).children[again.key].data.metrics["score"] == 0.9
 
 
-def test_reports_become_metrics_over_steps_and_tags_of_the_cell(tmp_path: Path) -> None:
-    store = write_results(tmp_path / "out", cell("random", n_sets=2))
+def test_reports_become_metrics_over_steps_and_tags_of_the_cell(prepared: Prepared) -> None:
+    store = prepared(cell("random", n_sets=2))
     curves = {
         "loss": {"x": [1, 5, 9], "y": [0.5, 0.125, 0.25]},
         "a/b: «é»": {"x": list(range(2500)), "y": [float(i % 7) for i in range(2500)]},
@@ -226,7 +213,9 @@ def test_a_broken_uri_is_one_warning(kind: str, tmp_path: Path) -> None:
     }[kind]
     store = write_results(tmp_path / "out", cell("random", n_sets=1))
     warnings: list[str] = []
-    assert track(store, uri, warnings.append) is None
+    follower = Follower(store, uri, warnings.append)
+    follower.finish()
+    follower.finish()
     (line,) = warnings
     assert "\n" not in line
     assert "bench track --resend" in line
@@ -237,8 +226,8 @@ def test_a_broken_uri_is_one_warning(kind: str, tmp_path: Path) -> None:
     assert [one.status for one in store.records()] == ["ok", "ok"], "the results stand"
 
 
-def test_command(tmp_path: Path) -> None:
-    store = write_results(tmp_path / "out", cell("random", n_sets=1))
+def test_command(prepared: Prepared, tmp_path: Path) -> None:
+    store = prepared(cell("random", n_sets=1))
     first, second, third = (CliRunner().invoke(command, [str(store.out), *more]) for more in ([], [], ["--resend"]))
     assert "1 cells, 2 replicates, 1 sets" in first.output
     assert "nothing new" in second.output
@@ -260,7 +249,7 @@ for name in ("connect", "connect_ex", "listen", "sendto", "sendmsg"):
 socket.getaddrinfo = refuse
 from bench.store.record import MadeOf, Record
 from bench.store.results import ResultStore
-from bench.tracking import Tracker
+from leaderboard.mlflow.tracker import Tracker
 
 store = ResultStore(Path(sys.argv[1]))
 print(dict(Tracker(store).sync()))
@@ -279,16 +268,16 @@ def test_it_asks_no_network_and_says_nothing(tmp_path: Path) -> None:
     words = [sys.executable, "-c", PROBE, str(store.out)]
     done = subprocess.run(words, capture_output=True, text=True, timeout=120, env=environment_outside_tests())
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines() == ["{'cells': 1, 'sets': 1, 'replicates': 2}", "{}"]
+    assert done.stdout.splitlines() == ["{'cells': 1, 'replicates': 2, 'sets': 1}", "{}"]
     assert done.stderr == ""
 
 
-def test_nothing_new_is_known_without_importing_mlflow(tmp_path: Path) -> None:
-    store = write_results(tmp_path / "out", cell("random", n_sets=1))
+def test_nothing_new_is_known_without_importing_mlflow(prepared: Prepared) -> None:
+    store = prepared(cell("random", n_sets=1))
     Tracker(store).sync()
     program = (
         "import sys; from pathlib import Path; from bench.store.results import ResultStore; "
-        "from bench.tracking import Tracker; assert Tracker(ResultStore(Path(sys.argv[1]))).sync() == {}; "
+        "from leaderboard.mlflow.tracker import Tracker; assert Tracker(ResultStore(Path(sys.argv[1]))).sync() == {}; "
         "print('mlflow' in sys.modules, 'torch' in sys.modules, 'pandas' in sys.modules)"
     )
     done = subprocess.run([sys.executable, "-c", program, str(store.out)], capture_output=True, text=True, timeout=60)
