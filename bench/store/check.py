@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -26,7 +26,7 @@ class Wrong:
 
 
 def check(records: Sequence[Record], gold: Gold, code: str) -> Iterator[Record | Wrong]:
-    """Each finished record of one task revision: as it is, wrong, or with today's metrics where their code changed.
+    """Of the finished records of one task revision those that are wrong, and those whose metrics changed, as today's.
 
     code: the digest of today's code of the metrics; a record without one must have the score that today's code gives.
     """
@@ -64,26 +64,30 @@ def _compared(block: Sequence[tuple[Record, np.ndarray]], gold: Gold, code: str)
     if not block:
         return
     predicted = np.stack([labels for _, labels in block])
+    holds = np.array([(record.metrics_code or code) == code for record, _ in block])
     scores = quick_scores(gold.metric, gold.labels, predicted)
+    for name, found in scores.items():
+        noted = np.array([record.metrics.get(name, np.nan) for record, _ in block])
+        holds &= np.abs(noted - found) < SAME
+    holds &= np.array([len(record.metrics) == len(scores) for record, _ in block])
     largest = predicted.max(axis=1, initial=0)
-    for row, (record, labels) in enumerate(block):
+    for row in map(int, np.flatnonzero(~holds | (largest >= gold.n_classes))):
+        record, labels = block[row]
         if largest[row] >= gold.n_classes:
             yield Wrong(record, f"it predicts the label {largest[row]}, not in 0..{gold.n_classes - 1}")
-        elif (record.metrics_code or code) == code and same(record.metrics, {n: s[row] for n, s in scores.items()}):
-            yield record
-        else:
-            yield _rescored(record, labels, gold, code)
+        elif (now := _rescored(record, labels, gold, code)) is not None:
+            yield now
 
 
-def _rescored(record: Record, labels: np.ndarray, gold: Gold, code: str) -> Record | Wrong:
-    """A record whose metrics are not those of `quick_scores`, or are of other code."""
+def _rescored(record: Record, labels: np.ndarray, gold: Gold, code: str) -> Record | Wrong | None:
+    """A record whose metrics are not those of `quick_scores`, or are of other code; None when they hold after all."""
     import numpy as np
 
     from bench import metrics
 
     now = metrics.score(gold.metric, gold.labels, labels.astype(np.int64))
-    if same(record.metrics, now):
-        return record
+    if record.metrics.keys() == now.keys() and all(abs(record.metrics[name] - now[name]) < SAME for name in now):
+        return None
     if (record.metrics_code or code) == code:
         return Wrong(record, f"score {record.score}, but its predictions give {now[gold.metric]} by {gold.path}")
     return replace(record, metrics=now, score=now[gold.metric], metrics_code=code)
@@ -103,11 +107,6 @@ def quick_scores(metric: str, gold: np.ndarray, predicted: np.ndarray) -> dict[s
     true = (hits & one).sum(axis=1)
     f1 = 2 * true / positives.clip(min=1)
     return {"accuracy": accuracy, "f1": f1, "accuracy_f1": (accuracy + f1) / 2}
-
-
-def same(one: Mapping[str, float], other: Mapping[str, float]) -> bool:
-    """Whether two sets of metrics are of one kind and equal but for the last bits."""
-    return one.keys() == other.keys() and all(abs(one[name] - other[name]) < SAME for name in one)
 
 
 def by_revision(records: Iterable[Record]) -> dict[str, list[Record]]:

@@ -15,7 +15,8 @@ from bench.store.upgrade import READABLE, record_from_1, unreadable
 
 HEAD = b'{"schema":%d,' % RECORD_SCHEMA  # how a line of today begins
 SEAL = "sha256"
-SEAL_MEMBER = b',"sha256":"%s"}'
+SEAL_HEAD, SEAL_TAIL = b',"sha256":"', b'"}'
+SEAL_MEMBER = SEAL_HEAD + b"%s" + SEAL_TAIL
 SEAL_BYTES = len(SEAL_MEMBER % bytes(64))
 
 RECORD = TypeAdapter(Record)
@@ -33,6 +34,14 @@ def sealed(body: bytes) -> bytes:
     return body[:-1] + SEAL_MEMBER % hashlib.sha256(body).hexdigest().encode()
 
 
+def unsealed(line: bytes) -> tuple[bytes, bytes]:
+    """The JSON object without the hash at its end, and that hash; empty when there is none."""
+    seal = line[-SEAL_BYTES:]
+    if not (seal.startswith(SEAL_HEAD) and seal.endswith(SEAL_TAIL)):
+        return line, b""
+    return line[:-SEAL_BYTES] + b"}", seal[len(SEAL_HEAD) : -len(SEAL_TAIL)]
+
+
 def parse_record(line: bytes) -> Record:
     """The record of one line. Raises ValueError with the reason, in a few words, when it is no whole record."""
     if line.startswith(HEAD):
@@ -43,26 +52,23 @@ def parse_record(line: bytes) -> Record:
         return _parsed(line)
     if schema not in READABLE:
         raise ValueError(unreadable(schema))
-    if found.pop(SEAL, None) is not None and not _is_sealed(line):
-        raise ValueError(CHANGED)
+    if found.pop(SEAL, None) is not None:  # the first lines had none
+        _check_hash(*unsealed(line))
     return _typed(canonical(record_from_1(found)).encode())
 
 
-CHANGED = "not as it was written: its own hash differs"
-
-
 def _parsed(line: bytes) -> Record:
-    has_seal = line[-SEAL_BYTES:].startswith(SEAL_MEMBER[:11])
-    record = _typed(line[:-SEAL_BYTES] + b"}" if has_seal else line)
-    if not has_seal:
+    body, seal = unsealed(line)
+    record = _typed(body)
+    if not seal:
         raise ValueError(f"no '{SEAL}' at its end")
-    if not _is_sealed(line):
-        raise ValueError(CHANGED)
+    _check_hash(body, seal)
     return record
 
 
-def _is_sealed(line: bytes) -> bool:
-    return sealed(line[:-SEAL_BYTES] + b"}") == line
+def _check_hash(body: bytes, seal: bytes) -> None:
+    if hashlib.sha256(body).hexdigest().encode() != seal:
+        raise ValueError("not as it was written: its own hash differs")
 
 
 def _typed(body: bytes) -> Record:

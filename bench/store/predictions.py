@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 MOST = 1 << 40  # predictions: what nobody could hold in memory is damage
-WIDTHS = {"uint8": 1, "uint16": 2, "uint32": 4, "uint64": 8}  # type of a label -> bytes
+LITTLE = {"uint8": "u1", "uint16": "<u2", "uint32": "<u4", "uint64": "<u8"}  # type of a label -> as it is stored
 
 
 @typed
@@ -36,7 +36,8 @@ class Predictions:
         """The labels in their stored type [n], read-only. Raises ValueError when they are damaged."""
         import numpy as np
 
-        size = self.n * WIDTHS[self.dtype]
+        dtype = np.dtype(LITTLE[self.dtype])
+        size = self.n * dtype.itemsize
         try:
             stream = zlib.decompressobj()
             found = stream.decompress(base64.b64decode(self.data, validate=True), size + 1)
@@ -44,7 +45,7 @@ class Predictions:
             raise ValueError("'predictions' cannot be decoded") from None
         if len(found) != size or not (stream.eof or size == 0):
             raise ValueError(f"'predictions' do not hold {self.n} labels")
-        return np.frombuffer(found, dtype=np.dtype(self.dtype).newbyteorder("<"))
+        return np.frombuffer(found, dtype=dtype)
 
 
 def encode(labels: np.ndarray) -> Predictions:
@@ -52,6 +53,6 @@ def encode(labels: np.ndarray) -> Predictions:
     import numpy as np
 
     small = np.asarray(labels).astype(np.min_scalar_type(int(np.max(labels, initial=0))))
-    data = zlib.compress(small.astype(small.dtype.newbyteorder("<")).tobytes(), 9)
     dtype: Any = small.dtype.name
+    data = zlib.compress(small.astype(LITTLE[dtype]).tobytes(), 9)
     return Predictions(n=len(small), dtype=dtype, data=base64.b64encode(data).decode("ascii"))

@@ -116,10 +116,10 @@ class ResultStore:
         with _collector_paused():
             self._read()
             self._check_scores()
-        if self._damaged or self._wrong:
-            self._refuse()
-        if self._ordered is None:
-            self._ordered = sorted((record for _, record in self._latest.values()), key=canonical_order)
+            if self._damaged or self._wrong:
+                self._refuse()
+            if self._ordered is None:
+                self._ordered = sorted((record for _, record in self._latest.values()), key=canonical_order)
         return list(self._ordered)
 
     def _read(self) -> None:
@@ -153,7 +153,7 @@ class ResultStore:
             for found in check(records, gold, self._metrics_code):
                 if isinstance(found, Wrong):
                     self._wrong[found.record.key] = found.reason
-                elif found is not todo[found.key]:
+                else:
                     self._latest[found.key] = self._latest[found.key][0], found
                     self._ordered = None
                     said = f"{self.path}: scores of another version are computed anew from the predictions"

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from bench.store.line import sealed
 from tests.bench.conftest import records
 
 Sample = Any
@@ -53,7 +54,8 @@ def test_a_tampered_record_and_shortened_gold_labels_are_refused_and_their_mends
     assert "records.jsonl line 3 is damaged (not as it was written: its own hash differs)" in line
     del third["sha256"]
     third["score"] = third["metrics"]["accuracy"] = 0.125
-    path.write_text("\n".join([*lines[:2], json.dumps(third), *lines[3:]]) + "\n")
+    forged = sealed(json.dumps(third, separators=(",", ":")).encode()).decode()
+    path.write_text("\n".join([*lines[:2], forged, *lines[3:]]) + "\n")
     (line,) = sample.bench("leaderboard", "out", code=1).stderr.splitlines()
     assert "records.jsonl line 3 is damaged (score 0.125, but its predictions give " in line
     assert "line 3 is damaged" in sample("run", *WORDS, code=1).stderr

@@ -19,6 +19,7 @@ from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from bench.suite import load_suite
 from tests.bench.conftest import SUITE
+from tests.leaderboard.records import record, times
 
 
 class Planner:
@@ -119,13 +120,12 @@ def test_a_changed_version_or_asset_changes_the_identity(planner: Planner, tmp_p
 
 def test_final_records_are_not_planned_again_and_failed_ones_are(planner: Planner) -> None:
     runs = [run for cell in planner().cells for run in cell.runs]
-    time = {"student_s": 2.0, "distil_s": 1.0}
-    labels = {"task": {"label": "words"}, "student": {"label": "centroid"}, "method": {"label": "pick"}}
+    of: dict[str, Any] = {"task": "words", "student": "centroid", "method": "pick", "dpc": 2}
     made = [
-        {"key": runs[0].key, "status": "ok", "dpc": 2, "time": time, **labels},
-        {"key": runs[1].key, "status": "not_applicable"},
-        {"key": runs[2].key, "status": "failed"},
-        {"key": runs[3].key, "status": "timeout"},
+        record(0.5, **of, key=runs[0].key, time=times(distil_s=1.0, student_s=2.0)),
+        record(None, **of, key=runs[1].key, status="not_applicable"),
+        record(None, **of, key=runs[2].key, status="failed"),
+        record(None, **of, key=runs[3].key, status="timeout"),
     ]
     plan = planner(made)
     assert set(plan.done) == {runs[0].key, runs[1].key}

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import resource
 import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,37 +17,29 @@ import pytest
 from click.testing import CliRunner
 
 from bench.cli.track import command
+from bench.store.record import MadeOf, Record
 from bench.store.results import ResultStore
 from bench.tracking import Tracker, TrackingError, default_uri, shown_uri, track
 from leaderboard.board import build
 from tests.conftest import Bench
 from tests.leaderboard.conftest import write_results
-from tests.leaderboard.records import Record, cell, predicted, record
+from tests.leaderboard.records import cell, predicted, record, student, times
+from tests.leaderboard.test_board import broken, with_score
 
 
 def some_records() -> list[Record]:
     """Three cells: random with one failure, herding (one set), and one that is not applicable."""
     records = cell("random", n_sets=2) + cell("herding", n_sets=2)
-    records[0] |= {
-        "status": "failed",
-        "score": None,
-        "metrics": {},
-        "metric": None,
-        "predictions": None,
-        "reason": "student: out of memory",
-    }
-    model = {"kind": "model", "key": "m", "seconds": 8.0}
-    for one in records[4:]:
-        one["time"] |= {"made_of": [model]}
-        one["near_test"] = 1
-    records[1]["student"]["params"] = {"steps": 200, "layers": [1, 2], "rate": 0.0001}
+    records[0] = broken(records[0], reason="student: out of memory")
+    records[1] = replace(records[1], student=student("minilm", steps=200, layers=[1, 2], rate=0.0001))
+    time = times(made_of=(MadeOf(kind="model", key="m", seconds=8.0),))
+    records[4:] = [replace(one, time=time, near_test=1) for one in records[4:]]
     return [*records, record(None, method="tdd", status="not_applicable", reason="no text level")]
 
 
 def add(store: ResultStore, records: Iterable[Record]) -> None:
     with ResultStore(store.out, "w") as writer:
-        for one in records:
-            writer.append(one)
+        writer.append(*records)
 
 
 class Seen:
@@ -101,22 +93,22 @@ def test_parents_hold_the_figures_of_the_board(sent: tuple[ResultStore, Seen, di
 def test_children_hold_the_replicates(sent: tuple[ResultStore, Seen, dict[str, int]]) -> None:
     store, seen, _ = sent
     for one in store.records():
-        run = seen.children[one["key"]]
-        expected = {} if one["score"] is None else {"score": one["score"], "accuracy": one["score"]}
+        run = seen.children[one.key]
+        expected = {} if one.score is None else {"score": one.score, "accuracy": one.score}
         assert run.data.metrics == expected | {"distil_s": 0.1, "student_s": 2.5}
-        parent = f"bbc {one['method']['label']} dpc=5 minilm"
+        parent = f"bbc {one.method.label} dpc=5 minilm"
         assert run.data.tags["mlflow.parentRunId"] == seen.parents[parent].info.run_id
-        assert run.data.tags["bench.seed.run"] == str(one["seed"]["run"])
+        assert run.data.tags["bench.seed.run"] == str(one.seed.run)
         assert run.data.tags["bench.seed.base"] == "0"
-        assert (run.data.params["set"], run.data.params["run"]) == (str(one["set"]), str(one["run"]))
+        assert (run.data.params["set"], run.data.params["run"]) == (str(one.set), str(one.run))
         assert run.info.end_time - run.info.start_time == 2500
     first, second = store.records()[4], store.records()[5]
-    assert first["status"] == "failed"
-    assert seen.children[first["key"]].info.status == "FAILED"
-    assert seen.children[first["key"]].data.tags["bench.reason"] == "student: out of memory"
-    params = seen.children[second["key"]].data.params
+    assert first.status == "failed"
+    assert seen.children[first.key].info.status == "FAILED"
+    assert seen.children[first.key].data.tags["bench.reason"] == "student: out of memory"
+    params = seen.children[second.key].data.params
     assert (params["student.steps"], params["student.layers"], params["student.rate"]) == ("200", "[1,2]", "0.0001")
-    assert seen.children[second["key"]].info.status == "FINISHED"
+    assert seen.children[second.key].info.status == "FINISHED"
 
 
 def test_each_distilled_set_is_one_artifact_of_its_cell(sent: tuple[ResultStore, Seen, dict[str, int]]) -> None:
@@ -130,7 +122,7 @@ def test_each_distilled_set_is_one_artifact_of_its_cell(sent: tuple[ResultStore,
         listed = seen.client.list_artifacts(run.info.run_id, "sets")
         assert {file.path for file in listed} == {f"sets/{key}.json" for key in keys}
         path = Path(seen.client.download_artifacts(run.info.run_id, listed[0].path))
-        assert json.loads(path.read_text(encoding="utf-8")) == store.set(path.stem)
+        assert path.read_bytes() == (store.out / "sets" / path.name).read_bytes()
     assert all(not seen.client.list_artifacts(run.info.run_id) for run in seen.children.values())
 
 
@@ -149,11 +141,10 @@ def test_sending_again_adds_nothing_and_news_are_added(tmp_path: Path) -> None:
     assert row.summary is not None
     assert seen.parents["bbc random dpc=5 minilm"].data.metrics["score_mean"] == row.summary.mean
 
-    again = {**records[0], "score": 0.9, "metrics": {"accuracy": 0.9}, "predictions": predicted(0.9)}
-    again["time"] = {**records[0]["time"], "finished": "2026-03-01T00:00:00Z"}
+    again = with_score(records[0], 0.9, predictions=predicted(0.9), time=times("2026-03-01T00:00:00Z"))
     add(store, [again])
     assert Tracker(store).sync() == {"updated": 2}, "the replicate and the figures of its cell"
-    assert Seen(uri).children[again["key"]].data.metrics["score"] == 0.9
+    assert Seen(uri).children[again.key].data.metrics["score"] == 0.9
 
 
 def test_reports_become_metrics_over_steps_and_tags_of_the_cell(tmp_path: Path) -> None:
@@ -163,11 +154,19 @@ def test_reports_become_metrics_over_steps_and_tags_of_the_cell(tmp_path: Path) 
         "a/b: «é»": {"x": list(range(2500)), "y": [float(i % 7) for i in range(2500)]},
     }
     facts: dict[str, Any] = {"n": 3, "whole": True, "text": "a", **{f"fact {i}": i for i in range(150)}}
-    report = {"key": "ab" * 32, "kind": "model", "title": "m", "facts": facts, "curves": curves, "texts": {}}
+    report: dict[str, Any] = {
+        "key": "ab" * 32,
+        "kind": "model",
+        "title": "m",
+        "facts": facts,
+        "curves": curves,
+        "texts": {},
+    }
     for path in (store.out / "sets").iterdir():
-        found: dict[str, Any] = store.set(path.stem) or {}
+        found = store.set(path.stem)
+        assert found is not None
         path.unlink()
-        store.put_set(path.stem, {**found, "reports": {report["key"]: report}})
+        store.put_set(path.stem, replace(found, reports=(report["key"],)), {report["key"]: report})
     assert Tracker(store).sync() == {"cells": 1, "replicates": 4, "sets": 2}
     seen = Seen(default_uri(store.out))
     run = seen.parents["bbc random dpc=5 minilm"]
@@ -235,7 +234,7 @@ def test_a_broken_uri_is_one_warning(kind: str, tmp_path: Path) -> None:
     assert shown_uri(uri) in line
     with pytest.raises(TrackingError):
         Tracker(store, uri).sync()
-    assert [one["status"] for one in store.records()] == ["ok", "ok"], "the results stand"
+    assert [one.status for one in store.records()] == ["ok", "ok"], "the results stand"
 
 
 def test_command(tmp_path: Path) -> None:
@@ -259,6 +258,7 @@ def refuse(*args, **kwargs):
 for name in ("connect", "connect_ex", "listen", "sendto", "sendmsg"):
     setattr(socket.socket, name, refuse)
 socket.getaddrinfo = refuse
+from bench.store.record import MadeOf, Record
 from bench.store.results import ResultStore
 from bench.tracking import Tracker
 

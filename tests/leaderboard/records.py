@@ -1,4 +1,4 @@
-"""Result records in the store's format, with scores drawn from a seeded two-level model (set effect + run noise)."""
+"""Result records with scores drawn from a seeded two-level model (set effect + run noise), and cards beside them."""
 
 from __future__ import annotations
 
@@ -6,22 +6,34 @@ from typing import Any
 
 import numpy as np
 
-from bench.store.results import encode_predictions
+from bench.store.predictions import Predictions, encode
+from bench.store.record import PluginRef, Record, Seeds, SetCard, StudentRef, TaskCard, TaskRef, Times
 
-Record = dict[str, Any]
 GOLD = [0, 1] * 5000  # of every task: any score of 4 decimals has predictions
 CENTRES = {"random": 0.50, "kcenters": 0.60, "herding": 0.58, "full": 0.75}
 
 
-def plugin(name: str, label: str | None = None, **params: Any) -> dict[str, Any]:
-    return {"name": name, "label": label or name, "params": params}
+def plugin(name: str, label: str | None = None, **params: Any) -> PluginRef:
+    return PluginRef(name=name, label=label or name, params=params)
+
+
+def student(name: str, label: str | None = None, key: str | None = None, **params: Any) -> StudentRef:
+    return StudentRef(name=name, label=label or name, params=params, key=key)
+
+
+def task(name: str, label: str | None = None, revision: str = "r1", **params: Any) -> TaskRef:
+    return TaskRef(name=name, label=label or name, params=params, revision=revision)
+
+
+def times(finished: str = "2026-01-01T00:00:00Z", **changes: Any) -> Times:
+    return Times(**({"finished": finished, "distil_s": 0.1, "student_s": 2.5, "made_of": None} | changes))
 
 
 def record(
     score: float | None = 0.5,
     *,
     task: str = "bbc",
-    method: str | dict[str, Any] = "random",
+    method: str | PluginRef = "random",
     student: str = "minilm",
     dpc: int | None = 5,
     set_index: int = 0,
@@ -35,43 +47,83 @@ def record(
     base: int = 0,
     revision: str = "r1",
     finished: str = "2026-01-01T00:00:00Z",
-    **extra: Any,
+    **changes: Any,
 ) -> Record:
-    """One record; without `set_key`, deterministic methods (herding, full) share one set."""
+    """One record; without `set_key`, deterministic methods (herding, full) share one set. `changes`: other fields."""
     chosen = plugin(method) if isinstance(method, str) else method
-    index = 0 if chosen["name"] in {"herding", "full"} else set_index
-    found: Record = {
-        "schema": 1,
-        "key": f"{task}-{revision}-{student}-{dpc}-{chosen['label']}-{base}-{set_index}-{run}",
+    index = 0 if chosen.name in {"herding", "full"} else set_index
+    fields: dict[str, Any] = {
+        "key": f"{task}-{revision}-{student}-{dpc}-{chosen.label}-{base}-{set_index}-{run}",
         "status": status,
         "reason": reason,
-        "cell": f"{task}-{revision}-{student}-{dpc}-{chosen['label']}-{base}",
+        "cell": f"{task}-{revision}-{student}-{dpc}-{chosen.label}-{base}",
         "suite": suite,
-        "task": {**plugin(task), "revision": revision},
+        "task": TaskRef(name=task, label=task, params={}, revision=revision),
         "method": chosen,
-        "student": plugin(student),
+        "student": StudentRef(name=student, label=student, params={}, key=None),
         "dpc": dpc,
         "set": set_index,
         "run": run,
-        "seed": {"base": base, "set": 100 + set_index, "run": 200 + 10 * set_index + run},
-        "set_key": set_key or f"{task}-{chosen['label']}-{dpc}-{base}-{index}",
+        "seed": Seeds(base=base, set=100 + set_index, run=200 + 10 * set_index + run),
+        "set_key": set_key or f"{task}-{chosen.label}-{dpc}-{base}-{index}",
+        "set_digest": None,
+        "near_test": None,
         "league": "A" if status == "ok" else None,
         "metric": metric if status == "ok" else None,
         "score": score,
         "metrics": metrics if metrics is not None else ({} if score is None else {"accuracy": score}),
+        "metrics_code": None,
         "n_train": None if dpc is None else 5 * dpc,
         "predictions": predicted(score) if status == "ok" and score is not None else None,
-        "time": {"finished": finished, "distil_s": 0.1, "student_s": 2.5},
+        "time": times(finished),
         "environment": {"python": "3.11.9", "torch": "2.6.0", "platform": "linux"},
     }
-    return found | extra
+    return Record(**(fields | changes))
 
 
-def predicted(score: float) -> dict[str, Any]:
+def predicted(score: float) -> Predictions:
     """Predictions that have this accuracy on `GOLD`."""
     labels = np.array(GOLD)
     labels[round(score * len(GOLD)) :] ^= 1
-    return encode_predictions(labels)
+    return encode(labels)
+
+
+def task_card(**changes: Any) -> TaskCard:
+    """The card of every task here."""
+    fields: dict[str, Any] = {
+        "label": "bbc",
+        "fields": ("text",),
+        "label_names": ("a", "b"),
+        "metric": "accuracy",
+        "test_labels": tuple(GOLD),
+        "n_train": 200,
+        "n_validation": 40,
+        "n_test": len(GOLD),
+        "class_counts": (100, 100),
+    }
+    return TaskCard(**(fields | changes))
+
+
+def set_card(of: Record, **changes: Any) -> SetCard:
+    """The card of the set that a record's student trained on."""
+    fields: dict[str, Any] = {
+        "task": of.task.label,
+        "method": of.method.label,
+        "dpc": of.dpc,
+        "set": of.set,
+        "seed": of.seed.set,
+        "n": 10,
+        "fields": ("text",),
+        "rows": (),
+        "diagnostics": {},
+        "near_test": of.near_test,
+        "set_digest": of.set_digest,
+        "seconds": 0.1,
+        "made_of": None,
+        "environment": None,
+        "reports": (),
+    }
+    return SetCard(**(fields | changes))
 
 
 def cell(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import statistics
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -11,8 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import UserError
+from bench.store.record import MadeOf, PlannedCell, Record
 from leaderboard.board import Board, Row, build, overviews
-from tests.leaderboard.records import Record, cell, plugin, pocket, record
+from tests.leaderboard.records import cell, plugin, pocket, record, student, times
+
+PAIR = {"accuracy": 0.7, "f1": 0.5, "accuracy_f1": 0.6}
 
 
 def row_of(board: Board, method: str, dpc: int | None = 5, task: str = "bbc") -> Row:
@@ -21,24 +25,39 @@ def row_of(board: Board, method: str, dpc: int | None = 5, task: str = "bbc") ->
 
 
 def broken(one: Record, status: str = "failed", reason: str = "out of memory") -> Record:
-    return {**one, "status": status, "reason": reason, "score": None, "metrics": {}, "metric": None}
+    changes: dict[str, Any] = {"status": status, "reason": reason, "score": None, "metrics": {}, "metric": None}
+    return replace(one, predictions=None, **changes)
 
 
-def plan_of(records: list[Record]) -> list[dict[str, Any]]:
+def with_score(one: Record, score: float, **changes: Any) -> Record:
+    """With another score, whatever its predictions are: a board does not look at these."""
+    return replace(one, score=score, metrics={"accuracy": score}, **changes)
+
+
+def plan_of(records: list[Record]) -> list[PlannedCell]:
     """The planned cells that a run of these records leaves."""
-    cells: dict[str, dict[str, Any]] = {}
+    keys: dict[str, list[str]] = {}
     for one in records:
-        names = {kind: one[kind]["label"] for kind in ("task", "method", "student")}
-        empty = {"key": one["cell"], "suite": one["suite"], **names, "dpc": one["dpc"], "replicates": []}
-        cells.setdefault(one["cell"], empty)["replicates"].append(one["key"])
-    return list(cells.values())
+        keys.setdefault(one.cell, []).append(one.key)
+    first = {one.cell: one for one in reversed(records)}
+    return [
+        PlannedCell(
+            suite=one.suite,
+            key=cell,
+            task=one.task.label,
+            method=one.method.label,
+            student=one.student.label,
+            dpc=one.dpc,
+            replicates=tuple(found),
+        )
+        for cell, found in keys.items()
+        for one in [first[cell]]
+    ]
 
 
 def test_replicates_that_were_computed_under_another_label_stand_under_the_planned_one_too() -> None:
     records = cell("herding", n_sets=3)
-    first, keys = records[0], [record["key"] for record in records]
-    names = {"task": first["task"]["label"], "student": first["student"]["label"], "dpc": first["dpc"]}
-    planned = [{**names, "method": "again", "key": first["cell"], "replicates": keys}]
+    planned = [replace(one, method="again") for one in plan_of(records)]
     rows = {row.method: row for row in build(records, planned).rows}
     assert rows["again"].summary == rows["herding"].summary is not None
     assert not build(records, planned).holes
@@ -48,7 +67,7 @@ def test_rows_hold_mean_std_and_interval_of_their_records() -> None:
     records = pocket()
     board = build(records)
     assert len(board.rows) == 2 * 2 * 3 + 1
-    mine = [one["score"] for one in records if one["task"]["label"] == "rt" and one["dpc"] == 20][10:20]
+    mine = [one.score for one in records if one.task.label == "rt" and one.dpc == 20 and one.score][10:20]
     row = row_of(board, "kcenters", 20, "rt")
     assert row.summary is not None
     assert row.summary.mean == pytest.approx(statistics.fmean(mine))
@@ -88,7 +107,7 @@ def test_order_of_records_leaves_the_board_alone(shuffler: random.Random) -> Non
 @pytest.mark.parametrize("status", ["failed", "timeout", "oom", "not_run"])
 def test_a_failed_replicate_lowers_coverage_and_is_named(status: str) -> None:
     records = pocket()
-    assert records[0]["method"]["name"] == "random"
+    assert records[0].method.name == "random"
     whole = row_of(build(records), "random").summary
     records[0] = broken(records[0], status)
     board = build(records)
@@ -108,7 +127,7 @@ def test_a_failed_replicate_lowers_coverage_and_is_named(status: str) -> None:
 def test_what_was_planned_and_never_ran_is_a_hole() -> None:
     records = pocket()
     planned = plan_of(records)
-    records = [one for one in records if one["dpc"] != 20 or one["method"]["name"] != "herding"][3:]
+    records = [one for one in records if one.dpc != 20 or one.method.name != "herding"][3:]
     board = build(records, planned)
     assert "bbc dpc 5 random minilm: 3 of 10 replicates not run yet" in board.holes
     assert "bbc dpc 20 herding minilm: 10 of 10 replicates not run yet" in board.holes
@@ -133,7 +152,7 @@ def test_not_applicable_is_a_row_with_its_reason_and_no_hole() -> None:
 
 def test_parameters_make_rows_of_their_own() -> None:
     mean = plugin("kcenters", "kcenters[pooling=mean]", pooling="mean")
-    more = [{**one, "method": mean, "cell": "other", "key": one["key"] + "m"} for one in cell("kcenters", task="bbc")]
+    more = [replace(one, method=mean, cell="other", key=one.key + "m") for one in cell("kcenters", task="bbc")]
     board = build([*pocket(), *more])
     assert {"kcenters", "kcenters[pooling=mean]"} < set(board.methods)
     twin = row_of(board, "kcenters[pooling=mean]")
@@ -144,7 +163,7 @@ def test_versions_are_never_pooled() -> None:
     """Records under another cell key (new code, base seed, default) replace the older ones, and that is said."""
     old = pocket()
     fresh = [
-        {**one, "cell": "v2", "key": one["key"] + "v2", "score": 0.9, "time": {"finished": "2026-02-01T00:00:00Z"}}
+        with_score(one, 0.9, cell="v2", key=one.key + "v2", time=times("2026-02-01T00:00:00Z"))
         for one in cell("kcenters", task="bbc")[:4]
     ]
     board = build([*old, *fresh])
@@ -152,13 +171,13 @@ def test_versions_are_never_pooled() -> None:
     assert row.summary is not None
     assert (row.summary.mean, row.summary.n_runs) == (pytest.approx(0.9), 4)
     assert any("bbc: 10 records left out" in note for note in board.notes)
-    planned = [{**one, "key": "v3", "replicates": ["x", "y"]} for one in plan_of(cell("kcenters", task="bbc"))]
+    planned = [replace(one, key="v3", replicates=("x", "y")) for one in plan_of(cell("kcenters", task="bbc"))]
     row = row_of(build([*old, *fresh], planned), "kcenters")
     assert (row.summary, row.ok, row.planned) == (None, 0, 2), "the plan says which version counts"
 
 
 def test_another_revision_of_a_task_is_left_out() -> None:
-    stale = cell("random", task="bbc", revision="r0", finished="2025-12-01T00:00:00Z", dpc=50)
+    stale = cell("random", task="bbc", revision="r0", finished="2025-12-01T00:00:00Z", dpc=10)
     board = build([*pocket(), *stale])
     assert {row.revision for row in board.rows} == {"r1"}
     assert any("bbc: 10 records left out" in note for note in board.notes)
@@ -194,8 +213,8 @@ def test_gap_closed_needs_all_data() -> None:
 
 
 def test_leagues_are_ranked_apart() -> None:
-    soft = [{**one, "league": "B"} for one in cell("kcenters", task="rt", student="minilm")]
-    records = [one for one in pocket() if one["task"]["label"] != "rt" or one["method"]["name"] != "kcenters"]
+    soft = [replace(one, league="B") for one in cell("kcenters", task="rt", student="minilm")]
+    records = [one for one in pocket() if one.task.label != "rt" or one.method.name != "kcenters"]
     board = build([*records, *soft])
     row = row_of(board, "kcenters", task="rt")
     assert (row.league, row.rank, row.difference) == ("B", (1, 1), None)
@@ -206,9 +225,9 @@ def test_leagues_are_ranked_apart() -> None:
 @pytest.mark.parametrize("place", [0, 9])
 def test_a_failure_says_nothing_of_the_league(place: int) -> None:
     """Neither a first failed replicate nor one of older records, which all said A, decides over its cell."""
-    soft = [{**one, "league": "C"} for one in cell("kcenters", task="rt")]
-    soft[place] = broken({**soft[place], "league": "A"})
-    lost = [broken({**one, "league": "A"}) for one in cell("herding", task="rt")]
+    soft = [replace(one, league="C") for one in cell("kcenters", task="rt")]
+    soft[place] = broken(replace(soft[place], league="A"))
+    lost = [broken(replace(one, league="A")) for one in cell("herding", task="rt")]
     board = build([*cell("random", task="rt"), *soft, *lost])
     row = row_of(board, "kcenters", task="rt")
     assert (row.league, row.rank, row.difference) == ("C", (1, 1), None)
@@ -220,7 +239,7 @@ def test_a_failure_says_nothing_of_the_league(place: int) -> None:
 
 
 def test_a_method_that_mixes_levels_is_named_and_not_ranked() -> None:
-    mixed = [{**one, "league": "AC"[one["set"] % 2]} for one in cell("kcenters")]
+    mixed = [replace(one, league="C" if one.set % 2 else "A") for one in cell("kcenters")]
     board = build([*cell("random"), *cell("herding"), *mixed])
     row = row_of(board, "kcenters")
     assert (row.league, row.rank, row.difference, row.mixed) == (None, None, None, ("A", "C"))
@@ -232,8 +251,8 @@ def test_a_method_that_mixes_levels_is_named_and_not_ranked() -> None:
 
 def test_sets_with_equal_content_count_once() -> None:
     """A method that ignores its seed makes sets under keys of their own with the same examples."""
-    same = [{**one, "set_digest": "same"} for one in cell("kcenters")]
-    same[3] = {**same[3], "set_digest": None}  # written before there were digests: its set is known from the others
+    same = [replace(one, set_digest="same") for one in cell("kcenters")]
+    same[3] = replace(same[3], set_digest=None)  # written before there were digests: its set is known from the others
     board = build([*cell("random"), *same, *cell("herding")])
     row = row_of(board, "kcenters")
     assert row.summary is not None
@@ -262,7 +281,7 @@ def test_two_sets_decide_nothing() -> None:
 
 
 def with_student(records: list[Record], key: str | None, finished: str) -> list[Record]:
-    return [{**one, "student": {**one["student"], "key": key}, "time": {"finished": finished}} for one in records]
+    return [replace(one, student=replace(one.student, key=key), time=times(finished)) for one in records]
 
 
 @pytest.mark.parametrize("old", [None, "k1"])
@@ -293,13 +312,12 @@ def test_rows_of_another_student_are_marked_and_not_compared(old: str | None) ->
 
 def test_the_cost_of_a_set_holds_its_share_of_what_several_use() -> None:
     lm, tuned, features = (
-        {"kind": kind, "key": kind, "seconds": each}
-        for kind, each in (("lm", 60.0), ("tuned", 100.0), ("features", 30.0))
+        MadeOf(kind=kind, key=kind, seconds=each) for kind, each in (("lm", 60.0), ("tuned", 100.0), ("features", 30.0))
     )
 
-    def made(method: str, parts: list[dict[str, Any]] | None, distil: float, **fields: Any) -> list[Record]:
-        time = {"finished": "2026-01-01T00:00:00Z", "distil_s": distil, "student_s": 1.0, "made_of": parts}
-        return [{**one, "time": time} for one in cell(method, **fields)]
+    def made(method: str, parts: list[MadeOf] | None, distil: float, **fields: Any) -> list[Record]:
+        time = times(distil_s=distil, student_s=1.0, made_of=None if parts is None else tuple(parts))
+        return [replace(one, time=time) for one in cell(method, **fields)]
 
     records = [
         *made("random", [], 0.5),
@@ -322,14 +340,14 @@ def test_the_cost_of_a_set_holds_its_share_of_what_several_use() -> None:
     (only,) = [row for row in build(records, students=["probe"]).rows if row.dpc == 5]
     assert only.cost == costs["kcenters", 5, "probe"], "a filter changes no share"
     assert row_of(build(made("random", None, 0.0)), "random").cost is None, "not known of older records"
-    unknown = [{"kind": "lm", "key": "lm", "seconds": None}]
+    unknown = [MadeOf(kind="lm", key="lm", seconds=None)]
     assert row_of(build(made("random", unknown, 0.0)), "random").cost is None
 
 
 def test_sets_that_repeat_test_texts_are_named_once_for_all_students() -> None:
-    leaky = [{**one, "near_test": 2 * (one["set"] < 2)} for one in cell("kcenters")]
-    clean = [{**one, "near_test": 0} for one in cell("random")]
-    board = build([*leaky, *clean, *[{**one, "student": plugin("probe")} for one in leaky], *cell("herding")])
+    leaky = [replace(one, near_test=2 * (one.set < 2)) for one in cell("kcenters")]
+    clean = [replace(one, near_test=0) for one in cell("random")]
+    board = build([*leaky, *clean, *[replace(one, student=student("probe")) for one in leaky], *cell("herding")])
     assert board.overlaps == (
         "bbc dpc 5 kcenters: 4 examples in 2 of 5 sets repeat test texts, nearly or word for word: "
         "the scores may be too high",
@@ -358,7 +376,7 @@ def test_means_over_columns_are_for_dense_rows_only() -> None:
         statistics.fmean(row.summary.mean for row in kcenters[1] if row and row.summary)
     )
     assert table.left_out == ()
-    records = [one for one in records if one["task"]["label"] != "rt" or one["method"]["name"] != "herding"]
+    records = [one for one in records if one.task.label != "rt" or one.method.name != "herding"]
     records[0] = broken(records[0])
     (table,) = overviews(build(records))
     assert table.left_out == ("herding", "random")
@@ -366,15 +384,12 @@ def test_means_over_columns_are_for_dense_rows_only() -> None:
 
 
 def test_pair_metric_is_the_score_of_the_record() -> None:
-    qqp = [
-        record(0.6, task="qqp", set_index=i, metric="accuracy_f1", metrics={"accuracy": 0.7, "f1": 0.5})
-        for i in range(3)
-    ]
+    qqp = [record(0.6, task="qqp", set_index=i, metric="accuracy_f1", metrics=PAIR) for i in range(3)]
     row = row_of(build(qqp), "random", task="qqp")
     assert row.metric == "accuracy_f1"
     assert row.summary is not None
     assert row.summary.mean == pytest.approx(0.6)
-    assert row.metrics == pytest.approx({"accuracy": 0.7, "f1": 0.5})
+    assert row.metrics == pytest.approx(PAIR)
 
 
 def test_no_records() -> None:

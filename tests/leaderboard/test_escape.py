@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
+from dataclasses import replace
 
 import pytest
 
 from leaderboard.board import build
 from leaderboard.escape import code_span, spreadsheet_cell
 from leaderboard.render import csv_text, markdown
-from tests.leaderboard.records import cell, plugin, record
+from tests.leaderboard.records import cell, plugin, record, student, task
 
 
 @pytest.mark.parametrize("sign", ["=", "+", "-", "@", "\t", "\r"])
@@ -21,16 +22,16 @@ def test_a_text_is_no_formula_and_a_number_stays(sign: str) -> None:
 
 def test_names_are_neither_markup_nor_formulas_on_the_board() -> None:
     evil = "<img src=x onerror=alert(1)>"
-    task = {"task": plugin("table", f"table:{evil}.csv") | {"revision": "r1"}}
+    table = task("table", f"table:{evil}.csv")
     rows = [*cell("random", dpc=5), *cell("random", dpc=20), *cell("herding", dpc=5)]
-    records = [one | task | {"student": plugin("s", f"=cmd()|{evil}")} for one in rows]
+    records = [replace(one, task=table, student=student("s", f"=cmd()|{evil}")) for one in rows]
     failed = record(None, method=plugin("m", f"@{evil}"), status="failed", reason="=1+1")
-    board = build([*records, failed | task])
+    board = build([*records, replace(failed, task=table)])
     assert "<" not in markdown(board)
-    table = list(csv.DictReader(io.StringIO(csv_text(board))))
-    assert {row["student"][:6] for row in table} == {"'=cmd(", "minilm"}
-    assert not [text for row in table for text in row.values() if text.startswith(("=", "@", "+"))]
-    assert any(float(row["difference"] or 0) for row in table), "numbers with a sign stay numbers"
+    lines = list(csv.DictReader(io.StringIO(csv_text(board))))
+    assert {row["student"][:6] for row in lines} == {"'=cmd(", "minilm"}
+    assert not [text for row in lines for text in row.values() if text.startswith(("=", "@", "+"))]
+    assert any(float(row["difference"] or 0) for row in lines), "numbers with a sign stay numbers"
 
 
 def test_a_backtick_does_not_end_the_code() -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bench.errors import UserError
 from leaderboard.board import build
 from leaderboard.names import labels, normal
-from tests.leaderboard.records import plugin, record
+from tests.leaderboard.records import plugin, record, task
 
 CAPPED = "bbc[test_rows=100,train_rows=300,validation_rows=50]"
 KNOWN = [(CAPPED, "bbc"), ("bbc", "bbc"), ("table:reviews.csv[text=a]", "table"), ("a[x=[1,2],y=2]", "a")]
@@ -39,7 +41,7 @@ def test_unknown_names_are_one_line_with_a_suggestion() -> None:
 
 def test_the_board_takes_them_for_tasks_and_the_baseline() -> None:
     records = [
-        record(0.5, method=method) | {"task": {**plugin("bbc", CAPPED), "revision": "r1"}, "key": label}
+        replace(record(0.5, method=method), task=task("bbc", CAPPED), key=label)
         for label in ("random", "k[a=1,b=2]")
         for method in [plugin(label.partition("[")[0], label)]
     ]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 
+from bench.store.record import Record
 from bench.store.results import ResultStore
 from leaderboard.board import build
 from leaderboard.page import page
@@ -16,21 +18,15 @@ from leaderboard.plot import ticks
 from leaderboard.samples import ROWS_SHOWN, _spread
 from tests.leaderboard.chromium import Browser, chromium
 from tests.leaderboard.conftest import EVIL, write_results
-from tests.leaderboard.records import Record, pocket, record
+from tests.leaderboard.records import pocket, record
+from tests.leaderboard.test_board import broken
 
 DETAILS = "document.querySelectorAll('.cellblock')[0]"
 
 
 def board_records() -> list[Record]:
     records = pocket()
-    records[0] = {
-        **records[0],
-        "status": "failed",
-        "score": None,
-        "metrics": {},
-        "predictions": None,
-        "reason": f"broke: {EVIL}",
-    }
+    records[0] = broken(records[0], reason=f"broke: {EVIL}")
     return [*records, record(None, method="tdd", status="not_applicable", reason="the set has no text level")]
 
 
@@ -155,7 +151,7 @@ def test_long_names_wrap_and_the_overview_needs_no_scrolling(
 ) -> None:
     label = "bbc[test_rows=100,train_rows=300,validation_rows=50]"
     records = pocket(("bbc", "rt"), (2, 5, 20))
-    store = results(one | {"task": {**one["task"], "label": f"{one['task']['name']}{label[3:]}"}} for one in records)
+    store = results(replace(one, task=replace(one.task, label=f"{one.task.name}{label[3:]}")) for one in records)
     path = tmp_path / "long.html"
     path.write_text(page(build(store.records()), store), encoding="utf-8")
     browser.call("Emulation.setDeviceMetricsOverride", width=1100, height=800, deviceScaleFactor=1, mobile=False)

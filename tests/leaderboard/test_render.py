@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,12 +13,13 @@ from click.testing import CliRunner
 
 from bench.cli.leaderboard import command
 from bench.errors import UserError
+from bench.store.record import MadeOf, Record
 from bench.store.results import ResultStore
 from leaderboard.board import build
 from leaderboard.render import csv_text, difference_text, markdown, percent, score_text, write_boards
 from leaderboard.statistics import Difference, Interval, Summary
-from tests.leaderboard.records import Record, cell, plugin, pocket, record
-from tests.leaderboard.test_board import plan_of
+from tests.leaderboard.records import cell, plugin, pocket, record, student, times
+from tests.leaderboard.test_board import plan_of, with_score
 
 
 def cells(line: str) -> list[str]:
@@ -110,16 +112,17 @@ def test_command(results: Callable[[Iterable[Record]], ResultStore], tmp_path: P
 
 def marked_records() -> list[Record]:
     """Sets that repeat test texts, a row of an older student, and the seconds that the sets took."""
-    features = {"kind": "features", "key": "f", "seconds": 30.0}
-    time = {"finished": "2026-01-02T00:00:00Z", "distil_s": 2.0, "made_of": [features], "student_s": 1.0}
-    found = [{**one, "time": time, "near_test": 0} for one in pocket(("bbc",), (5,))]
-    for one in found:
-        if one["method"]["name"] == "kcenters":
-            one["near_test"] = 3
-        one["student"] = {**one["student"], "key": "new"}
-    old = {"finished": "2026-01-01T00:00:00Z", "distil_s": 0.0, "student_s": 1.0}
-    stale = [{**one, "method": plugin("older"), "cell": "o", "time": old} for one in cell("random")]
-    return [*found, *({**one, "key": f"o{i}"} for i, one in enumerate(stale))]
+    features = MadeOf(kind="features", key="f", seconds=30.0)
+    time = times("2026-01-02T00:00:00Z", distil_s=2.0, made_of=(features,), student_s=1.0)
+    fresh = [
+        replace(one, time=time, near_test=3 * (one.method.name == "kcenters"), student=student("minilm", key="new"))
+        for one in pocket(("bbc",), (5,))
+    ]
+    old = times(distil_s=0.0, student_s=1.0)
+    stale = [
+        replace(one, method=plugin("older"), cell="o", time=old, key=f"o{i}") for i, one in enumerate(cell("random"))
+    ]
+    return [*fresh, *stale]
 
 
 def test_every_board_flags_repeated_test_texts_older_students_and_costs(
@@ -173,7 +176,7 @@ def test_a_board_says_what_its_intervals_leave_out() -> None:
 
 def test_what_has_not_run_says_so() -> None:
     records = pocket(("bbc",), (5,))
-    kept = [one for one in records if one["method"]["name"] != "herding"]
+    kept = [one for one in records if one.method.name != "herding"]
     text = markdown(build(kept, plan_of(records)))
     (line,) = [line for line in text.splitlines() if "| herding" in line and "0/10" in line]
     assert cells(line) == ["bbc", "minilm", "5", "herding", "not run yet", "0/10"]
@@ -183,7 +186,7 @@ def test_what_has_not_run_says_so() -> None:
 
 def test_a_missing_interval_is_explained_where_there_is_one() -> None:
     assert "No interval: nothing was repeated" not in markdown(build(pocket()))
-    same = [one | {"score": 0.5} if one["method"]["name"] == "herding" else one for one in pocket()]
+    same = [with_score(one, 0.5) if one.method.name == "herding" else one for one in pocket()]
     text = markdown(build(same))
     assert "50.0±0.0 |" in text
     assert "No interval: nothing was repeated at random" in text

@@ -4,27 +4,30 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
+from bench.store.record import Record
 from bench.store.results import ResultStore
 from leaderboard.board import build
 from leaderboard.page import page
 from leaderboard.reports import HEIGHT, WIDTH, curve, reports
 from tests.leaderboard.conftest import EVIL
-from tests.leaderboard.records import Record, pocket
+from tests.leaderboard.records import pocket
 from tests.leaderboard.test_page import Links
 
 
 def with_reports(store: ResultStore, keys: dict[str, list[str]]) -> ResultStore:
     """Sets of the methods named are rewritten to have been made of the artifacts with these keys."""
     for path in (store.out / "sets").iterdir():
-        found: dict[str, Any] = store.set(path.stem) or {}
-        content = {"kind": "model", "title": f"model {EVIL}", "facts": {EVIL: EVIL, "n": 3}}
+        found = store.set(path.stem)
+        assert found is not None
+        content: dict[str, Any] = {"kind": "model", "title": f"model {EVIL}", "facts": {EVIL: EVIL, "n": 3}}
         content |= {"curves": {EVIL: {"x": [1, 2, 4], "y": [0.5, 0.125, 0.25]}}, "curve_labels": {EVIL: [EVIL, EVIL]}}
         content |= {"texts": {EVIL: [EVIL, "a text"]}}
         path.unlink()
-        mine = {key: {"key": key, **content} for key in keys.get(found["method"], [])}
-        store.put_set(path.stem, {**found, "reports": mine})
+        mine = {key: {"key": key, **content} for key in keys.get(found.method, [])}
+        store.put_set(path.stem, replace(found, reports=tuple(mine)), mine)
     return store
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,37 +14,30 @@ from click.testing import CliRunner, Result
 
 from bench.cli.export import command
 from bench.errors import UserError
+from bench.store.record import Record
 from bench.store.results import ResultStore
-from tests.leaderboard.records import GOLD, Record, plugin, record
+from tests.leaderboard.records import plugin, record, set_card, student, task, task_card
 
 LABEL = "bbc[test_rows=100,train_rows=300]"
 
 
 def results() -> Iterator[Record]:
     """Two tasks (one with parameters) at two sizes, and all data on the first."""
-    tasks = [plugin("bbc", LABEL, test_rows=100, train_rows=300), plugin("rt")]
-    cells = [(task, method, dpc) for task in tasks for method in ("random", "herding") for dpc in (5, 20)]
-    for task, method, dpc in [*cells, (tasks[0], "full", None)]:
-        name = f"{task['name']}-{method}-{dpc}"
-        yield record(0.5, dpc=dpc, set_key=name) | {
-            "key": name,
-            "task": {**task, "revision": "r1"},
-            "method": plugin(method),
-        }
+    tasks = [task("bbc", LABEL, test_rows=100, train_rows=300), task("rt")]
+    cells = [(of, method, dpc) for of in tasks for method in ("random", "herding") for dpc in (5, 20)]
+    for of, method, dpc in [*cells, (tasks[0], "full", None)]:
+        name = f"{of.name}-{method}-{dpc}"
+        yield replace(record(0.5, method=method, dpc=dpc, set_key=name), key=name, task=of)
 
 
 @pytest.fixture
 def out(tmp_path: Path) -> Path:
     with ResultStore(tmp_path / "out", "w") as store:
-        store.put_task(
-            "r1", {"label_names": ["politics", "sport"], "metric": "accuracy", "test_labels": GOLD, "n_test": len(GOLD)}
-        )
+        store.put_task("r1", task_card(label_names=("politics", "sport")))
+        rows = tuple({"text": f"text {i}", "label": i, "row": 7 * i} for i in range(2))
         for one in results():
             store.append(one)
-            names = {"task": one["task"]["label"], "method": one["method"]["label"], "dpc": one["dpc"]}
-            rows = [{"text": f"text {i}", "label": i, "row": 7 * i} for i in range(2)]
-            head = {**names, "set": 0, "seed": 1, "n": 2, "fields": ["text"], "diagnostics": {}, "seconds": 0.1}
-            store.put_set(one["set_key"], {**head, "rows": rows})
+            store.put_set(one.set_key, set_card(one, n=2, rows=rows), {})
     return tmp_path / "out"
 
 
@@ -99,16 +93,14 @@ def add(out: Path, one: Record, **shown: Any) -> None:
     """A finished replicate and its set of two rows."""
     with ResultStore(out, "w") as store:
         store.append(one)
-        names = {"task": one["task"]["label"], "method": one["method"]["label"], "dpc": one["dpc"], "set": one["set"]}
-        rows = [{"text": f"{one['key']} {i}", "label": i} for i in range(2)]
-        head = {**names, "seed": 1, "n": 2, "fields": ["text"], "diagnostics": {}, "seconds": 0.1, "rows": rows}
-        store.put_set(one["set_key"], head | shown)
+        rows = tuple({"text": f"{one.key} {i}", "label": i} for i in range(2))
+        store.put_set(one.set_key, set_card(one, n=2, rows=rows, **shown), {})
 
 
 def test_of_two_base_seeds_the_one_on_the_board_is_exported(out: Path) -> None:
     """Their files have one name; before, one seed's texts stood under the other's identity."""
-    later = {"task": plugin("rt") | {"revision": "r1"}, "key": "later", "set_key": "later", "cell": "later"}
-    add(out, record(0.5, base=7, dpc=5, finished="2026-02-01T00:00:00Z") | later)
+    one = record(0.5, base=7, dpc=5, finished="2026-02-01T00:00:00Z", set_key="later")
+    add(out, replace(one, task=task("rt"), key="later", cell="later"))
     done = export(out, "--task", "rt", "--method", "random", "--dpc", "5")
     assert done.exception is None, done.output
     assert "1 set written" in done.output
@@ -121,8 +113,8 @@ def test_of_two_base_seeds_the_one_on_the_board_is_exported(out: Path) -> None:
 def test_names_that_a_file_cannot_tell_apart_get_a_piece_of_the_key(out: Path) -> None:
     labels = ["table:a b.csv", "table:a-b.csv", "table:A-b.csv", "table:" + "long" * 100]
     for number, label in enumerate(labels):
-        one = record(0.5) | {"key": f"t{number}", "set_key": f"{number}" * 64, "cell": f"t{number}"}
-        add(out, one | {"task": plugin("table", label) | {"revision": "r1"}})
+        one = record(0.5, set_key=f"{number}" * 64)
+        add(out, replace(one, task=task("table", label), key=f"t{number}", cell=f"t{number}"))
     assert export(out, "--task", "table").exception is None
     names = written(out)
     assert {name[-12:] for name in names} == {f"{number}" * 12 for number in range(4)}
@@ -156,10 +148,10 @@ def test_a_set_without_its_copy_is_said(out: Path) -> None:
 def test_cards_pass_on_no_markup(tmp_path: Path) -> None:
     evil = "`<img src=x onerror=alert(1)>`\n# heading"
     with ResultStore(tmp_path / "out", "w") as store:
-        facts = {"label_names": [evil, "b"], "metric": "accuracy", "test_labels": GOLD, "n_test": len(GOLD)}
-        store.put_task("r1", facts)
-    one = record(0.5) | {"student": plugin("x", evil), "method": plugin("y", evil, path=evil)}
-    add(tmp_path / "out", one | {"task": plugin("table", f"table:{evil}") | {"revision": "r1"}}, fields=["text", evil])
+        store.put_task("r1", task_card(label_names=(evil, "b")))
+    one = record(0.5, method=plugin("y", evil, path=evil))
+    one = replace(one, student=student("x", evil), task=task("table", f"table:{evil}"))
+    add(tmp_path / "out", one, fields=("text", evil))
     assert export(tmp_path / "out").exception is None
     (card,) = (tmp_path / "export").glob("*.md")
     text = re.sub(r"`[^`\n]*`", "", card.read_text())  # code is shown as it is
