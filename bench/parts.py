@@ -78,10 +78,11 @@ def part_jobs(wanted: Iterable[tuple[PlannedTask, str, Sequence[KeyedPart]]]) ->
     for task, label, parts in wanted:
         for each in _with_needs(parts):
             part = each.part
-            # By depth too: a part and what it needs are never made by one call.
-            group = (task.revision, part.make, part.together, each.depth) if part.together else (each.key,)
-            groups.setdefault(group, {})[each.key] = each
-            tasks[group] = task
+            if each.key not in methods:
+                # By depth too: a part and what it needs are never made by one call.
+                group = (task.revision, part.make, part.together, each.depth) if part.together else (each.key,)
+                groups.setdefault(group, {})[each.key] = each
+                tasks[group] = task
             methods.setdefault(each.key, {})[label] = None
     return [_job(tasks[group], found, methods) for group, found in groups.items()]
 

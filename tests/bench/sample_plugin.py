@@ -228,6 +228,55 @@ def train(part: Part, data: TrainData, ctx: Context) -> Path:
         return ctx.artifact(*address[:2], build, address[2])
 
 
+class SummedParams(Params):
+    of: int = Field(2, ge=1, description="How many words are counted.")
+
+
+class Summed(Method):
+    """Rows by what two parts hold, of which one is made of the other."""
+
+    def distill(self, data: TrainData, dpc: int | None, ctx: Context) -> DistilledSet:
+        assert dpc is not None
+        total = json.loads((ctx.part(*sums(self.params)) / "total.json").read_text())
+        rng = ctx.rng("rows", total)
+        rows = [rng.choice(data.class_rows(label), dpc, replace=False) for label in range(data.info.n_classes)]
+        return DistilledSet.from_rows(data, np.concatenate(rows))
+
+
+def sums(params: SummedParams) -> Sequence[Part]:
+    count = Part(kind="count", fields={"of": params.of}, make=f"{__name__}:make_counts")
+    return [Part(kind="sum", fields={}, make=f"{__name__}:make_sums", needs=(count,), together="sums")]
+
+
+def make_counts(parts: Sequence[Part], data: TrainData, ctx: Context) -> dict[int, Exception]:
+    note("count")
+    (part,) = parts
+    if part.fields["of"] > 12:
+        return {0: too_many(part.fields["of"])}
+    counts = [len(text.split()) for text in data.train.texts["text"][: part.fields["of"]]]
+    keep(part, ctx, "counts.json", counts)
+    return {}
+
+
+def too_many(of: int) -> Exception:
+    try:
+        raise ValueError(f"{of} counts are too many")
+    except ValueError as error:
+        return error
+
+
+def make_sums(parts: Sequence[Part], data: TrainData, ctx: Context) -> dict[int, Exception]:
+    note(f"sum {len(parts)}")
+    for part in parts:
+        keep(part, ctx, "total.json", sum(json.loads((ctx.part(*part.needs) / "counts.json").read_text())))
+    return {}
+
+
+def keep(part: Part, ctx: Context, name: str, value: Any) -> None:
+    kind, fields, code = ctx.address(part)
+    ctx.artifact(kind, fields, lambda folder: (folder / name).write_text(json.dumps(value)), code)  # type: ignore[arg-type, return-value]
+
+
 class CentroidParams(Params):
     seconds: float = Field(0.0, ge=0, description="Sleep this long per run, to be interrupted in.")
 
@@ -276,6 +325,9 @@ def bench_methods() -> Sequence[MethodSpec]:
         MethodSpec(name="trained", summary="Trains first.", **trained),
         MethodSpec(name="trained-fancy", summary="Trains otherwise.", preset={"style": "fancy"}, **trained),
         MethodSpec(name="twin", summary="Trains the same, takes other rows.", **trained),
+        MethodSpec(
+            name="summed", summary="Parts of parts.", target=f"{__name__}:Summed", params=SummedParams, parts=sums
+        ),
         MethodSpec(name="broken", summary="Cannot be imported.", target="no_such_module:Method"),
         MethodSpec(name="fail", summary="Ends badly.", target=f"{__name__}:Fail", params=FailParams),
     ]

@@ -1,4 +1,4 @@
-"""Methods that prepare, from the outside: once, together, isolated, resumed after a kill; and their reports."""
+"""Parts from the outside: made once, shared, isolated, resumed after a kill; and their reports."""
 
 from __future__ import annotations
 
@@ -23,22 +23,70 @@ def status_of(out: Path) -> dict[tuple[str, int], tuple[str, str | None]]:
     return {(one["method"]["label"], one["set"]): (one["status"], one["reason"]) for one in records(out)}
 
 
-def test_variants_of_one_target_are_prepared_once_and_together(sample: Sample, tmp_path: Path) -> None:
-    three = ("--methods", "trained,trained-fancy,trained[style=other],pick")
-    counted = {"BENCH_TEST_CALLS": str(tmp_path)}
-    sample("run", *three, *SMALL, "--jobs", "1", **counted)
-    assert [calls(tmp_path, what) for what in ("prepare", "prepare 3", "step")] == [1, 1, 12]
-    expected = records(sample.bench.folder / "bench-out")
-    assert [one["status"] for one in expected] == ["ok"] * 8
+def predictions(out: Path) -> dict[tuple[str, int, int], str]:
+    """(method, set, run) -> predictions, whatever the parameter `together` of the method is."""
+    found = records(out)
+    assert {one["status"] for one in found} == {"ok"}
+    return {
+        (one["method"]["params"].get("style", one["method"]["name"]), one["set"], one["run"]): one["predictions"][
+            "data"
+        ]
+        for one in found
+    }
 
-    two = ("--methods", "trained-fancy,trained[style=other],pick")
-    sample("run", *two, *SMALL, "--jobs", "2", "--out", "two", BENCH_CACHE=str(tmp_path / "other-cache"))
-    assert records(sample.bench.folder / "two") == [one for one in expected if one["method"]["label"] != "trained"]
 
-    sample("run", *three, *SMALL, "--out", "three", **counted)
-    assert calls(tmp_path, "prepare") == 1, "all sets are cached"
-    sample("run", *two, *SMALL, "--seed", "1", "--out", "three", **counted)
-    assert [calls(tmp_path, what) for what in ("prepare", "prepare 2", "step")] == [2, 1, 12], "trained already"
+def test_parts_are_made_once_alone_or_together_and_the_sets_are_the_same(sample: Sample, tmp_path: Path) -> None:
+    def methods(together: str) -> tuple[str, ...]:
+        styles = ["", "style=fancy", "style=other"]
+        return "--methods", ",".join(
+            ["pick", *(f"trained[together={together},{style}]".replace(",]", "]") for style in styles)]
+        )
+
+    counts = {}
+    for name, together in (("one", "'a'"), ("two", "''")):
+        folder = tmp_path / name
+        folder.mkdir()
+        counted = {"BENCH_TEST_CALLS": str(folder), "BENCH_CACHE": str(tmp_path / f"cache-{name}")}
+        sample("run", *methods(together), *SMALL, "--jobs", "2", "--out", name, **counted)
+        counts[name] = [calls(folder, what) for what in ("make", "make 3", "make 1", "step")]
+        sample("run", *methods(together), *SMALL, "--out", f"{name}-more", "--seed", "1", **counted)
+        assert calls(folder, "step") == 12, "trained already, whatever the seed of the sets"
+    assert counts == {"one": [1, 1, 0, 12], "two": [3, 0, 3, 12]}
+    folder = sample.bench.folder
+    assert predictions(folder / "one") == predictions(folder / "two")
+    assert predictions(folder / "one") != predictions(folder / "one-more")
+
+    inside = tmp_path / "inside"  # as a set of a method that names no part to its spec would make it
+    inside.mkdir()
+    plugin = folder / "plugin.py"
+    plugin.write_text(
+        plugin.read_text().replace('"params": TrainedParams, "parts": parts_of', '"params": TrainedParams')
+    )
+    sample("run", *methods("''"), *SMALL, "--jobs", "1", "--out", "inside", BENCH_TEST_CALLS=str(inside))
+    assert [calls(inside, what) for what in ("make", "step")] == [3, 12]
+    assert predictions(folder / "inside") == predictions(folder / "one")
+
+
+def test_methods_share_their_parts(sample: Sample, tmp_path: Path) -> None:
+    sample("run", "--methods", "trained,twin", *SMALL, "--jobs", "2", BENCH_TEST_CALLS=str(tmp_path))
+    assert [calls(tmp_path, what) for what in ("make", "step")] == [1, 4]
+    sets = {(one["method"]["name"], one["set_digest"]) for one in records(sample.bench.folder / "bench-out")}
+    assert len(sets) == 4
+
+
+def test_a_part_waits_for_what_it_needs_and_fails_with_it(sample: Sample, tmp_path: Path) -> None:
+    """Two sums are made together, of two counts that are made alone: one fails, and its sum and sets with it."""
+    done = sample(
+        "run", "--methods", "summed,summed[of=3],summed[of=13],pick", *SMALL, code=2, BENCH_TEST_CALLS=str(tmp_path)
+    )
+    found = status_of(sample.bench.folder / "bench-out")
+    for index in (0, 1):
+        assert found["summed", index] == found["summed[of=3]", index] == found["pick", index] == ("ok", None)
+        assert found["summed[of=13]", index] == ("failed", "preparing: ValueError: 13 counts are too many")
+    assert [calls(tmp_path, what) for what in ("count", "sum 2")] == [3, 1]
+    assert done.stderr.count("Traceback") == 1
+    artifacts = tmp_path / "cache" / "artifacts"
+    assert [len(list(artifacts.glob(f"{kind}/*/*/artifact.json"))) for kind in ("count", "sum")] == [2, 2]
 
 
 def test_what_preparing_took_is_known_also_from_the_cache(sample: Sample) -> None:
@@ -97,18 +145,19 @@ def test_a_failing_variant_is_a_row_and_the_others_go_on(sample: Sample) -> None
         ("sleep", "timeout", "preparing: stopped after 15 s (--timeout)"),
     ],
 )
-def test_a_preparation_that_ends_badly_costs_its_own_runs_only(
+def test_a_call_that_ends_badly_costs_the_runs_of_its_parts_only(
     sample: Sample, job: str, status: str, reason: str
 ) -> None:
     limit = ["--timeout", "15"] if job == "sleep" else []  # the others' first imports must end within it on any machine
-    sample("run", "--methods", f"trained[job={job}],trained-fancy,pick", *SMALL, *limit, code=2)
+    together = f"trained[job={job},together=a]", "trained-fancy[together=a]"
+    sample("run", "--methods", ",".join([*together, "trained[style=other]", "pick"]), *SMALL, *limit, code=2)
     found = status_of(sample.bench.folder / "bench-out")
     for index in (0, 1):
-        assert found[f"trained[job={job}]", index] == found["trained-fancy", index] == (status, reason)
-        assert found["pick", index] == ("ok", None)
+        assert [found[method, index] for method in together] == [(status, reason)] * 2
+        assert found["trained[style=other]", index] == found["pick", index] == ("ok", None)
 
 
-def test_cached_sets_need_no_preparation_even_if_it_fails_now(sample: Sample) -> None:
+def test_cached_sets_need_no_part_even_if_it_fails_now(sample: Sample) -> None:
     small = ("--methods", "trained[ends='if asked']", "--dpc", "2", "--runs", "1")
     sample("run", *small, "--sets", "1")
     for path in (sample.bench.folder.parent / "cache" / "artifacts" / "priorities").glob("*/*/artifact.json"):
@@ -158,9 +207,9 @@ def test_a_worker_that_dies_costs_what_followed_its_checkpoint(sample: Sample, t
 
 def test_plan_and_info_say_what_is_to_prepare(sample: Sample) -> None:
     shown = sample.bench("info", "trained", "--plugin", "plugin.py").stdout
-    assert "prepares        once a task, for all its variants together" in shown
-    line = "to prepare (not in the estimate): words: trained, trained-fancy"
-    assert line in sample("plan", "--methods", "trained,trained-fancy,pick").stdout.splitlines()
+    assert "priorities: made before the sets that need them, once a task" in shown
+    line = "to prepare (not in the estimate): words: 2 priorities, 1 count, 1 sum"
+    assert line in sample("plan", "--methods", "trained,trained-fancy,pick,summed").stdout.splitlines()
     assert "to prepare" not in sample("plan").stdout
     sample("run", "--methods", "trained", *SMALL)
     assert "to prepare" not in sample("plan", "--methods", "trained", *SMALL).stdout
