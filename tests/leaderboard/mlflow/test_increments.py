@@ -120,7 +120,7 @@ def test_a_failure_anywhere_doubles_nothing(
 
 
 def test_a_board_that_takes_too_long_waits_for_the_end(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "PAIR_SECONDS", 100.0)
+    monkeypatch.setattr(tracking, "RECORD_SECONDS", 100.0)
     store = prepared(RECORDS[:2])
     tracker = Tracker(store)
     monkeypatch.setattr(tracking, "build", lambda *_: pytest.fail("a board was made"))
