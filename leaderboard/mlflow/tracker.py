@@ -19,7 +19,7 @@ from bench.store.results import ResultStore
 from leaderboard.board import build
 from leaderboard.cells import CellRecords, gather, names_of
 from leaderboard.columns import columns
-from leaderboard.mlflow.content import of_cell, of_replicate, with_figures
+from leaderboard.mlflow.content import of_cell, of_replicate, replicate_stamp, with_figures
 from leaderboard.mlflow.database import default_uri, explained, sqlite_file, unsynced
 from leaderboard.mlflow.sent import Place, Run, Sent
 from leaderboard.mlflow.sink import Sink
@@ -98,7 +98,7 @@ class Tracker:
     def _stamp(self, place: Place, record: Record) -> str:
         seen = self._stamps.get(place)
         if seen is None or seen[0] is not record:
-            seen = self._stamps[place] = record, of_replicate(record).stamp
+            seen = self._stamps[place] = record, replicate_stamp(record)
         return seen[1]
 
     def _send(self, news: News, seconds: float | None, resend: bool, counts: Counts) -> None:
