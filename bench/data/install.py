@@ -1,17 +1,15 @@
-"""Folders in the cache that appear at once and complete, whatever dies or runs beside: lock, fill, rename."""
+"""Folders of assets in the cache, complete and with a list of their files' hashes."""
 
 from __future__ import annotations
 
 import errno
 import json
 import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
-from filelock import FileLock
-
 from bench.errors import UserError
+from bench.store import filling
 from bench.store.contents import checked_contents, contents_of, damaged_file
 from bench.store.files import is_full
 
@@ -61,25 +59,19 @@ def install(folder: Path, fill: Callable[[Path], None]) -> Path:
     A process that waited for the lock uses what the other one made; a damaged folder is replaced.
     Raises UserError when the cache cannot be written.
     """
+
+    def make(partial: Path) -> None:
+        partial.mkdir()
+        fill(partial)
+        (partial / MANIFEST).write_text(json.dumps(contents_of(partial)), encoding="utf-8")
+
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"cannot write the cache {folder.parent} ({error.strerror}): give --cache DIR") from error
     try:
-        with FileLock(folder.parent / f".{folder.name}.lock"):
-            if damage(folder) is None:
-                return folder
-            partial = folder.parent / f".{folder.name}.partial"
-            shutil.rmtree(partial, ignore_errors=True)  # what a killed process left; the lock is ours
-            partial.mkdir()
-            try:
-                fill(partial)
-                (partial / MANIFEST).write_text(json.dumps(contents_of(partial)), encoding="utf-8")
-                if folder.exists():
-                    shutil.rmtree(folder)
-                os.rename(partial, folder)
-            finally:
-                shutil.rmtree(partial, ignore_errors=True)
+        partial, lock = (folder.parent / f".{folder.name}.{word}" for word in ("partial", "lock"))
+        filling.fill(folder, make, lambda: damage(folder) is None, part=partial, lock=lock)
     except Exception as error:
         if is_full(error):
             raise UserError(f"no space left for the cache {folder.parent}: free some, or give --cache DIR") from error

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +12,7 @@ from filelock import FileLock
 
 from bench.store.contents import Contents, checked_contents, contents_of, damaged_file
 from bench.store.files import check_schema, explained, mark_schema
+from bench.store.filling import fill, remove
 from bench.store.identity import canonical, key_of
 from bench.store.reports import REPORT, load_report
 
@@ -119,25 +117,19 @@ class Artifacts:
         folder = self.folder(kind, key)
         with explained(self.root):
             folder.parent.mkdir(parents=True, exist_ok=True)
-        with explained(self.root, "full"), FileLock(folder.with_suffix(".lock")):
-            found = self.get(kind, key)
-            if found is not None:
-                return found
-            part = self.root / "parts" / uuid.uuid4().hex
-            try:
-                part.mkdir(parents=True)
-                build(part)
-                files = contents_of(part)
-                (part / NOTE).write_text(
-                    canonical({"fields": fields, "files": files, "about": about()}), encoding="utf-8"
-                )
-                if folder.exists():
-                    self._say_damage(folder, files)
-                    shutil.rmtree(folder)
-                os.rename(part, folder)
-            finally:
-                shutil.rmtree(part, ignore_errors=True)
-        shutil.rmtree(self._workspace(kind, key), ignore_errors=True)
+
+        def make(part: Path) -> None:
+            part.mkdir()
+            build(part)
+            files = contents_of(part)
+            (part / NOTE).write_text(canonical({"fields": fields, "files": files, "about": about()}), encoding="utf-8")
+            if folder.exists():
+                self._say_damage(folder, files)
+
+        part, lock = self.root / "parts" / f"{kind}-{key}", folder.with_suffix(".lock")
+        with explained(self.root, "full"):
+            fill(folder, make, lambda: self.get(kind, key) is not None, part=part, lock=lock)
+        remove(self._workspace(kind, key))
         return folder
 
     def _say_damage(self, folder: Path, files: Contents) -> None:
@@ -165,4 +157,4 @@ class Artifacts:
             folder.mkdir(exist_ok=True)
             yield folder
             if self.get(kind, key) is not None:  # perhaps made by the process that this one waited for
-                shutil.rmtree(folder, ignore_errors=True)
+                remove(folder)

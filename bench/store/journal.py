@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from collections.abc import Iterator, Sequence
@@ -57,13 +58,11 @@ class Journal:
 
     def is_continued(self) -> bool:
         """Whether what was read still stands; otherwise the next `news` begin at the first line again."""
-        try:
-            with open(self.path, "rb") as file:
-                file.seek(self._end - len(self._last))
-                if file.read(len(self._last)) == self._last:
-                    return True
-        except FileNotFoundError:
-            if not self._end:
+        if not self._end:
+            return True
+        with contextlib.suppress(FileNotFoundError), open(self.path, "rb") as file:
+            file.seek(self._end - len(self._last))
+            if file.read(len(self._last)) == self._last:
                 return True
         self._last, self._end = b"", 0
         return False

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
+from pydantic_core import from_json, to_json
 
 from bench.store.identity import canonical
 from bench.store.record import RECORD_SCHEMA, Record
@@ -54,7 +54,7 @@ def parse_record(line: bytes) -> Record:
         raise ValueError(unreadable(schema))
     if found.pop(SEAL, None) is not None:  # the first lines had none
         _check_hash(*unsealed(line))
-    return _typed(canonical(record_from_1(found)).encode())
+    return _typed(to_json(record_from_1(found)))
 
 
 def _parsed(line: bytes) -> Record:
@@ -80,20 +80,9 @@ def _typed(body: bytes) -> Record:
 
 def _decoded(line: bytes) -> dict[str, Any]:
     try:
-        found = STRICT.decode(line.decode())
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    except UnicodeDecodeError:
-        raise ValueError("not UTF-8") from None
-    except json.JSONDecodeError:
-        raise ValueError("not JSON") from None
+        found = from_json(line, allow_inf_nan=False)
+    except ValueError as error:
+        raise ValueError("nested too deeply" if "recursion" in str(error) else "not JSON") from None
     if type(found) is not dict:
         raise ValueError("no JSON object")
     return found
-
-
-def _refuse_constant(word: str) -> None:
-    raise ValueError(f"{word} is no number")
-
-
-STRICT = json.JSONDecoder(parse_constant=_refuse_constant)

@@ -93,6 +93,9 @@ def test_what_is_written_is_read_bit_for_bit(params: dict[str, Any], score: floa
     after = parse_record(line_of(before))
     assert after == before
     assert math.copysign(1, after.score or 0) == math.copysign(1, score)
+    old = json.loads(line_of(before)) | {"schema": 1}
+    del old["sha256"]
+    assert parse_record(json.dumps(old).encode()) == before, "by way of schema 1"
     assert pickle.loads(pickle.dumps(before)) == before
 
 

@@ -85,6 +85,16 @@ def test_a_torn_last_line_is_ignored_and_dropped_by_the_next_writer(tmp_path: Pa
     assert store.path.read_bytes().startswith(whole)
 
 
+@pytest.mark.parametrize("kind", ["folder", "pipe"])
+def test_what_is_no_file_is_not_read(tmp_path: Path, kind: str) -> None:
+    """A pipe would never end."""
+    store = ResultStore(tmp_path)
+    store.folder.mkdir(parents=True)
+    (os.mkfifo if kind == "pipe" else os.mkdir)(store.path)
+    with pytest.raises(UserError, match=rf"records.jsonl is a {kind}.*, not a file"):
+        store.records()
+
+
 def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
     with ResultStore(tmp_path, "w") as store:
         store.append(record("a"))
