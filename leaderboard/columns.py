@@ -59,7 +59,7 @@ class Column:
     when: Callable[[Board, Sequence[Row]], bool] = lambda board, rows: True  # whether a table has it
     metric: str = ""  # name in MLflow; "": its name
     late: bool = False  # behind the others in tables
-    compares: bool = False  # tells of the row beside its neighbours; a reference has none of it
+    compares: bool = False  # tells of the row among its neighbours, so nothing of a reference
 
     @property
     def measure(self) -> str:

@@ -17,7 +17,7 @@ from leaderboard.plot import Plot, plot
 from leaderboard.protocol import protocol, remarks
 from leaderboard.reports import reports
 from leaderboard.samples import samples, task_card
-from leaderboard.tables import Section, Table, details, overview_tables, sections, unranked
+from leaderboard.tables import Section, Table, details, overview_tables, references, sections, unranked
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -54,9 +54,15 @@ class Block:
     plot: Plot | None
 
 
-def _levels(rows: Sequence[Row], store: ResultStore) -> dict[str, float]:
-    """The scores of `full`, and the share of the most frequent test label where the metric is accuracy."""
+def _levels(rows: Sequence[Row], beside: Sequence[Row], store: ResultStore) -> dict[str, float]:
+    """The scores of `full`, and the share of the most frequent test label where the metric is accuracy.
+
+    beside: rows of another league, whose names say so.
+    """
     lines = {row.method: row.summary.mean for row in rows if row.is_full and row.summary is not None}
+    for row in beside:
+        if row.is_full and row.summary is not None:
+            lines[f"{row.method} (league {row.league})"] = row.summary.mean
     card = task_card(store, rows[0])
     labels = card.test_labels if card is not None else ()
     if labels and rows[0].metric == "accuracy":
@@ -66,7 +72,7 @@ def _levels(rows: Sequence[Row], store: ResultStore) -> dict[str, float]:
 
 def _block(board: Board, store: ResultStore, section: Section) -> Block:
     metric = METRICS.get(section.rows[0].metric, section.rows[0].metric)
-    drawing = plot(section.rows, board.methods, _levels(section.rows, store), metric)
+    drawing = plot(section.rows, board.methods, _levels(section.rows, references(board, section), store), metric)
     return Block(section, details(board, section), drawing)
 
 

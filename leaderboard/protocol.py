@@ -62,6 +62,11 @@ def protocol(board: Board) -> Remarks:
         )
     if any(row.gap is not None for row in board.rows):
         lines.append(f"gap closed: (score - {board.baseline}) / (all data - {board.baseline}).")
+    if board.references:
+        lines.append(
+            "reference: a row of another league, whose sets hold less: to see where the others stand, ranked nowhere "
+            "here and compared with nothing."
+        )
     seeds = ", ".join(map(str, board.base_seeds))
     lines.append(f"Suite {', '.join(board.suites)}; base seed {seeds}; newest record {board.finished}.")
     lines.extend(f"Measured with {environment}." for environment in board.environments)

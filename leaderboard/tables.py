@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from leaderboard.board import LEAGUES, Board, Overview, Row, overviews
-from leaderboard.columns import Column, Kind, Shown, View, columns, plain
+from leaderboard.board import LEAGUES, Board, Overview, Row, dpc_order, overviews
+from leaderboard.columns import Column, Kind, Shown, Style, View, columns, plain
 from leaderboard.figures import NOTHING, percent, short_score
 
 UNRANKED = "No league yet"
@@ -42,6 +42,11 @@ class Section:
     rows: tuple[Row, ...]
 
     @property
+    def dpcs(self) -> list[int]:
+        """In ascending order."""
+        return sorted({row.dpc for row in self.rows if row.dpc is not None})
+
+    @property
     def league_title(self) -> str:
         return league_title(self.league)
 
@@ -64,18 +69,38 @@ def _cell(column: Column, board: Board, row: Row) -> Cell:
     return Cell(column.shown(board, row), column.kind, column.order(board, row))
 
 
-def _table(view: View, title: str, board: Board, rows: Sequence[Row]) -> Table:
+def _reference_cell(column: Column, board: Board, row: Row) -> Cell:
+    """The cell of a row of another league: marked, and silent where the row would be compared."""
+    if column.compares:
+        return Cell(plain(NOTHING), column.kind)
+    cell = _cell(column, board, row)
+    if column.kind != "name":
+        return cell
+    mark: tuple[Style, str] = ("soft", f" (reference, league {row.league})")
+    return replace(cell, shown=replace(cell.shown, pieces=(*cell.shown.pieces, mark)))
+
+
+def _table(view: View, title: str, board: Board, rows: Sequence[Row], references: Sequence[Row] = ()) -> Table:
+    """references: rows of another league; each stands behind the rows of its dpc."""
     mine = [column for column in columns(view) if column.when(board, rows)]
-    return Table(
-        title,
-        tuple((column.heading(board, rows), column.kind) for column in mine),
-        tuple(tuple(_cell(column, board, row) for column in mine) for row in rows),
-    )
+    lines = [(row.dpc, tuple(_cell(column, board, row) for column in mine)) for row in rows]
+    lines += [(row.dpc, tuple(_reference_cell(column, board, row) for column in mine)) for row in references]
+    if references:
+        lines.sort(key=lambda line: dpc_order(line[0]))
+    heads = tuple((column.heading(board, rows), column.kind) for column in mine)
+    return Table(title, heads, tuple(cells for _, cells in lines))
 
 
 def details(board: Board, section: Section) -> Table:
-    """All columns of a section's rows."""
-    return _table("details", f"{section.task}, {section.student}", board, section.rows)
+    """All columns of a section's rows, and of the references beside them."""
+    title = f"{section.task}, {section.student}"
+    return _table("details", title, board, section.rows, references(board, section))
+
+
+def references(board: Board, section: Section) -> list[Row]:
+    """The rows of another league that stand beside a section's, each once."""
+    places = ((section.league, section.task, section.student, dpc) for dpc in [*section.dpcs, None])
+    return list({row.names: row for place in places for row in board.references.get(place, ())}.values())
 
 
 def unranked(board: Board) -> Table | None:

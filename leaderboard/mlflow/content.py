@@ -34,8 +34,12 @@ class Content:
 
     @property
     def stamp(self) -> str:
-        """Another one when anything in it is another, but for the times, which a tag tells too."""
-        return hashlib.sha256(canonical([self.params, self.metrics, self.tags, self.status]).encode()).hexdigest()
+        """Another one when what may change is another; a tag tells the times too."""
+        return _stamp(self.metrics, self.tags, self.status)
+
+
+def _stamp(*told: Any) -> str:
+    return hashlib.sha256(canonical(told).encode()).hexdigest()
 
 
 def _milliseconds(iso: str) -> int:
@@ -70,8 +74,8 @@ def _start(record: Record) -> int:
     return _end(record) - int(1000 * record.time.student_s)
 
 
-def of_replicate(record: Record) -> Content:
-    """The run of one replicate; its parent is the run of its cell."""
+def _told(record: Record) -> tuple[dict[str, float], dict[str, str], str]:
+    """Metrics, tags and status of the run of a replicate."""
     metrics = {} if record.score is None else {"score": record.score}
     metrics |= record.metrics | {"student_s": record.time.student_s}
     if record.time.distil_s is not None:
@@ -79,15 +83,20 @@ def of_replicate(record: Record) -> Content:
     tags = {KEY: record.key, STATUS: record.status, FINISHED: record.time.finished, REASON: record.reason or ""}
     tags |= {"bench.set_key": record.set_key, "bench.suite": record.suite}
     tags |= {f"bench.seed.{name}": str(getattr(record.seed, name)) for name in ("base", "set", "run")}
-    return Content(
-        name=f"set {record.set} run {record.run}",
-        params=_params(record) | {"set": str(record.set), "run": str(record.run)},
-        metrics=metrics,
-        tags=tags,
-        status=RUN_STATUS.get(record.status, "FAILED"),
-        start=_start(record),
-        end=_end(record),
-    )
+    return metrics, tags, RUN_STATUS.get(record.status, "FAILED")
+
+
+def replicate_stamp(record: Record) -> str:
+    """`of_replicate(record).stamp`, in a tenth of the time."""
+    return _stamp(*_told(record))
+
+
+def of_replicate(record: Record) -> Content:
+    """The run of one replicate; its parent is the run of its cell."""
+    metrics, tags, status = _told(record)
+    params = _params(record) | {"set": str(record.set), "run": str(record.run)}
+    name = f"set {record.set} run {record.run}"
+    return Content(name, params, metrics, tags, status, start=_start(record), end=_end(record))
 
 
 def of_cell(members: Sequence[Record]) -> Content:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from bench.errors import UserError
+from bench.store.filling import fill
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -102,15 +103,16 @@ def _check_sqlite(path: Path) -> None:
 
 def _make_sqlite(path: Path, artifacts: Path) -> None:
     """Make a database with all tables, under another name until it is whole: MLflow cannot go on with a part of one."""
-    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
 
-    part = path.with_name(f".{path.name}.part")
-    part.unlink(missing_ok=True)  # what a killed process left; the lock is ours
-    try:
+    def make(part: Path) -> None:
+        from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore
+
         SqlAlchemyStore(f"sqlite:///{part}", artifacts.as_uri()).engine.dispose()
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+
+    def is_whole() -> bool:
+        return path.exists() and path.stat().st_size > 0
+
+    fill(path, make, is_whole, part=path.with_name(f".{path.name}.part"), lock=None)
 
 
 def open_client(uri: str, artifacts: Path) -> MlflowClient:
@@ -126,6 +128,6 @@ def open_client(uri: str, artifacts: Path) -> MlflowClient:
 
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    if file is not None and not (file.exists() and file.stat().st_size):
+    if file is not None:
         _make_sqlite(file, artifacts)
     return MlflowClient(tracking_uri=uri)

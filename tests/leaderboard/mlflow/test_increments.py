@@ -16,7 +16,7 @@ from filelock import FileLock
 from bench.store.results import ResultStore
 from leaderboard.board import build
 from leaderboard.mlflow import tracker as tracking
-from leaderboard.mlflow.content import of_replicate
+from leaderboard.mlflow.content import of_replicate, replicate_stamp
 from leaderboard.mlflow.database import TrackingError, default_uri
 from leaderboard.mlflow.sent import Sent
 from leaderboard.mlflow.sink import Sink
@@ -120,7 +120,7 @@ def test_a_failure_anywhere_doubles_nothing(
 
 
 def test_a_board_that_takes_too_long_waits_for_the_end(prepared: Prepared, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(tracking, "PAIR_SECONDS", 100.0)
+    monkeypatch.setattr(tracking, "RECORD_SECONDS", 100.0)
     store = prepared(RECORDS[:2])
     tracker = Tracker(store)
     monkeypatch.setattr(tracking, "build", lambda *_: pytest.fail("a board was made"))
@@ -216,6 +216,7 @@ def test_a_score_by_other_code_is_another_content() -> None:
         replace(one, metrics={**one.metrics, "f1": 0.5}),
     ]
     assert len({of_replicate(other).stamp for other in (one, *others)}) == 5
+    assert all(replicate_stamp(other) == of_replicate(other).stamp for other in (one, *others))
 
 
 def test_a_follower_sends_now_and_then_and_all_at_the_end(
