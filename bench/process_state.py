@@ -44,6 +44,8 @@ class ProcessState:
         self._threads = os.environ.get("OMP_NUM_THREADS", "")
         self._expected: dict[str, Any] = {}
         self._modules: set[str] = set()
+        self._pools: list[_Part] = []
+        self._searched: set[str] = set()  # the modules that were loaded when thread pools were looked for
         for part in self._parts():
             self._expect(part)
         self._modules = set(sys.modules)
@@ -109,7 +111,9 @@ class ProcessState:
         if hasattr(sys.modules.get("torch"), "default_generator"):  # not when its import has failed
             parts += _torch_parts(threads)
         if "threadpoolctl" in sys.modules:
-            parts += _pool_parts(threads)
+            if self._searched != sys.modules.keys():  # a search reads the process's map of memory: 7 ms
+                self._pools, self._searched = _pool_parts(threads), set(sys.modules)
+            parts += self._pools
         return parts
 
 

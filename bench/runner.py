@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
@@ -24,6 +25,7 @@ from bench.store.results import ResultStore
 
 EXIT_CODES = {"plugin": 3, "usage": 1}  # outcomes that are recorded as failed
 PARTS, SETS, RUNS = range(3)  # stages
+WRITE_SECONDS = 0.25  # how long a finished replicate may wait to be written, and told, with others
 TASK_CARD, SET_CARD = TypeAdapter(TaskCard), TypeAdapter(SetCard)
 
 
@@ -82,6 +84,7 @@ class Runner:
         self._heads: dict[str, dict[str, Any]] = {}  # cell key -> what all its records have
         self._environments: dict[str, dict[str, str]] = {}
         self._finished: list[tuple[RunJob, _Ended]] = []  # that are not written yet
+        self._written = 0.0  # when the last ones were
         self._busy: set[Slot] = set()
         self._warned: set[str] = set()
 
@@ -121,19 +124,27 @@ class Runner:
         self.report.start(total, len(self.plan.done), len(self.executor.slots))
         self._finished += [(run, broken[run.task.revision]) for run in runs if run.task.revision in broken]
         self._line_up([run for run in runs if run.task.revision not in broken])
+        try:
+            self._work()
+        finally:
+            self._write()  # also what was finished when Ctrl-C came
+        if len(self._schedule):
+            raise RuntimeError(f"{len(self._schedule)} jobs wait for what no job makes")
+
+    def _work(self) -> None:
+        """Give every free slot a job until none is left."""
         finish = {PartsJob.what: self._finish_parts, SetJob.what: self._finish_set, RunJob.what: self._finish_run}
         while True:
             for slot in self._free():
                 if (item := self._schedule.pick(slot.number)) is not None:
                     self._start(slot, item.job)
-            self._write()  # while workers work
+            if self._finished and time.monotonic() - self._written > WRITE_SECONDS:
+                self._write()  # while workers work
             if not self._busy:
-                break
-            for event in self._wait():
+                return
+            for event in self._wait(WRITE_SECONDS if self._finished else 1.0):
                 self._schedule.free(event.slot.number)
                 finish[event.job.what](event)
-        if len(self._schedule):
-            raise RuntimeError(f"{len(self._schedule)} jobs wait for what no job makes")
 
     def _line_up(self, runs: list[RunJob]) -> None:
         """Put everything that is missing in line: parts before sets before runs, each in the order of the runs."""
@@ -216,10 +227,11 @@ class Runner:
         return list(lost.items())
 
     def _write(self) -> None:
-        """Append the finished replicates, then say so."""
+        """Append the finished replicates by one sync, then say so."""
         finished, self._finished = self._finished, []
         records = [self._make_record(run, ended) for run, ended in finished]
         self.store.append(*records)
+        self._written = time.monotonic()
         for (run, ended), record in zip(finished, records, strict=True):
             self._tell(run, ended.outcome, record)
         if finished and self.on_record is not None:
@@ -305,10 +317,10 @@ class Runner:
         self._busy.add(slot)
         self.executor.start(slot, job, self.timeout)
 
-    def _wait(self) -> list[Finished]:
+    def _wait(self, seconds: float = 1.0) -> list[Finished]:
         """The jobs that have ended since the last call; progress and warnings are passed on."""
         ended = []
-        for event in self.executor.wait(1.0):
+        for event in self.executor.wait(seconds):
             if isinstance(event, Progressed):
                 self.report.inside(event.slot.number, f"{event.what} {event.done}/{event.total}")
                 continue

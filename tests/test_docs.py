@@ -31,13 +31,14 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert (document.parent / target).exists(), target
 
 
-def test_the_plugin_example_is_listed_and_keeps_the_rules(bench: Bench) -> None:
+@pytest.mark.parametrize("name", ["longest", "wordy"])
+def test_the_plugin_examples_are_listed_and_keep_the_rules(name: str, bench: Bench) -> None:
     text = (ROOT / "docs" / "plugins.md").read_text()
-    example = re.findall(r"```python\n(# longest\.py\n.*?)```", text, re.DOTALL)[0]
-    (bench.folder / "longest.py").write_text(example)
-    assert "longest" in bench("list", "methods", "--plugin", "longest.py").stdout
+    example = re.findall(rf"```python\n(# {name}\.py\n.*?)```", text, re.DOTALL)[0]
+    (bench.folder / f"{name}.py").write_text(example)
+    assert name in bench("list", "methods", "--plugin", f"{name}.py").stdout
     check = (
-        "from bench.testing import check_method\nfrom longest import bench_methods\ncheck_method(bench_methods()[0])\n"
+        f"from bench.testing import check_method\nfrom {name} import bench_methods\ncheck_method(bench_methods()[0])\n"
     )
     (bench.folder / "check.py").write_text(check)
     done = subprocess.run(

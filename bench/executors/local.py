@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+import types
 from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
 from types import ModuleType
@@ -52,10 +53,17 @@ def _environment(changes: dict[str, str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
+<<<<<<< HEAD
 def _plain_main() -> Iterator[None]:
     """Hide the script that called: a child would run it again where `if __name__ == "__main__"` is missing."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = ModuleType("__main__")
+=======
+def _no_main() -> Iterator[None]:
+    """For starting a child that needs nothing of the script which runs here: it would run it once more."""
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = types.ModuleType("__main__")
+>>>>>>> jobs
     try:
         yield
     finally:
@@ -115,7 +123,11 @@ class _Process:
         self.process = context.Process(
             target=_serve, args=(theirs, worker, settings, kind), name=f"bench-{slot.number}", daemon=True
         )
+<<<<<<< HEAD
         with _environment(changes), _plain_main():
+=======
+        with _environment(changes), _no_main():
+>>>>>>> jobs
             self.process.start()
         theirs.close()
         self.job: Job | None = None
@@ -150,33 +162,43 @@ class LocalExecutor:
         if deadlines:
             seconds = max(0.0, min(seconds, min(deadlines) - time.monotonic()))
         watched: list[Any] = [process.connection for process in busy.values()]
-        wait([*watched, *(process.process.sentinel for process in busy.values())], seconds)
+        ready = wait([*watched, *(process.process.sentinel for process in busy.values())], seconds)
         events: list[Event] = []
         for slot, process in busy.items():
-            events += self._read(slot, process)
+            if process.connection in ready:
+                events += self._read(slot, process)
+            if process.job is not None:
+                events += self._ended(slot, process, process.process.sentinel in ready)
         return events
 
     def _read(self, slot: Slot, process: _Process) -> list[Event]:
+        """What a worker has sent; every call of the system counts here, since workers may send often."""
         events: list[Event] = []
         job = process.job
         assert job is not None
         try:
-            while process.connection.poll():
+            while True:
                 content = process.connection.recv_bytes()
-                if content.startswith(b"["):
-                    events.append(Progressed(slot, job, *json.loads(content)))
-                else:
+                if not content.startswith(b"["):
                     process.job = None
                     return [*events, Finished(slot, job, decode_outcome(content))]
+                events.append(Progressed(slot, job, *json.loads(content)))
+                if not process.connection.poll():
+                    return events
         except (EOFError, ConnectionResetError):
-            pass
+            return events
+
+    def _ended(self, slot: Slot, process: _Process, died: bool) -> list[Event]:
+        """The end of a worker that died or whose time is over."""
+        assert process.job is not None
         seconds = time.monotonic() - process.started
         if process.deadline is not None and time.monotonic() >= process.deadline:
             outcome = Outcome("timeout", f"stopped after {seconds:.0f} s (--timeout)", seconds=seconds)
-            return [*events, self._replace(slot, job, outcome)]
-        if not process.process.is_alive():
-            return [*events, self._replace(slot, job, _death(process.process.exitcode, seconds))]
-        return events
+            return [self._replace(slot, process.job, outcome)]
+        if died:
+            process.process.join()
+            return [self._replace(slot, process.job, _death(process.process.exitcode, seconds))]
+        return []
 
     def _replace(self, slot: Slot, job: Job, outcome: Outcome) -> Finished:
         _kill(self._running.pop(slot))
