@@ -159,7 +159,7 @@ def test_the_language_model_loss_is_weighed_against_the_matching_loss(
         run = setting.run(make_params(lm_weight=weight, learner_dropout=False, batch_draw="cycle"))
         no_dropout(run.generator)
         monkeypatch.setattr(run.trainer.optimizer, "step", lambda: None)
-        run.params = run.params.model_copy(update={"clip": 1e9})
+        run.trainer.largest = 1e9
         learner = setting.learner(run.params)
         learner.start(0)
         run.sample(0, learner)
