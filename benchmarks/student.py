@@ -97,7 +97,7 @@ class Recorder(TorchDispatchMode):
 
 
 @torch.no_grad()
-def alone(product: Product, repeats: int = 20) -> float:
+def alone(product: Product, repeats: int = 5) -> float:
     """CPU seconds of a product by itself, the best of some."""
     function, facts = product
     args = []
@@ -106,15 +106,14 @@ def alone(product: Product, repeats: int = 20) -> float:
             args.append(torch.empty_strided(*fact).fill_(0.5))
         else:
             args.append(list(fact) if isinstance(fact, tuple) else fact)
-    best, calls = float("inf"), 1
-    while True:  # several at once, so that a call is long against the clock's grain
-        taken = seconds(lambda: [function(*args) for _ in range(calls)])
-        if taken > 2e-3:
-            break
+
+    def several(calls: int) -> float:
+        return seconds(lambda: [function(*args) for _ in range(calls)]) / calls
+
+    calls = 1
+    while several(calls) * calls < 2e-3:  # long against the clock's grain
         calls *= 2
-    for _ in range(repeats):
-        best = min(best, seconds(lambda: [function(*args) for _ in range(calls)]) / calls)
-    return best
+    return min(several(calls) for _ in range(repeats))
 
 
 def seconds(function: Callable[[], object]) -> float:
@@ -164,7 +163,7 @@ def main() -> None:
         ours, theirs, limits = [], [], []
         for _ in range(options.repeats):
             ours.append(seconds(lambda: student.predict(distilled, queries, context)))  # noqa: B023
-            products = sum(count * alone(product, 5) for product, count in recorder.products.items())
+            products = sum(count * alone(product) for product, count in recorder.products.items())
             adam = min(seconds(trainer.apply) for _ in range(20))
             limits.append(products + Recipe().steps * adam)
             if not options.limit_only:
