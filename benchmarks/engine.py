@@ -20,13 +20,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench.cli.progress import RunReport
-
 from bench import plugins
 from bench.data.assets import Assets
 from bench.executors.local import LocalExecutor
 from bench.jobs import WORKER
 from bench.plan import make_plan
+from bench.progress import RunReport
 from bench.runner import Runner
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts

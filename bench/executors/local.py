@@ -15,7 +15,6 @@ import time
 import types
 from collections.abc import Iterator
 from multiprocessing.connection import Connection, wait
-from types import ModuleType
 from typing import Any
 
 from bench.executors.base import Event, Finished, Progressed, Slot
@@ -53,17 +52,10 @@ def _environment(changes: dict[str, str]) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-<<<<<<< HEAD
-def _plain_main() -> Iterator[None]:
-    """Hide the script that called: a child would run it again where `if __name__ == "__main__"` is missing."""
-    main = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-=======
 def _no_main() -> Iterator[None]:
     """For starting a child that needs nothing of the script which runs here: it would run it once more."""
     main = sys.modules["__main__"]
     sys.modules["__main__"] = types.ModuleType("__main__")
->>>>>>> jobs
     try:
         yield
     finally:
@@ -123,11 +115,7 @@ class _Process:
         self.process = context.Process(
             target=_serve, args=(theirs, worker, settings, kind), name=f"bench-{slot.number}", daemon=True
         )
-<<<<<<< HEAD
-        with _environment(changes), _plain_main():
-=======
         with _environment(changes), _no_main():
->>>>>>> jobs
             self.process.start()
         theirs.close()
         self.job: Job | None = None
