@@ -293,7 +293,8 @@ def test_rows_of_one_layout_are_not_compared_two_by_two(monkeypatch: pytest.Monk
         raise AssertionError("two rows alone")
 
     monkeypatch.setattr("leaderboard.statistics.paired_difference", refuse)
-    drawn = [table([[0.1 * n + 0.01 * (i * n % 3), 0.1 * n] for i in range(5)], str(n)) for n in range(4)]
+    rng = np.random.default_rng(0)
+    drawn = [table((0.1 * n + 0.01 * rng.random((5, 2))).tolist(), str(n)) for n in range(4)]
     fixed = [{replicate: (score, "one") for replicate, (score, _) in row.items()} for row in drawn[:2]]
     assert rank_ranges([*drawn, *fixed])[3] == (1, 1)
 
