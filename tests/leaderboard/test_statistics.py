@@ -286,6 +286,19 @@ def test_rank_ranges_are_those_of_each_pair_alone(seed: int, sets: str, same_rep
     assert rank_ranges(rows) == expected
 
 
+def test_rows_of_one_layout_are_not_compared_two_by_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two by two, a board of 2,000 cells takes most of a minute."""
+
+    def refuse(*rows: object) -> None:
+        raise AssertionError("two rows alone")
+
+    monkeypatch.setattr("leaderboard.statistics.paired_difference", refuse)
+    rng = np.random.default_rng(0)
+    drawn = [table((0.1 * n + 0.01 * rng.random((5, 2))).tolist(), str(n)) for n in range(4)]
+    fixed = [{replicate: (score, "one") for replicate, (score, _) in row.items()} for row in drawn[:2]]
+    assert rank_ranges([*drawn, *fixed])[3] == (1, 1)
+
+
 @given(st.integers(0, 2**32), st.integers(3, 12), st.integers(1, 9), st.booleans())
 def test_many_verdicts_have_the_digits_of_one(seed: int, n_sets: int, n_runs: int, interleaved: bool) -> None:
     rng = np.random.default_rng(seed)
