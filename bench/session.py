@@ -21,6 +21,7 @@ from bench.settings import Settings, cores
 from bench.store.artifacts import Artifacts
 from bench.store.record import Record
 from bench.store.results import ResultStore
+from bench.store.text import shown
 from bench.suite import DEFAULT, Suite, load_suite
 
 if TYPE_CHECKING:
@@ -148,7 +149,6 @@ class BoardView:
     board: Board
 
     def __repr__(self) -> str:
-        from bench.store.text import shown
         from leaderboard.text import markdown
 
         return shown(markdown(self.board))
@@ -156,7 +156,7 @@ class BoardView:
     def _repr_html_(self) -> str:
         from leaderboard.page import html_fragment
 
-        return html_fragment(self.board)
+        return shown(html_fragment(self.board))
 
     def _repr_markdown_(self) -> str:
         return repr(self)
