@@ -16,6 +16,7 @@ from torch.nn import functional
 
 from bench.api import Context, TrainData, UserError
 from bench.data.encoders import quiet
+from bench.learners.causal import packed
 from bench.learners.pretrained import own_rng, precision
 from methods.gen_distill.control import OutputControl
 from methods.gen_distill.frozen import Frozen
@@ -51,6 +52,7 @@ class Generator:
         self.control = OutputControl(head, template.n_classes) if class_vectors else None
         if torch.device(device).type == "cpu":
             speed_up(self.model)
+        self.packed = self.frozen is None and packed.can_pack(self.model)
         self.eval_mode()
 
     def trained(self) -> list[tuple[str, nn.Parameter]]:
@@ -91,12 +93,18 @@ class Generator:
         given = None if states is None else self._padded_states(states, real)
         classes = self._classes(sequences)
         rows = torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths - 1)).to(self.device)
-        with precision(self.device):
-            hidden = self._hidden(ids, classes, given)
-            # The head on real positions only: it is the dearest layer.
-            logits = self._logits(hidden[real], classes[rows])
-        targets = np.concatenate([sequence[1:] for sequence in sequences]).astype(np.int64)
-        nll = functional.cross_entropy(logits.float(), torch.from_numpy(targets).to(self.device), reduction="none")
+        targets = torch.from_numpy(np.concatenate([sequence[1:] for sequence in sequences]).astype(np.int64))
+        if self.packed:
+            hidden = packed.hidden(self.model, ids, real)
+            if self.control is not None:
+                hidden = self.control(hidden, classes[rows])
+            nll = packed.nll(hidden, self.model.get_output_embeddings().weight, targets)
+        else:
+            with precision(self.device):
+                hidden = self._hidden(ids, classes, given)
+                # The head on real positions only: it is the dearest layer.
+                logits = self._logits(hidden[real], classes[rows])
+            nll = functional.cross_entropy(logits.float(), targets.to(self.device), reduction="none")
         sums = nll.new_zeros(len(lengths)).index_add(0, rows, nll)
         if probability == "length":
             return sums / torch.from_numpy(lengths - 1).to(sums)
