@@ -27,7 +27,7 @@ from bench import plugins
 from bench.api import DistilledSet, Queries
 from bench.context import JobContext
 from bench.data.assets import Assets
-from bench.learners.recipe import Recipe, parameter_groups
+from bench.learners.recipe import Recipe
 from bench.learners.split import SplitModel
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
@@ -54,7 +54,7 @@ class Usual:
     def fit(self, texts: list[list[str]], labels: torch.Tensor, steps: int) -> None:
         self.model.train()
         batch = self.encode(texts)
-        optimiser = torch.optim.AdamW(parameter_groups(self.model, 0.01), lr=1e-4)
+        optimiser = torch.optim.AdamW(self.model.parameters(), lr=1e-4)
         schedule = get_cosine_schedule_with_warmup(optimiser, steps // 2, steps)
         for _ in range(steps):
             optimiser.zero_grad()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-BETAS = (0.9, 0.999)
+from bench.learners.train import Schedule, Trainer, spared_by_module
 
 
 @dataclass(frozen=True)
@@ -31,26 +31,6 @@ class Recipe:
         return max(self.steps, math.ceil(self.min_epochs * n / min(self.batch, n)))
 
 
-def learning_rate(step: int, steps: int, peak: float, warmup: float) -> float:
-    """The step size of step 0..steps-1: linear from 0 to `peak` in `warmup * steps` steps, then half a cosine."""
-    warm = int(warmup * steps)
-    if step < warm:
-        return peak * step / warm
-    return peak * 0.5 * (1.0 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
-
-
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Two groups for AdamW: weights with decay; biases and every LayerNorm without, whatever their names are."""
-    norms = {id(p) for module in model.modules() if isinstance(module, nn.LayerNorm) for p in module.parameters()}
-    decayed: list[nn.Parameter] = []
-    plain: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            spared = id(parameter) in norms or name.endswith("bias")  # XLNet's attention has r_w_bias and the like
-            (plain if spared else decayed).append(parameter)
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
-
-
 def batches(n: int, size: int, steps: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Row indices of each step: all rows when n <= size, else shuffled epochs whose incomplete end is dropped."""
     if n <= size:
@@ -68,6 +48,19 @@ def batches(n: int, size: int, steps: int, rng: np.random.Generator) -> Iterator
             done += 1
 
 
+def make_trainer(model: nn.Module, recipe: Recipe, steps: int) -> Trainer:
+    """The recipe's trainer of what is trainable in a model; the norm sums over what decays first, then the rest."""
+    spared = spared_by_module(model)
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    return Trainer(
+        dict(sorted(named, key=lambda pair: pair[0] in spared)),
+        spared,
+        Schedule(recipe.learning_rate, steps, recipe.warmup),
+        weight_decay=recipe.weight_decay,
+        clip=recipe.clip,
+    )
+
+
 def train(
     model: nn.Module,
     logits: Callable[[np.ndarray], Tensor],
@@ -83,16 +76,11 @@ def train(
     """
     n = len(targets)
     steps = recipe.total_steps(n)
-    groups = parameter_groups(model, recipe.weight_decay)
-    parameters = [p for group in groups for p in group["params"]]
-    optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=BETAS, fused=True)
+    trainer = make_trainer(model, recipe, steps)
     for step, rows in enumerate(batches(n, min(recipe.batch, n), steps, rng)):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, steps, recipe.learning_rate, recipe.warmup)
-        optimiser.zero_grad(set_to_none=False)  # the buffers are as large as the weights: keep them
+        trainer.clear()
         wanted = targets if len(rows) == n else targets[torch.from_numpy(rows).to(targets.device)]
         functional.cross_entropy(logits(rows).float(), wanted).backward()
-        nn.utils.clip_grad_norm_(parameters, recipe.clip)
-        optimiser.step()
+        trainer.step()
         if step % 50 == 49:
             progress(step + 1, steps)

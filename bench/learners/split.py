@@ -24,8 +24,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import Context, DistilledSet, Queries
+from bench.data.batching import longest_first
 from bench.data.encoders import Tokens
-from bench.data.features import batches
 from bench.learners.linear import linear
 from bench.learners.pretrained import Reset, Texts, initializer_range, load_classifier, precision
 from bench.learners.recipe import Recipe, train
@@ -255,7 +255,7 @@ class SplitModel:
         """Logits of the queries, float32 [len(queries), C]; their frozen states are shared through the cache."""
         packed = self.frozen_states(queries.texts, queries.info.fields, ctx, cached=True)
         found = np.empty((len(queries), self.n_classes), dtype=np.float32)
-        for rows in batches(packed.lengths, PREDICT_TOKENS):
+        for rows in longest_first(packed.lengths, PREDICT_TOKENS):
             with precision(self.device):
                 found[rows] = self.top(Batch(packed.rows(rows), self.device), Dropout()).float().cpu().numpy()
         return found
@@ -304,7 +304,7 @@ class SplitModel:
             else np.lib.format.open_memmap(file, mode="w+", dtype=np.float32, shape=shape)
         )
         done = 0
-        for part in batches(lengths, LOWER_TOKENS):
+        for part in longest_first(lengths, LOWER_TOKENS):
             ends = np.cumsum(lengths[part])
             for place, own in zip(part, np.split(self.lower.states(tokens, rows[part]), ends[:-1]), strict=True):
                 states[starts[place] : starts[place] + lengths[place]] = own

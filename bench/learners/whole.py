@@ -10,8 +10,8 @@ import torch
 from torch import Tensor, nn
 
 from bench.api import Context, DistilledSet, Queries, UserError
+from bench.data.batching import longest_first
 from bench.data.encoders import Tokens
-from bench.data.features import batches
 from bench.learners.pretrained import Reset, Texts, initializer_range, load_classifier, own_rng, precision
 from bench.learners.recipe import Recipe, train
 
@@ -72,7 +72,7 @@ class WholeModel:
         tokens = self.texts.encode(queries.texts, queries.info.fields)
         self.model.eval()
         found = np.empty((len(tokens), self.n_classes), dtype=np.float32)
-        for rows in batches(tokens.lengths(), PREDICT_TOKENS):
+        for rows in longest_first(tokens.lengths(), PREDICT_TOKENS):
             found[rows] = self.logits(tokens, rows).cpu().numpy()
         return found
 

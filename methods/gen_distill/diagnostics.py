@@ -15,10 +15,10 @@ import numpy as np
 
 from bench.api import Context, TrainData
 from bench.data.overlap import Columns, copies, near_duplicates, normalised
+from bench.learners.seeds import derive
 from methods.gen_distill.addresses import STAGE_NAMES, address, lm_address, max_tokens_of, samples_address
 from methods.gen_distill.generator import Generator, load_generator
 from methods.gen_distill.params import GenDistillParams
-from methods.gen_distill.seeds import derive
 from methods.gen_distill.stage1 import write_json
 from methods.gen_distill.synthesis import draw_pools
 

@@ -15,16 +15,17 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.api import Context, TrainData, UserError
+from bench.data.batching import shortest_first
 from bench.data.encoders import quiet
 from bench.learners.causal import packed
+from bench.learners.linear import speed_up
 from bench.learners.pretrained import own_rng, precision
+from bench.learners.seeds import derive
 from methods.gen_distill.control import OutputControl
 from methods.gen_distill.frozen import Frozen
-from methods.gen_distill.linear import speed_up
 from methods.gen_distill.params import SCRATCH, GenDistillParams
 from methods.gen_distill.pretrained import load_base, load_model
 from methods.gen_distill.scratch import random_gpt2, train_tokenizer
-from methods.gen_distill.seeds import derive
 from methods.gen_distill.template import Template
 
 ROUNDED = 8  # padded lengths are multiples of this
@@ -289,10 +290,4 @@ def rounded_up(length: int) -> int:
 
 def pieces(sequences: Sequence[np.ndarray], tokens: int) -> list[np.ndarray]:
     """Row indices of batches of like length with at most `tokens` padded tokens (or one row), the shortest first."""
-    lengths = np.array([len(sequence) for sequence in sequences])
-    found: list[list[int]] = []
-    for row in np.argsort(lengths, kind="stable"):
-        if not found or (len(found[-1]) + 1) * lengths[row] > tokens:
-            found.append([])
-        found[-1].append(int(row))
-    return [np.array(rows) for rows in found]
+    return shortest_first(np.array([len(sequence) for sequence in sequences]), tokens)

@@ -13,20 +13,20 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from bench.api import Context, TrainData, UserError
+from bench.data.batching import longest_first
 from bench.data.encoders import Tokens
-from bench.data.features import batches
 from bench.learners import recipe
+from bench.learners.head import head_input, head_of, head_states, split_head
 from bench.learners.pretrained import own_rng, precision
+from bench.learners.seeds import derive
 from bench.learners.split import Batch, Drop, Dropout, Packed, SplitModel, can_split
 from bench.learners.whole import WholeModel
-from methods.gen_distill.heads import head_input, head_of, head_states, split_head
 from methods.gen_distill.matching import Factors
 from methods.gen_distill.params import GenDistillParams
-from methods.gen_distill.seeds import derive
 
 TOKENS = {"cpu": 4096, "cuda": 65536}  # of a forward pass, padding included
 KEPT_BYTES = 2 << 30  # of frozen states in memory, if all classes have as many texts; those of more are not kept
@@ -58,24 +58,19 @@ class Learner:
         """
         self.seed, self.step = seed, 0
         self.model.reset(torch.Generator().manual_seed(derive(seed, "head")))
-        groups = recipe.parameter_groups(self.model.trained, self.recipe.weight_decay)
-        self.optimizer = torch.optim.AdamW(groups, lr=0.0, betas=recipe.BETAS, fused=True)
+        self.trainer = recipe.make_trainer(self.model.trained, self.recipe, self.recipe.steps)
         n, order = len(self.labels), np.random.default_rng(derive(seed, "order"))
         self.order = recipe.batches(n, min(self.recipe.batch, n), self.recipe.steps, order)
 
     def update(self, steps: int) -> None:
         """`steps` AdamW steps on shuffled real mini-batches of all classes."""
-        parameters = [p for group in self.optimizer.param_groups for p in group["params"]]
         for _ in range(steps):
-            rows, r = next(self.order), self.recipe
-            for group in self.optimizer.param_groups:
-                group["lr"] = recipe.learning_rate(self.step, r.steps, r.learning_rate, r.warmup)
-            self.optimizer.zero_grad(set_to_none=False)  # the buffers are as large as the weights: keep them
+            rows = next(self.order)
+            self.trainer.clear()
             with self._drop("update") as drop, precision(self.device):
                 logits = self.model.head.logits(self.model.head_input(self.train, rows, drop), drop)
             functional.cross_entropy(logits.float(), self._labels(rows)).backward()
-            nn.utils.clip_grad_norm_(parameters, r.clip)
-            self.optimizer.step()
+            self.trainer.step()
             self.step += 1
 
     def real(self, rows: np.ndarray, tag: str = "real") -> Factors:
@@ -114,7 +109,8 @@ class Learner:
             for piece in pieces:
                 with precision(self.device):
                     x = self.model.head_input(prepared, rows[piece], drop)
-                parts.append(self.model.head.factors(x.float(), labels[torch.from_numpy(piece).to(self.device)], drop))
+                own = labels[torch.from_numpy(piece).to(self.device)]
+                parts.append(Factors(self.model.head.factors(x.float(), own, drop)))
         order = torch.from_numpy(np.argsort(np.concatenate(pieces))).to(self.device)
         return Factors.joined(parts, order)
 
@@ -126,7 +122,7 @@ class Learner:
         return self.model.dropout(seed if self.dropout else None)
 
     def _pieces(self, lengths: np.ndarray) -> list[np.ndarray]:
-        return batches(lengths, TOKENS[torch.device(self.device).type])
+        return longest_first(lengths, TOKENS[torch.device(self.device).type])
 
 
 class _Split:

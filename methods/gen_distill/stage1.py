@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from bench.api import Context, TrainData
+from bench.learners.seeds import derive
 from methods.gen_distill.addresses import STAGE_NAMES, lm_address
 from methods.gen_distill.generator import Generator, make_generator
 from methods.gen_distill.lm import train_lm
 from methods.gen_distill.params import GenDistillParams
-from methods.gen_distill.seeds import derive
 
 
 def make_lm(params: GenDistillParams, data: TrainData, ctx: Context) -> None:

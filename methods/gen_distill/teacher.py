@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from bench.api import Context, TrainData, UserError
+from bench.learners.seeds import derive
 from methods.common import Pool, class_features
 from methods.gen_distill.digest import data_digest
 from methods.gen_distill.params import GenDistillParams
-from methods.gen_distill.seeds import derive
 from methods.selection import kmeans_medoids
 
 

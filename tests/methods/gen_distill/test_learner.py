@@ -16,11 +16,11 @@ from torch.nn import functional
 from bench.api import TrainData, UserError
 from bench.learners import split
 from bench.learners.recipe import Recipe, train
+from bench.learners.seeds import derive
 from bench.learners.whole import WholeModel
 from methods.gen_distill import learner as module
 from methods.gen_distill.learner import Learner
 from methods.gen_distill.matching import Factors
-from methods.gen_distill.seeds import derive
 from tests.learner_models import tiny_roberta, tiny_xlnet  # noqa: F401  fixtures
 from tests.methods.gen_distill.conftest import MakeContext, MakeParams
 
@@ -96,7 +96,7 @@ def test_each_start_is_bit_exact(case: str, make_learner: Make, train_data: Trai
     learner.start(2)
     assert all(torch.equal(live, stored) for live, stored in published(learner))
     assert learner.step == 0
-    assert not learner.optimizer.state
+    assert not learner.trainer.optimizer.state
     other = weights(learner)
     head = {name for name in first if not torch.equal(first[name], other[name])}
     assert {name for name in head if first[name].ndim == 2} == head  # biases start at 0
@@ -159,7 +159,7 @@ def test_schedule(make_learner: Make, train_data: TrainData) -> None:
     first, rates = weights(learner), []
     for step in range(20):
         learner.update(1)
-        rates.append(learner.optimizer.param_groups[0]["lr"])
+        rates.append(learner.trainer.optimizer.param_groups[0]["lr"])
         if step == 0:
             assert_equal(weights(learner), first)
     assert rates[:3] == pytest.approx([0, 3e-4, 6e-4])

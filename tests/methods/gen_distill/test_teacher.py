@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bench.api import Split, TrainData, UserError
+from bench.learners.seeds import derive
 from methods.gen_distill import teacher as module
-from methods.gen_distill.seeds import derive
 from methods.gen_distill.teacher import Teacher, representative_sets
 from methods.selection import kmeans_medoids
 from tests.methods.gen_distill.conftest import MakeContext, MakeParams, make_data

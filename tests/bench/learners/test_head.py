@@ -12,9 +12,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.api import UserError
+from bench.learners.head import Head, errors, head_input, head_of, head_states
 from bench.learners.pretrained import load_classifier, own_rng
-from methods.gen_distill.heads import Head, errors, head_input, head_of, head_states
-from methods.gen_distill.matching import Factors
 
 C, LENGTHS = 3, (6, 9, 2, 9, 4)
 COMMON: dict[str, Any] = {"vocab_size": 20, "num_labels": C, "pad_token_id": 0, "initializer_range": 0.3}
@@ -27,6 +26,14 @@ CONFIGS: dict[str, Any] = {
     "xlnet": lambda: transformers.XLNetConfig(**COMMON, d_model=16, n_layer=2, n_head=2, d_inner=24),
     "gpt2": lambda: transformers.GPT2Config(**COMMON, n_embd=16, n_layer=2, n_head=2, n_positions=16),
 }
+
+
+Blocks = tuple[tuple[Tensor, Tensor], ...]
+
+
+def gradient(blocks: Blocks, a: Tensor) -> list[Tensor]:
+    """sum_i a_i U_i V_i^T for each linear map."""
+    return [torch.einsum("n,np,nq->pq", a.to(U), U, V) for U, V in blocks]
 
 
 def build(config: Any) -> Any:
@@ -48,7 +55,7 @@ def inputs_of(model: Any) -> dict[str, Tensor]:
     return {"input_ids": ids * mask, "attention_mask": mask}
 
 
-def own_factors(model: Any, inputs: dict[str, Tensor], labels: Tensor, seed: int | None) -> tuple[Tensor, Factors]:
+def own_factors(model: Any, inputs: dict[str, Tensor], labels: Tensor, seed: int | None) -> tuple[Tensor, Blocks]:
     """Logits and factors by way of the head alone; both draw the same masks."""
     found: list[Any] = []
     head = head_of(model)
@@ -75,12 +82,12 @@ def test_factors_equal_autograd_through_the_model(kind: str, seed: int | None) -
     loss = (a * functional.cross_entropy(expected, labels, reduction="none")).sum()
     head = head_of(model)
     maps = [head.out] if head.dense is None else [head.dense, head.out]
-    plain = own_factors(model, inputs, labels, None)[1].gradient(a)
+    plain = gradient(own_factors(model, inputs, labels, None)[1], a)
     assert len(maps) == (1 if kind in {"bert", "gpt2"} else 2)
-    for layer, mine, without in zip(maps, factors.gradient(a), plain, strict=True):
+    for layer, mine, without in zip(maps, gradient(factors, a), plain, strict=True):
         parts = torch.autograd.grad(loss, list(layer.parameters()), retain_graph=True)
-        gradient = torch.cat([part.reshape(len(part), -1) for part in parts], 1)
-        torch.testing.assert_close(mine, gradient, atol=1e-10, rtol=0)
+        wanted = torch.cat([part.reshape(len(part), -1) for part in parts], 1)
+        torch.testing.assert_close(mine, wanted, atol=1e-10, rtol=0)
         assert float(mine.abs().max()) > 1e-3
         assert seed is None or float((mine - without).abs().max()) > 1e-3
 
@@ -123,7 +130,7 @@ def test_dropout_of_the_head_alone() -> None:
     with own_rng(3, "cpu"):
         read = functional.dropout(x, 0.25)
         kept = functional.dropout(torch.ones(40, 8).double(), 0.5)
-    (back, first), (_, second) = factors.blocks
+    (back, first), (_, second) = factors
     assert torch.equal(first[:, :-1], read)
     assert torch.equal(second[:, :-1] == 0, kept == 0)
     assert torch.equal(back == 0, kept == 0)
@@ -142,8 +149,8 @@ def test_errors_stay_exact_where_the_learner_is_sure() -> None:
 def test_float32_agrees_with_float64() -> None:
     model = build(CONFIGS["roberta"]())
     inputs, labels, a = inputs_of(model), torch.tensor([0, 1, 2, 0, 1]), torch.full((5,), 0.2)
-    double = own_factors(model, inputs, labels, None)[1].gradient(a)
-    single = own_factors(model.float(), inputs, labels, None)[1].gradient(a)
+    double = gradient(own_factors(model, inputs, labels, None)[1], a)
+    single = gradient(own_factors(model.float(), inputs, labels, None)[1], a)
     for mine, theirs in zip(single, double, strict=True):
         assert mine.dtype == torch.float32
         torch.testing.assert_close(mine.double(), theirs, atol=1e-5, rtol=1e-4)

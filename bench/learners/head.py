@@ -1,7 +1,6 @@
-"""The learner's last layer, the only one whose gradients are matched, and their factors from a forward pass.
+"""The last layer of a classifier: what is drawn at random before training, and its gradients from a forward pass.
 
-As in the authors' code, the last layer is what is drawn at random before training: one linear map (BERT,
-GPT-2), or two with tanh between them (RoBERTa, XLNet).
+It is one linear map (BERT, GPT-2), or two with tanh between them (RoBERTa, XLNet).
 """
 
 from __future__ import annotations
@@ -15,7 +14,6 @@ from torch.nn import functional
 
 from bench.api import UserError
 from bench.learners.split import Drop, Top
-from methods.gen_distill.matching import Factors
 
 ROBERTA = ("roberta", "xlm-roberta", "camembert")
 SUPPORTED = ("bert", *ROBERTA, "xlnet", "gpt2")
@@ -38,11 +36,12 @@ class Head:
         return found
 
     @torch.no_grad()
-    def factors(self, x: Tensor, labels: Tensor, drop: Drop) -> Factors:
+    def factors(self, x: Tensor, labels: Tensor, drop: Drop) -> tuple[tuple[Tensor, Tensor], ...]:
         """Gradients of each sample's cross-entropy: x [n, d] is what the head reads, labels int64 [n].
 
-        One block, delta_i and h_i with delta_i = softmax(z_i) - onehot(y_i), or before it that of the dense map,
-        which delta_i reaches through dropout and tanh. `drop` is called as in `logits`.
+        For each linear map, the first one first, U [n, p] and V [n, q]: the gradient of sample i is the outer product
+        of U_i and V_i, with a column of ones in V for the bias. Of `out` they are delta_i = softmax(z_i) - onehot(y_i)
+        and h_i; delta_i reaches `dense` through dropout and tanh. `drop` is called as in `logits`.
         """
         if self.dense is not None:
             x = drop(x, self.dense_rate)
@@ -51,9 +50,9 @@ class Head:
         delta = errors(self.out(h * mask), labels)
         last = (delta, _with_ones(h * mask, self.out))
         if self.dense is None:
-            return Factors((last,))
+            return (last,)
         back = delta @ self.out.weight * mask * (1.0 - h**2)
-        return Factors(((back, _with_ones(x, self.dense)), last))
+        return (back, _with_ones(x, self.dense)), last
 
 
 def errors(logits: Tensor, labels: Tensor) -> Tensor:
