@@ -18,14 +18,14 @@ from bench.api import Context, TrainData, UserError
 from bench.data.batching import shortest_first
 from bench.data.encoders import quiet
 from bench.learners.causal import packed
+from bench.learners.causal.loading import load_base, load_model
+from bench.learners.causal.scratch import random_gpt2, train_tokenizer
+from bench.learners.causal.top import Frozen
 from bench.learners.linear import speed_up
 from bench.learners.pretrained import own_rng, precision
 from bench.learners.seeds import derive
 from methods.gen_distill.control import OutputControl
-from methods.gen_distill.frozen import Frozen
 from methods.gen_distill.params import SCRATCH, GenDistillParams
-from methods.gen_distill.pretrained import load_base, load_model
-from methods.gen_distill.scratch import random_gpt2, train_tokenizer
 from methods.gen_distill.template import Template
 
 ROUNDED = 8  # padded lengths are multiples of this

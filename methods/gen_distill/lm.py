@@ -24,12 +24,12 @@ from bench.learners.seeds import derive
 from bench.learners.train import Schedule, Trainer, spared_by_shape
 from methods.gen_distill.generator import Generator, pieces, rounded_up
 from methods.gen_distill.params import GenDistillParams
-from methods.gen_distill.report import thinned
 
 MICRO_TOKENS = {"cpu": 1024, "cuda": 16384}  # padded tokens of a micro-batch: its logits take 4 V bytes a token
 CHECKPOINT_SECONDS = 120.0
 STATES_BYTES = 4 << 30  # of the frozen layers' output; more is computed again in each step
 STATES_ROWS = 256
+POINTS = 200  # of a curve
 
 Progress = Callable[[int, int], None]
 
@@ -116,6 +116,13 @@ def evaluate(generator: Generator, sequences: Sequence[np.ndarray], probability:
     for piece in pieces(sequences, micro):
         total += float(generator.losses([sequences[row] for row in piece], probability).sum())
     return total / len(sequences)
+
+
+def thinned(values: Sequence[float]) -> dict[str, list[float]]:
+    """A curve of at most 200 points: x is the last step of a block (from 1), y the mean over the block."""
+    blocks = np.array_split(np.asarray(values, dtype=np.float64), min(POINTS, len(values))) if len(values) else []
+    ends = np.cumsum([len(block) for block in blocks])
+    return {"x": [int(end) for end in ends], "y": [round(float(block.mean()), 6) for block in blocks]}
 
 
 class Order:

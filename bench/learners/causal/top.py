@@ -20,7 +20,6 @@ from torch import Tensor, nn
 from bench.api import UserError
 from bench.learners.linear import affine
 from bench.learners.whole import check_depth
-from methods.gen_distill.template import Template
 
 # Measured on news headlines, SmolLM2, 2 epochs at 5e-4: a unit of 1, 10 and 50 times the states' size gives a loss of
 # 4.11, 4.08 and 4.07 on validation texts, whose class is the likeliest of five in 60, 62 and 65 %.
