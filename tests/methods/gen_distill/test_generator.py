@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,10 +11,11 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from bench.api import TrainData, UserError
+from bench.learners.causal.top import CONTROL_UNIT
 from methods.gen_distill.control import OUTPUT_UNIT
-from methods.gen_distill.frozen import CONTROL_UNIT
 from methods.gen_distill.generator import Generator, load_generator, make_generator, pieces
 from methods.gen_distill.params import GenDistillParams
 from tests.methods.gen_distill.conftest import MakeContext, MakeParams
@@ -318,3 +320,15 @@ def test_pieces_hold_all_rows_within_the_limit() -> None:
     assert sorted(np.concatenate(found).tolist()) == list(range(50))
     assert all(len(rows) == 1 or len(rows) * lengths[rows].max() <= 100 for rows in found)
     assert np.concatenate([lengths[rows] for rows in found]).tolist() == sorted(lengths)
+
+
+def test_a_short_context(
+    tmp_path: Path, tiny_generator: Path, pair_data: TrainData, make_params: MakeParams, make_context: MakeContext
+) -> None:
+    folder = tmp_path / "short"
+    shutil.copytree(tiny_generator, folder)
+    config = GPT2Config.from_pretrained(tiny_generator, n_positions=4)
+    with torch.random.fork_rng(devices=[]):
+        GPT2LMHeadModel(config).save_pretrained(folder)
+    with pytest.raises(UserError, match="reads 4 tokens, but a text takes 5 or more: choose another generator"):
+        make_generator(make_params(generator=str(folder)), pair_data, make_context(pair_data))
