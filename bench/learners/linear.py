@@ -39,7 +39,16 @@ class _Product(torch.autograd.Function):
 
 
 def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x @ weight^T + bias for x [..., d_in], weight [d_out, d_in]: [..., d_out]."""
+    """x @ weight^T + bias for x [..., d_in], weight [d_out, d_in]: [..., d_out].
+
+    Weights of stacked runs, [runs, d_out, d_in] and bias [runs, d_out], give [runs, n, d_out] for x [runs, n, d_in], or
+    for x [n, d_in] that all runs read.
+    """
+    if weight.ndim == 3:
+        runs = len(weight)
+        rows = x if x.ndim == 3 else x.expand(runs, *x.shape)
+        biases = [None] * runs if bias is None else bias.unbind()
+        return torch.stack([affine(*run) for run in zip(rows.unbind(), weight.unbind(), biases, strict=True)])
     if x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and onednn.available():
         found: Tensor = _Product.apply(x.reshape(-1, x.shape[-1]), weight, bias)
         return found.view(*x.shape[:-1], -1)

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-from bench.learners.train import Schedule, Trainer, spared_by_module
+from bench.data.batching import longest_first
+from bench.learners.layers import Weights
+from bench.learners.network import Inputs, Network
+from bench.learners.train import Schedule, Trainer
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -48,39 +54,72 @@ def batches(n: int, size: int, steps: int, rng: np.random.Generator) -> Iterator
             done += 1
 
 
-def make_trainer(model: nn.Module, recipe: Recipe, steps: int) -> Trainer:
-    """The recipe's trainer of what is trainable in a model; the norm sums over what decays first, then the rest."""
-    spared = spared_by_module(model)
-    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+def make_trainer(
+    weights: Weights, spared: Collection[str], recipe: Recipe, steps: int, runs: int | None = None
+) -> Trainer:
+    """The recipe's trainer; the norm sums over what decays first, then over the rest."""
     return Trainer(
-        dict(sorted(named, key=lambda pair: pair[0] in spared)),
+        dict(sorted(weights.items(), key=lambda pair: pair[0] in spared)),
         spared,
         Schedule(recipe.learning_rate, steps, recipe.warmup),
         weight_decay=recipe.weight_decay,
         clip=recipe.clip,
+        runs=runs,
     )
 
 
 def train(
-    model: nn.Module,
+    trainer: Trainer,
     logits: Callable[[np.ndarray], Tensor],
     targets: Tensor,
     recipe: Recipe,
     rng: np.random.Generator,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
 ) -> None:
-    """Fit the trainable parameters of `model` in place.
+    """Take a new trainer through the recipe, on the set that `targets` are of.
 
-    `logits(rows)` gives [len(rows), C] for rows of the set; `targets` is int64 [N], or float32 [N, C] for
-    soft labels. A full batch is passed as 0..N-1 in order, since the order of its rows means nothing.
+    `logits(rows)` gives [len(rows), C] for rows of the set, or [runs, len(rows), C]; `targets` is int64 [N], or
+    float32 [N, C] for soft labels. A full batch is passed as 0..N-1 in order: the order of its rows means nothing.
     """
-    n = len(targets)
-    steps = recipe.total_steps(n)
-    trainer = make_trainer(model, recipe, steps)
+    n, steps = len(targets), trainer.schedule.steps
     for step, rows in enumerate(batches(n, min(recipe.batch, n), steps, rng)):
         trainer.clear()
         wanted = targets if len(rows) == n else targets[torch.from_numpy(rows).to(targets.device)]
-        functional.cross_entropy(logits(rows).float(), wanted).backward()
+        found = logits(rows).float()
+        runs = found[None] if trainer.runs is None else found
+        torch.stack([functional.cross_entropy(run, wanted) for run in runs]).sum().backward()
         trainer.step()
         if step % 50 == 49:
             progress(step + 1, steps)
+
+
+def fit(
+    network: Network,
+    weights: Weights,
+    inputs: Inputs,
+    targets: Tensor,
+    recipe: Recipe,
+    drop: Any,
+    rng: np.random.Generator,
+    progress: Progress = lambda done, total: None,
+    runs: int | None = None,
+) -> None:
+    """Train `weights` in place on prepared inputs; runs: how many are stacked in them. They share their batches."""
+    n = len(targets)
+    whole = network.batch(inputs, np.arange(n)) if n <= recipe.batch else None
+
+    def logits(rows: np.ndarray) -> Tensor:
+        return network.logits(weights, whole or network.batch(inputs, rows), drop)
+
+    trainer = make_trainer(weights, network.spared, recipe, recipe.total_steps(n), runs)
+    train(trainer, logits, targets.to(network.device), recipe, rng, progress)
+
+
+@torch.no_grad()
+def predict(network: Network, weights: Weights, inputs: Inputs) -> np.ndarray:
+    """Logits of prepared inputs without dropout: float32 [N, C], or [runs, N, C]."""
+    lengths, drop = inputs.lengths(), network.dropout()
+    pieces = longest_first(lengths, network.predict_tokens)
+    parts = [network.logits(weights, network.batch(inputs, rows), drop).float().cpu().numpy() for rows in pieces]
+    found = np.concatenate(parts, axis=-2)
+    return found[..., np.argsort(np.concatenate(pieces)), :]

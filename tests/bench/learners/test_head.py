@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ CONFIGS: dict[str, Any] = {
     "xlm-roberta": lambda: transformers.XLMRobertaConfig(**WIDE, max_position_embeddings=16),
     "camembert": lambda: transformers.CamembertConfig(**WIDE, max_position_embeddings=16),
     "xlnet": lambda: transformers.XLNetConfig(**COMMON, d_model=16, n_layer=2, n_head=2, d_inner=24),
+    "mpnet": lambda: transformers.MPNetConfig(**WIDE, max_position_embeddings=16),
     "gpt2": lambda: transformers.GPT2Config(**COMMON, n_embd=16, n_layer=2, n_head=2, n_positions=16),
 }
 
@@ -58,8 +60,8 @@ def inputs_of(model: Any) -> dict[str, Tensor]:
 def own_factors(model: Any, inputs: dict[str, Tensor], labels: Tensor, seed: int | None) -> tuple[Tensor, Blocks]:
     """Logits and factors by way of the head alone; both draw the same masks."""
     found: list[Any] = []
-    head = head_of(model)
-    for compute in (head.logits, lambda x, drop: head.factors(x, labels, drop)):
+    head, weights = head_of(model), dict(model.named_parameters())
+    for compute in (partial(head.logits, weights), lambda x, drop: head.factors(weights, x, labels, drop)):
         model.train(seed is not None)
         with own_rng(seed or 0, "cpu"), torch.no_grad():
             x = head_input(model, model.base_model(**inputs), inputs["attention_mask"])
@@ -81,7 +83,7 @@ def test_factors_equal_autograd_through_the_model(kind: str, seed: int | None) -
     torch.testing.assert_close(logits, expected, atol=1e-10, rtol=0)
     loss = (a * functional.cross_entropy(expected, labels, reduction="none")).sum()
     head = head_of(model)
-    maps = [head.out] if head.dense is None else [head.dense, head.out]
+    maps = [model.get_submodule(name) for name in (head.dense, head.out) if name is not None]
     plain = gradient(own_factors(model, inputs, labels, None)[1], a)
     assert len(maps) == (1 if kind in {"bert", "gpt2"} else 2)
     for layer, mine, without in zip(maps, gradient(factors, a), plain, strict=True):
@@ -99,10 +101,7 @@ def test_the_last_layer_is_what_training_starts_without(kind: str, tmp_path: Pat
     model.base_model.save_pretrained(tmp_path)
     loaded, names = load_classifier(tmp_path, C, None)
     head = head_of(loaded)
-    maps = {id(head.out)} | ({id(head.dense)} if head.dense is not None else set())
-    assert {name for name, module in loaded.named_modules() if id(module) in maps} == {
-        name.rsplit(".", 1)[0] for name in names
-    }
+    assert {head.dense, head.out} - {None} == {name.rsplit(".", 1)[0] for name in names}
 
 
 @pytest.mark.parametrize("kind", CONFIGS)
@@ -123,10 +122,11 @@ def test_the_head_reads_a_token_that_has_seen_the_text(kind: str) -> None:
 def test_dropout_of_the_head_alone() -> None:
     """Masks as autograd sees them: rows of the two maps where an activation was dropped are zero."""
     with own_rng(0, "cpu"):
-        head = Head(nn.Linear(8, C).double(), 0.5, nn.Linear(6, 8).double(), 0.25)
+        head = Head("out", 0.5, "dense", 0.25)
+        maps = nn.ModuleDict({"out": nn.Linear(8, C), "dense": nn.Linear(6, 8)}).double()
         x, labels = torch.randn(40, 6).double(), torch.randint(0, C, (40,))
     with own_rng(3, "cpu"):
-        factors = head.factors(x, labels, functional.dropout)
+        factors = head.factors(dict(maps.named_parameters()), x, labels, functional.dropout)
     with own_rng(3, "cpu"):
         read = functional.dropout(x, 0.25)
         kept = functional.dropout(torch.ones(40, 8).double(), 0.5)
@@ -159,7 +159,7 @@ def test_float32_agrees_with_float64() -> None:
 def test_other_architectures_are_one_line() -> None:
     small = {"vocab_size": 20, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
     model = build(transformers.ElectraConfig(**small, intermediate_size=8, embedding_size=8))
-    with pytest.raises(UserError, match=r"type 'electra'.* bert, roberta, .*xlnet, gpt2") as error:
+    with pytest.raises(UserError, match=r"type 'electra'.* bert, roberta, .*mpnet, xlnet, gpt2") as error:
         head_of(model)
     assert "\n" not in str(error.value)
     odd = build(transformers.XLNetConfig(**COMMON, d_model=16, n_layer=1, n_head=2, d_inner=24, summary_type="mean"))
