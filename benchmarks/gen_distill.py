@@ -39,6 +39,7 @@ from transformers.utils import logging
 from bench.api import TrainData
 from bench.context import JobContext
 from bench.identities import identity
+from bench.learners.causal.model import pieces
 from bench.learners.pretrained import own_rng
 from bench.learners.train import Schedule
 from bench.plan import TaskPart
@@ -46,7 +47,7 @@ from bench.settings import Settings
 from bench.suite import load_suite
 from bench.worker import Worker
 from methods.gen_distill.batches import diverse_batches
-from methods.gen_distill.generator import Generator, make_generator, pieces
+from methods.gen_distill.generator import Generator, make_generator
 from methods.gen_distill.learner import Learner
 from methods.gen_distill.lm import MICRO_TOKENS, Order, make_trainer, train_lm
 from methods.gen_distill.matching import match

@@ -18,11 +18,12 @@ import numpy as np
 import torch
 
 from bench.api import UserError
+from bench.learners.causal.model import pieces
 from bench.learners.checkpoint import load_checkpoint, save_checkpoint
 from bench.learners.pretrained import own_rng
 from bench.learners.seeds import derive
 from bench.learners.train import Schedule, Trainer, spared_by_shape
-from methods.gen_distill.generator import Generator, pieces, rounded_up
+from methods.gen_distill.generator import Generator, rounded_up
 from methods.gen_distill.params import GenDistillParams
 
 MICRO_TOKENS = {"cpu": 1024, "cuda": 16384}  # padded tokens of a micro-batch: its logits take 4 V bytes a token
@@ -154,9 +155,9 @@ class States:
 
 def lower_states(generator: Generator, sequences: Sequence[np.ndarray], workspace: Path) -> States | None:
     """The frozen layers' output, computed once and kept in `workspace`; None without any, or when it is too large."""
-    if generator.frozen is None:
+    if generator.top is None:
         return None
-    shape = (sum(len(sequence) - 1 for sequence in sequences), generator.frozen.control.shape[1])
+    shape = (sum(len(sequence) - 1 for sequence in sequences), generator.top.rows.shape[1])
     if 4 * shape[0] * shape[1] > STATES_BYTES:
         return None
     file, part = workspace / "lower_states.npy", workspace / ".lower_states.part"

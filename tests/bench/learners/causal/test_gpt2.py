@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import GPT2Config, GPT2LMHeadModel, LlamaForCausalLM
 
-from bench.learners.causal import packed
+from bench.learners.causal import gpt2
 from bench.learners.linear import speed_up
 from bench.learners.pretrained import own_rng
 
@@ -62,7 +62,7 @@ def both_ways(net: GPT2LMHeadModel, lengths: list[int]) -> list[dict[str, Tensor
         net.zero_grad(set_to_none=True)
         with own_rng(11, "cpu"):
             if way == "packed":
-                losses = packed.nll(packed.hidden(net, ids, real), net.lm_head.weight, targets)
+                losses = gpt2.nll(gpt2.hidden(net, ids, real), net.lm_head.weight, targets)
             else:
                 hidden = net.transformer(input_ids=ids, use_cache=False).last_hidden_state
                 losses = functional.cross_entropy(net.lm_head(hidden[real]), targets, reduction="none")
@@ -99,8 +99,8 @@ def test_dropout_is_drawn() -> None:
 def test_padding_is_never_read() -> None:
     net = model(dropout=0.0).eval()
     ids, real, targets, _ = batch(LENGTHS["ragged"])
-    losses = packed.nll(packed.hidden(net, ids, real), net.lm_head.weight, targets)
-    again = packed.nll(packed.hidden(net, ids.masked_fill(~real, 7), real), net.lm_head.weight, targets)
+    losses = gpt2.nll(gpt2.hidden(net, ids, real), net.lm_head.weight, targets)
+    again = gpt2.nll(gpt2.hidden(net, ids.masked_fill(~real, 7), real), net.lm_head.weight, targets)
     assert torch.equal(losses, again)
     for row, start in ((1, 5), (3, 23)):  # each text alone
         n = LENGTHS["ragged"][row]
@@ -110,9 +110,9 @@ def test_padding_is_never_read() -> None:
 
 
 def test_what_can_be_packed(tiny_llama: Path) -> None:
-    assert packed.can_pack(model())
-    assert not packed.can_pack(model().double())
-    assert not packed.can_pack(LlamaForCausalLM.from_pretrained(tiny_llama))
+    assert gpt2.can_pack(model())
+    assert not gpt2.can_pack(model().double())
+    assert not gpt2.can_pack(LlamaForCausalLM.from_pretrained(tiny_llama))
     eager = model()
     eager.config._attn_implementation = "eager"
-    assert not packed.can_pack(eager)
+    assert not gpt2.can_pack(eager)
