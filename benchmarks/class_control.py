@@ -35,6 +35,7 @@ from bench.api import TrainData
 from methods.gen_distill.generator import Generator, make_generator
 from methods.gen_distill.lm import train_lm
 from methods.gen_distill.params import GenDistillParams
+from methods.gen_distill.stage1 import train_sequences
 
 BOUNDARY_UNIT = 50.0
 VALIDATION = 200
@@ -65,8 +66,8 @@ def make(params: GenDistillParams, parts: tuple[str, ...], data: TrainData, ctx:
     """A generator with these kinds of class control."""
     params = params.model_copy(update={"class_vectors": "output" in parts})
     generator = make_generator(params, data, ctx)
-    if getattr(generator.frozen, "control", None) is not None:
-        generator.frozen.control.requires_grad_(False)  # type: ignore[union-attr]
+    if generator.boundary is not None:
+        generator.boundary.vectors.requires_grad_(False)  # this file's own take their place
     if "boundary" not in parts:
         return generator
     base = generator.model.base_model
@@ -133,11 +134,11 @@ def main() -> None:
             started = time.process_time()
             generator = make(params, WAYS[way], data, ctx)
             template = generator.template
-            sequences = template.shortened(template.encode(data.train.texts, data.info.fields, data.train.labels), 32)[0]
+            sequences, _ = train_sequences(generator, params, data)
             validation = template.shortened(
                 template.encode(texts, data.info.fields, data.validation.labels[:VALIDATION]), 32
             )[0]
-            if generator.frozen is not None and states is None:
+            if generator.top is not None and states is None:
                 states = generator.lower_states(validation)
             workspace = Path(folder) / way
             workspace.mkdir()

@@ -33,7 +33,7 @@ def inertia(X: np.ndarray, labels: np.ndarray) -> float:
 def main() -> None:
     """A line a size and way."""
     warnings.simplefilter("ignore")
-    data, ctx = load()
+    _, ctx = load()
     features = np.array(ctx.features("train", "minilm", "cls"))
     rng = np.random.default_rng(0)
     for n, width, k in ((320, 384, 32), (12_800, 384, 64), (12_800, 768, 64)):

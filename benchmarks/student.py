@@ -20,6 +20,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import numpy as np
 import torch
+from bench.learners.split import SplitModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, get_cosine_schedule_with_warmup
 from transformers.utils import logging
 
@@ -28,7 +29,6 @@ from bench.api import DistilledSet, Queries
 from bench.context import JobContext
 from bench.data.assets import Assets
 from bench.learners.recipe import Recipe
-from bench.learners.split import SplitModel
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from students.encoder import targets

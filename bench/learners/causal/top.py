@@ -17,12 +17,13 @@ from bench.api import UserError
 from bench.learners.linear import affine
 from bench.learners.whole import check_depth
 
+
 class _Reached(Exception):
     """Ends a forward pass at the boundary."""
 
 
 class Top(nn.Module):
-    """The trained layers of a model, and the head's rows of new tokens, [new, d], which train as parameters of their own.
+    """The trained layers of a model, and `rows`: the head's rows of new tokens, [new, d], as parameters of their own.
 
     known: tokens that the model came with; those above it are new. Raises UserError when the model has fewer layers.
     """

@@ -18,10 +18,6 @@ from methods.gen_distill.parts import (
     STAGE_3,
     generator_part,
     lm_part,
-    params_of,
-    parts,
-    samples_part,
-    sets_part,
     tuned_part,
 )
 from methods.gen_distill.synthesis import draw_pools
