@@ -1,7 +1,8 @@
 """GPT-2 on a CPU without padding outside attention: forward and backward on the real positions alone.
 
-The function is transformers' own. In training so are the digits, up to 1,024 padded positions: where products and sums run
-over fewer rows, those left out are zeros (a test). Dropout masks are drawn for padded shapes, so that they are those of the model's own forward pass.
+The function is transformers' own. In training so are the digits, up to 1,024 padded positions: where products and sums
+run over fewer rows, those left out are zeros (a test). Dropout masks are drawn for padded shapes, so that they are
+those of the model's own forward pass.
 """
 
 from __future__ import annotations
