@@ -4,9 +4,9 @@
         "gen-distill[finetune=false]" "gen-distill" "gen-distill[learning_rate=1e-3]"
 
 The variants' generators are trained one after another, or taken from the cache. Each set trains a logistic probe
-(C = 10) on unit-length, mean-pooled MiniLM features, which is scored on the task's validation split; no test row is read. Random
-and K-centers sets of real rows are scored beside them. Mean ± std over the sets, and the paired difference to the
-first variant with its 95 % t interval. Facts of each generator follow.
+(C = 10) on unit-length, mean-pooled MiniLM features, which is scored on the task's validation split; no test row is
+read. Random and K-centers sets of real rows are scored beside them. Mean ± std over the sets, and the paired difference
+to the first variant with its 95 % t interval. Facts of each generator follow.
 """
 
 from __future__ import annotations
