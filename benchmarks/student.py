@@ -20,6 +20,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import numpy as np
 import torch
+from bench.learners.split import SplitModel
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, get_cosine_schedule_with_warmup
 from transformers.utils import logging
 
@@ -27,8 +28,7 @@ from bench import plugins
 from bench.api import DistilledSet, Queries
 from bench.context import JobContext
 from bench.data.assets import Assets
-from bench.learners.recipe import Recipe, parameter_groups
-from bench.learners.split import SplitModel
+from bench.learners.recipe import Recipe
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from students.encoder import targets
@@ -54,7 +54,7 @@ class Usual:
     def fit(self, texts: list[list[str]], labels: torch.Tensor, steps: int) -> None:
         self.model.train()
         batch = self.encode(texts)
-        optimiser = torch.optim.AdamW(parameter_groups(self.model, 0.01), lr=1e-4)
+        optimiser = torch.optim.AdamW(self.model.parameters(), lr=1e-4)
         schedule = get_cosine_schedule_with_warmup(optimiser, steps // 2, steps)
         for _ in range(steps):
             optimiser.zero_grad()

@@ -115,6 +115,28 @@ def tiny_xlnet(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     return folder
 
 
+@pytest.fixture(scope="session")
+def tiny_mpnet(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A random MPNet (3 layers, relative positions) with the tiny encoder's tokenizer."""
+    import torch
+    from transformers import AutoTokenizer, MPNetConfig, MPNetModel
+
+    config = MPNetConfig(
+        vocab_size=len(AutoTokenizer.from_pretrained(tiny_encoder)),
+        hidden_size=32,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        intermediate_size=64,
+        max_position_embeddings=128,
+        pad_token_id=0,
+        initializer_range=0.2,
+    )
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(3)
+        model = MPNetModel(config, add_pooling_layer=False)
+    return _save(model, tiny_encoder, tmp_path_factory.mktemp("tiny-mpnet"))
+
+
 @pytest.fixture(autouse=True)
 def _one_thread() -> None:
     """As the runner's workers do."""

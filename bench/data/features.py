@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from bench.data.batching import longest_first
 from bench.data.encoders import Encoder, Tokens, shared_encoder, tokenize
 
 POOLINGS = ("cls", "mean")
@@ -51,7 +52,7 @@ def encode_tokens(encoder: Encoder, tokens: Tokens, progress: Progress | None = 
     half = torch.autocast(kind, dtype=torch.bfloat16) if kind == "cuda" else nullcontext()
     done = 0
     with torch.inference_mode(), half:
-        for rows in batches(tokens.lengths(), BATCH_TOKENS.get(kind, BATCH_TOKENS["cpu"])):
+        for rows in longest_first(tokens.lengths(), BATCH_TOKENS.get(kind, BATCH_TOKENS["cpu"])):
             inputs = tokens.batch(rows, encoder.device)
             mask = inputs["attention_mask"]
             where = cls_positions(inputs["input_ids"], encoder.tokenizer.cls_token_id)
@@ -74,15 +75,3 @@ def cls_positions(input_ids, cls_token_id: int | None):  # type: ignore[no-untyp
     if cls_token_id is None:
         return torch.zeros(len(input_ids), dtype=torch.int64, device=input_ids.device)
     return (input_ids == cls_token_id).int().argmax(1)
-
-
-def batches(lengths: np.ndarray, budget: int) -> list[np.ndarray]:
-    """Split rows into batches of similar length, longest first; rows x longest <= budget, but at least one row."""
-    order = np.argsort(-lengths, kind="stable")
-    out = []
-    start = 0
-    while start < len(order):
-        size = max(1, budget // max(1, int(lengths[order[start]])))
-        out.append(order[start : start + size])
-        start += size
-    return out

@@ -5,12 +5,14 @@ See `bench.data.onednn` for the reason. Frozen weights get no gradient.
 
 from __future__ import annotations
 
+from types import MethodType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional
+from transformers.pytorch_utils import Conv1D
 
 from bench.data import onednn
 
@@ -37,13 +39,42 @@ class _Product(torch.autograd.Function):
 
 
 def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """x @ weight^T + bias for x [..., d_in], weight [d_out, d_in]: [..., d_out]."""
+    """x @ weight^T + bias for x [..., d_in], weight [d_out, d_in]: [..., d_out].
+
+    Weights of stacked runs, [runs, d_out, d_in] and bias [runs, d_out], give [runs, n, d_out] for x [runs, n, d_in], or
+    for x [n, d_in] that all runs read.
+    """
+    if weight.ndim == 3:
+        runs = len(weight)
+        rows = x if x.ndim == 3 else x.expand(runs, *x.shape)
+        biases = [None] * runs if bias is None else bias.unbind()
+        return torch.stack([affine(*run) for run in zip(rows.unbind(), weight.unbind(), biases, strict=True)])
     if x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and onednn.available():
         found: Tensor = _Product.apply(x.reshape(-1, x.shape[-1]), weight, bias)
         return found.view(*x.shape[:-1], -1)
     return functional.linear(x, weight, bias)
 
 
-def linear(x: Tensor, layer: torch.nn.Linear) -> Tensor:
+def linear(x: Tensor, layer: nn.Linear) -> Tensor:
     """The layer applied to x [..., d_in]: [..., d_out]."""
     return affine(x, layer.weight, layer.bias)
+
+
+def _transposed(layer: Any, x: Tensor) -> Tensor:
+    return affine(x, layer.weight.t(), layer.bias)
+
+
+def _plain(layer: nn.Linear, x: Tensor) -> Tensor:
+    return linear(x, layer)
+
+
+def speed_up(model: nn.Module) -> None:
+    """Let every nn.Linear and Conv1D of a model compute so; GPT-2's layers keep their weights transposed.
+
+    The methods are bound, so a deep copy of the model computes with its own weights. Subclasses keep their own forward.
+    """
+    for module in model.modules():
+        if type(module) is nn.Linear:
+            setattr(module, "forward", MethodType(_plain, module))  # noqa: B010
+        elif type(module) is Conv1D:
+            setattr(module, "forward", MethodType(_transposed, module))  # noqa: B010

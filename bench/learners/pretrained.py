@@ -1,4 +1,4 @@
-"""Loading encoder classifiers and giving them back the weights that they were published with."""
+"""Loading encoder classifiers, and the weights from which their trainings start."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch import nn
 
 from bench.api import UserError
 from bench.data.encoders import Tokens, load_tokenizer, max_positions, quiet, tokenize
+from bench.learners.embedded import Embedded
 
 
 @contextmanager
@@ -70,29 +71,31 @@ def first_line(error: Exception) -> str:
     return next(iter(str(error).splitlines()), type(error).__name__)
 
 
-class Reset:
-    """Copies of a module's pretrained weights, and the way back to them.
+class Initial:
+    """Where every run starts: the published values of what is trained, and a head that is drawn.
 
-    The copies are clones: a state dict holds aliases of the live tensors, so on a CPU restoring from one
-    restores nothing. Parameters named in `head` are drawn: matrices from N(0, std), biases 0, LayerNorms 1.
+    head: names of the parameters to draw: matrices from N(0, std), biases 0, LayerNorms 1.
     """
 
-    def __init__(self, module: nn.Module, head: frozenset[str], std: float) -> None:
-        self.module, self.head, self.std = module, head, std
-        trained = {name: p for name, p in module.named_parameters() if p.requires_grad}
-        self.copies = {name: p.detach().clone() for name, p in trained.items() if name not in head}
+    def __init__(self, model: nn.Module, head: frozenset[str]) -> None:
+        self.trained = {name: p.detach() for name, p in model.named_parameters() if p.requires_grad}
+        self.head, self.std = head, initializer_range(model.config)
+        norms = {id(p) for module in model.modules() if isinstance(module, nn.LayerNorm) for p in [module.weight]}
+        self._ones = {name for name, p in model.named_parameters() if id(p) in norms}
 
-    @torch.no_grad()
-    def __call__(self, generator: torch.Generator) -> None:
-        """Restore the trainable weights and draw the head from `generator`, a CPU generator."""
-        norms = {id(p) for module in self.module.modules() if isinstance(module, nn.LayerNorm) for p in [module.weight]}
-        for name, parameter in self.module.named_parameters():
-            if name in self.copies:
-                parameter.copy_(self.copies[name])
-            elif name in self.head and parameter.ndim > 1:
-                parameter.copy_(torch.empty(parameter.shape).normal_(0.0, self.std, generator=generator))
-            elif name in self.head:
-                parameter.fill_(1.0 if id(parameter) in norms else 0.0)
+    def __call__(self, generator: torch.Generator) -> dict[str, torch.Tensor]:
+        """New leaf tensors, in the model's order; `generator` is one of the CPU."""
+        found = {}
+        for name, published in self.trained.items():
+            if name not in self.head:
+                value = published.clone()
+            elif published.ndim > 1:
+                drawn = torch.empty(published.shape).normal_(0.0, self.std, generator=generator)
+                value = drawn.to(published.device)
+            else:
+                value = torch.full_like(published, 1.0 if name in self._ones else 0.0)
+            found[name] = value.requires_grad_()
+        return found
 
 
 def initializer_range(config: Any) -> float:
@@ -111,12 +114,12 @@ class Texts:
         """N texts, or N pairs when there are two fields, truncated to the shortest of all limits."""
         return tokenize(self.tokenizer, texts, fields, self.limit)
 
-    def pad(self, tokens: Tokens, rows: Sequence[int] | np.ndarray, device: str) -> dict[str, torch.Tensor]:
-        """One batch, padded to its longest row: int64 [B, L] each, with an attention mask."""
-        batch = tokens.batch(rows, device)
+    def pad(self, inputs: Tokens | Embedded, rows: Sequence[int] | np.ndarray, device: str) -> dict[str, torch.Tensor]:
+        """One batch of model inputs, padded to its longest row, [B, L] or [B, L, d] each, with an attention mask."""
+        batch = inputs.batch(rows, device)
         if self.tokenizer.padding_side == "left":
             mask = batch["attention_mask"]
             gaps = (mask == 0).sum(1, keepdim=True)
             places = (torch.arange(mask.shape[1], device=device) - gaps) % mask.shape[1]
-            batch = {name: tensor.gather(1, places) for name, tensor in batch.items()}
+            batch = {name: tensor[torch.arange(len(mask))[:, None], places] for name, tensor in batch.items()}
         return batch

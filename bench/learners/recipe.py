@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
-BETAS = (0.9, 0.999)
+from bench.data.batching import longest_first
+from bench.learners.layers import Weights
+from bench.learners.network import Inputs, Network
+from bench.learners.train import Schedule, Trainer
+
+Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)
@@ -31,26 +37,6 @@ class Recipe:
         return max(self.steps, math.ceil(self.min_epochs * n / min(self.batch, n)))
 
 
-def learning_rate(step: int, steps: int, peak: float, warmup: float) -> float:
-    """The step size of step 0..steps-1: linear from 0 to `peak` in `warmup * steps` steps, then half a cosine."""
-    warm = int(warmup * steps)
-    if step < warm:
-        return peak * step / warm
-    return peak * 0.5 * (1.0 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
-
-
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict]:
-    """Two groups for AdamW: weights with decay; biases and every LayerNorm without, whatever their names are."""
-    norms = {id(p) for module in model.modules() if isinstance(module, nn.LayerNorm) for p in module.parameters()}
-    decayed: list[nn.Parameter] = []
-    plain: list[nn.Parameter] = []
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            spared = id(parameter) in norms or name.endswith("bias")  # XLNet's attention has r_w_bias and the like
-            (plain if spared else decayed).append(parameter)
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": plain, "weight_decay": 0.0}]
-
-
 def batches(n: int, size: int, steps: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
     """Row indices of each step: all rows when n <= size, else shuffled epochs whose incomplete end is dropped."""
     if n <= size:
@@ -68,31 +54,72 @@ def batches(n: int, size: int, steps: int, rng: np.random.Generator) -> Iterator
             done += 1
 
 
+def make_trainer(
+    weights: Weights, spared: Collection[str], recipe: Recipe, steps: int, runs: int | None = None
+) -> Trainer:
+    """The recipe's trainer; the norm sums over what decays first, then over the rest."""
+    return Trainer(
+        dict(sorted(weights.items(), key=lambda pair: pair[0] in spared)),
+        spared,
+        Schedule(recipe.learning_rate, steps, recipe.warmup),
+        weight_decay=recipe.weight_decay,
+        clip=recipe.clip,
+        runs=runs,
+    )
+
+
 def train(
-    model: nn.Module,
+    trainer: Trainer,
     logits: Callable[[np.ndarray], Tensor],
     targets: Tensor,
     recipe: Recipe,
     rng: np.random.Generator,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
 ) -> None:
-    """Fit the trainable parameters of `model` in place.
+    """Take a new trainer through the recipe, on the set that `targets` are of.
 
-    `logits(rows)` gives [len(rows), C] for rows of the set; `targets` is int64 [N], or float32 [N, C] for
-    soft labels. A full batch is passed as 0..N-1 in order, since the order of its rows means nothing.
+    `logits(rows)` gives [len(rows), C] for rows of the set, or [runs, len(rows), C]; `targets` is int64 [N], or
+    float32 [N, C] for soft labels. A full batch is passed as 0..N-1 in order: the order of its rows means nothing.
     """
-    n = len(targets)
-    steps = recipe.total_steps(n)
-    groups = parameter_groups(model, recipe.weight_decay)
-    parameters = [p for group in groups for p in group["params"]]
-    optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate, betas=BETAS, fused=True)
+    n, steps = len(targets), trainer.schedule.steps
     for step, rows in enumerate(batches(n, min(recipe.batch, n), steps, rng)):
-        for group in optimiser.param_groups:
-            group["lr"] = learning_rate(step, steps, recipe.learning_rate, recipe.warmup)
-        optimiser.zero_grad(set_to_none=False)  # the buffers are as large as the weights: keep them
+        trainer.clear()
         wanted = targets if len(rows) == n else targets[torch.from_numpy(rows).to(targets.device)]
-        functional.cross_entropy(logits(rows).float(), wanted).backward()
-        nn.utils.clip_grad_norm_(parameters, recipe.clip)
-        optimiser.step()
+        found = logits(rows).float()
+        runs = found[None] if trainer.runs is None else found
+        torch.stack([functional.cross_entropy(run, wanted) for run in runs]).sum().backward()
+        trainer.step()
         if step % 50 == 49:
             progress(step + 1, steps)
+
+
+def fit(
+    network: Network,
+    weights: Weights,
+    inputs: Inputs,
+    targets: Tensor,
+    recipe: Recipe,
+    drop: Any,
+    rng: np.random.Generator,
+    progress: Progress = lambda done, total: None,
+    runs: int | None = None,
+) -> None:
+    """Train `weights` in place on prepared inputs; runs: how many are stacked in them. They share their batches."""
+    n = len(targets)
+    whole = network.batch(inputs, np.arange(n)) if n <= recipe.batch else None
+
+    def logits(rows: np.ndarray) -> Tensor:
+        return network.logits(weights, whole or network.batch(inputs, rows), drop)
+
+    trainer = make_trainer(weights, network.spared, recipe, recipe.total_steps(n), runs)
+    train(trainer, logits, targets.to(network.device), recipe, rng, progress)
+
+
+@torch.no_grad()
+def predict(network: Network, weights: Weights, inputs: Inputs) -> np.ndarray:
+    """Logits of prepared inputs without dropout: float32 [N, C], or [runs, N, C]."""
+    lengths, drop = inputs.lengths(), network.dropout()
+    pieces = longest_first(lengths, network.predict_tokens)
+    parts = [network.logits(weights, network.batch(inputs, rows), drop).float().cpu().numpy() for rows in pieces]
+    found = np.concatenate(parts, axis=-2)
+    return found[..., np.argsort(np.concatenate(pieces)), :]

@@ -1,25 +1,35 @@
-"""Fine-tuning through the model's own forward pass: any architecture that transformers knows."""
+"""Encoder classifiers through their own forward pass: any architecture that transformers knows."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call
+from torch.nn import functional
 
-from bench.api import Context, DistilledSet, Queries, UserError
+from bench.api import Context, UserError
 from bench.data.encoders import Tokens
-from bench.data.features import batches
-from bench.learners.pretrained import Reset, Texts, initializer_range, load_classifier, own_rng, precision
-from bench.learners.recipe import Recipe, train
+from bench.learners.dropout import TorchDropout
+from bench.learners.head import Head, head_input, head_of, head_states
+from bench.learners.layers import Weights
+from bench.learners.network import Inputs, Output
+from bench.learners.packed import Packed
+from bench.learners.pretrained import Initial, Texts, load_classifier, precision
+from bench.learners.train import spared_by_module
 
-PREDICT_TOKENS = 8192
+Batch = dict[str, Tensor]  # model inputs
 
 
-class WholeModel:
-    """A classifier, its tokenizer and its pretrained weights. Reset, train, predict; then again."""
+class WholeNetwork:
+    """A `bench.learners.network.Network`; embeddings are word embeddings. Stacked runs follow one another."""
+
+    predict_tokens = 8192
 
     def __init__(
         self,
@@ -32,56 +42,99 @@ class WholeModel:
         max_length: int,
     ) -> None:
         self.device, self.n_classes = device, n_classes
-        self.model, head = load_classifier(folder, n_classes, dropout)
+        self.model, drawn = load_classifier(folder, n_classes, dropout)
         self.texts = Texts(folder, self.model.base_model, max_length)
+        self.width = int(self.model.config.hidden_size)
         self.frozen = freeze_lower(self.model, trainable_layers) if trainable_layers is not None else []
-        self.model.to(device)
-        self.reset = Reset(self.model, head, initializer_range(self.model.config))
+        self.model.to(device).eval()
+        self.initial = Initial(self.model, drawn)
+        self.spared = frozenset(spared_by_module(self.model))
+        try:
+            self._head: Head | UserError = head_of(self.model)
+        except UserError as error:  # its logits are all there is to know of it
+            self._head = error
 
-    def train_mode(self) -> None:
-        """Dropout on, except in frozen modules."""
-        self.model.train()
-        for module in self.frozen:
-            module.eval()
+    @property
+    def head(self) -> Head:
+        """The last layer. Raises UserError where it is not known."""
+        if isinstance(self._head, UserError):
+            raise self._head
+        return self._head
 
-    def logits(self, tokens: Tokens, rows: np.ndarray) -> Tensor:
-        """float32 [len(rows), C]."""
-        with precision(self.device):
-            found: Tensor = self.model(**self.texts.pad(tokens, rows, self.device)).logits
+    def tokenize(self, texts: Mapping[str, Sequence[str]], fields: Sequence[str]) -> Tokens:
+        """See Network."""
+        return self.texts.encode(texts, fields)
+
+    def prepare(self, inputs: Inputs) -> Inputs:
+        """The inputs themselves."""
+        return inputs
+
+    def shared(self, texts: Mapping[str, Sequence[str]], fields: Sequence[str], ctx: Context) -> Tokens:
+        """Their tokens: nothing else could be kept."""
+        return self.tokenize(texts, fields)
+
+    def dropout(self, *seeds: int) -> TorchDropout:
+        """See Network; its masks are those of the model's own modules."""
+        return TorchDropout(*seeds, device=self.device)
+
+    def batch(self, inputs: Inputs, rows: np.ndarray) -> Batch:
+        """See Network. Raises ValueError for hidden states, which only explicit layers read."""
+        if isinstance(inputs, Packed):
+            raise ValueError("hidden states are no input of a whole model")
+        return self.texts.pad(inputs, rows, self.device)
+
+    def encode(self, weights: Weights, batch: Batch, drop: TorchDropout) -> tuple[Tensor, Tensor]:
+        """See Network."""
+        hidden, read = self._each(weights, drop, lambda own: self._encode(own, batch))
+        return hidden, read
+
+    def logits(self, weights: Weights, batch: Batch, drop: TorchDropout) -> Tensor:
+        """See Network; also where the head is not known."""
+        (found,) = self._each(weights, drop, lambda own: (functional_call(self.model, own, kwargs=batch).logits,))
         return found.float()
 
-    def fit(self, distilled: DistilledSet, queries: Queries, targets: Tensor, recipe: Recipe, ctx: Context) -> None:
-        """Reset, then train on the set; every random draw comes from the run's seed."""
-        assert distilled.texts is not None
-        self.reset(torch.Generator().manual_seed(ctx.derive("head")))
-        tokens = self.texts.encode(distilled.texts, queries.info.fields)
-        self.train_mode()
-        with own_rng(ctx.derive("dropout"), self.device):
-            train(
-                self.model,
-                lambda rows: self.logits(tokens, rows),
-                targets.to(self.device),
-                recipe,
-                ctx.rng("order"),
-                lambda done, total: ctx.progress(done, total, "training"),
-            )
+    def forward(self, weights: Weights, batch: Batch, drop: TorchDropout) -> Output:
+        """See Network."""
 
-    @torch.no_grad()
-    def scores(self, queries: Queries, ctx: Context) -> np.ndarray:
-        """Logits of the queries, float32 [len(queries), C]."""
-        tokens = self.texts.encode(queries.texts, queries.info.fields)
-        self.model.eval()
-        found = np.empty((len(tokens), self.n_classes), dtype=np.float32)
-        for rows in batches(tokens.lengths(), PREDICT_TOKENS):
-            found[rows] = self.logits(tokens, rows).cpu().numpy()
-        return found
+        def outputs(own: dict[str, Tensor]) -> tuple[Tensor, ...]:
+            hidden, read = self._encode(own, batch)
+            return hidden, read, self.head.logits(own, read, partial(functional.dropout, training=drop.on))
+
+        hidden, read, logits = self._each(weights, drop, outputs)
+        return Output(hidden, read, logits.float())
+
+    def _each(
+        self, weights: Weights, drop: TorchDropout, passes: Callable[[dict[str, Tensor]], tuple[Tensor, ...]]
+    ) -> tuple[Tensor, ...]:
+        """What `passes` gives for the weights of a run, or of each stacked run, in the mode that `drop` asks for."""
+        if self.model.training is not drop.on:
+            self.model.train(drop.on)
+            for module in self.frozen:
+                module.eval()
+        name = next(iter(weights))
+        if weights[name].ndim == self.initial.trained[name].ndim:
+            with drop.active(), precision(self.device):
+                return passes(dict(weights))
+        columns = {name: stack.unbind() for name, stack in weights.items()}
+        found = []
+        for run in range(len(weights[name])):
+            with drop.active(run), precision(self.device):
+                found.append(passes({name: column[run] for name, column in columns.items()}))
+        return tuple(torch.stack(parts) for parts in zip(*found, strict=True))
+
+    def _encode(self, weights: Weights, batch: Batch) -> tuple[Tensor, Tensor]:
+        prefix = self.model.base_model_prefix + "."
+        own = {name.removeprefix(prefix): w for name, w in weights.items() if name.startswith(prefix)}
+        output, mask = functional_call(self.model.base_model, own, kwargs=batch), batch["attention_mask"]
+        return head_states(self.model, output.last_hidden_state, mask), head_input(self.model, output, mask)
 
 
 def freeze_lower(model: Any, trainable_layers: int) -> list[nn.Module]:
     """Freeze the embeddings and all but the top layers; the frozen modules, whose dropout must stay off.
 
-    The layers are the base model's longest list of modules. What is registered before the first trainable
-    layer is frozen (embeddings, lower layers); what comes after it (a pooler) is trained.
+    The layers are the base model's longest list of modules. What is registered before the first trainable layer is
+    frozen (embeddings, lower layers), and what stands beside the layers in an encoder of their own (relative positions,
+    which the lower layers read too); what comes after it (a pooler) is trained.
     """
     base = model.base_model
     lists = [module for module in base.modules() if isinstance(module, nn.ModuleList) and len(module) > 0]
@@ -95,7 +148,11 @@ def freeze_lower(model: Any, trainable_layers: int) -> list[nn.Module]:
         if id(parameter) in top:
             break
         parameter.requires_grad_(False)
-    children = [child for child in base.children() if any(True for _ in child.parameters())]
+    encoder = next(module for module in base.modules() if layers in module.children())
+    beside = [] if encoder is base else [child for child in encoder.children() if child is not layers]
+    for child in beside:
+        child.requires_grad_(False)
+    children = [child for child in (*base.children(), *beside) if any(True for _ in child.parameters())]
     whole = [child for child in children if not any(p.requires_grad for p in child.parameters())]
     return [*whole, *layers[:first]]
 

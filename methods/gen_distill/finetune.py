@@ -21,20 +21,21 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from bench.api import TaskInfo, UserError
+from bench.data.batching import shortest_first
+from bench.learners.causal.model import pieces
+from bench.learners.checkpoint import load_checkpoint, save_checkpoint
 from bench.learners.pretrained import own_rng
-from bench.learners.recipe import learning_rate
+from bench.learners.seeds import derive
+from bench.learners.train import Schedule
 from methods.gen_distill.batches import diverse_batches, plain_batches
-from methods.gen_distill.checkpoint import load_checkpoint, save_checkpoint
-from methods.gen_distill.generator import Generator, pieces, rounded_up
+from methods.gen_distill.generator import Generator, rounded_up
 from methods.gen_distill.learner import Learner
-from methods.gen_distill.lm import Order, make_optimizer
+from methods.gen_distill.lm import Order, make_trainer, thinned
 from methods.gen_distill.matching import effective_size, loss_weights, match, probabilities
 from methods.gen_distill.params import GenDistillParams
-from methods.gen_distill.report import thinned
-from methods.gen_distill.seeds import derive
 from methods.gen_distill.synthesis import draw_pools
 from methods.gen_distill.teacher import Teacher
 
@@ -63,12 +64,11 @@ class FineTuning:
         self.generator, self.teacher, self.params, self.info = generator, teacher, params, info
         self.max_tokens, self.workspace = max_tokens, workspace
         self.seed = params.generator_seed
-        self.named = generator.trained()
-        self.optimizer = make_optimizer(self.named, params.learning_rate, params.weight_decay)
+        self.total = params.outer_loops * params.inner_loop
+        self.trainer = make_trainer(generator, Schedule(params.learning_rate, self.total, params.warmup), params)
         self.real_sequences = real_sequences
         batch = min(params.lm_batch, len(real_sequences))
         self.order = Order(len(real_sequences), batch, derive(self.seed, "stage 2, real texts"))
-        self.total = params.outer_loops * params.inner_loop
         self.outer = 0  # S done so far
         self.matching: list[list[float]] = []  # L_GM of each step and class
         self.sizes: list[list[float]] = []  # effective sample size of a_i
@@ -79,7 +79,7 @@ class FineTuning:
         self._restore()
 
     def _restore(self) -> None:
-        numbers = load_checkpoint(self.workspace, self.named, self.optimizer)
+        numbers = load_checkpoint(self.workspace, self.trainer)
         if numbers is not None:
             self.outer = numbers["outer"]
             self.matching, self.sizes = numbers["matching"], numbers["sizes"]
@@ -100,7 +100,7 @@ class FineTuning:
                 "invalid": self.invalid,
                 "seconds": dict(self.seconds),
             }
-            save_checkpoint(self.workspace, self.named, self.optimizer, numbers)
+            save_checkpoint(self.workspace, self.trainer, numbers)
             self._saved = time.monotonic()
 
     @property
@@ -115,7 +115,7 @@ class FineTuning:
         """
         p = self.params
         self.generator.train_mode()
-        self.optimizer.zero_grad(set_to_none=True)
+        self.trainer.clear()
         losses, sizes = [], []
         for label in range(self.info.n_classes):
             with self._timed("learner gradients"):
@@ -132,15 +132,13 @@ class FineTuning:
         with self._timed("generator"):
             if p.lm_weight > 0:
                 self._add_lm_gradient(step)
-            norm = nn.utils.clip_grad_norm_([parameter for _, parameter in self.named], p.clip)
+            norm = self.trainer.clip()
             if not (all(map(math.isfinite, losses)) and math.isfinite(float(norm))):
                 raise UserError(
                     f"gradient matching (stage 2) gave NaN at step {step + 1} of {self.total}: "
                     f"choose a smaller learning_rate than {p.learning_rate:g}"
                 )
-            for group in self.optimizer.param_groups:
-                group["lr"] = learning_rate(step, self.total, p.learning_rate, p.warmup)
-            self.optimizer.step()
+            self.trainer.apply()
         self.matching.append(losses)
         self.sizes.append(sizes)
 
@@ -251,9 +249,7 @@ def backward(
     """
     lengths = np.array([len(sequence) for sequence in sequences])
     padded_to = rounded_up(int(lengths.max()))
-    order = np.argsort(lengths, kind="stable")
-    per_piece = max(1, micro_tokens // padded_to)
-    groups = [order[start : start + per_piece] for start in range(0, len(order), per_piece)]
+    groups = shortest_first(lengths, micro_tokens, padded_to)
 
     def losses(number: int) -> Tensor:
         with own_rng(derive(seed, number), generator.device):

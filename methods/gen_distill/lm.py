@@ -16,34 +16,29 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from bench.api import UserError
+from bench.learners.causal.model import pieces
+from bench.learners.checkpoint import load_checkpoint, save_checkpoint
 from bench.learners.pretrained import own_rng
-from bench.learners.recipe import BETAS, learning_rate
-from methods.gen_distill.checkpoint import load_checkpoint, save_checkpoint
-from methods.gen_distill.generator import Generator, pieces, rounded_up
+from bench.learners.seeds import derive
+from bench.learners.train import Schedule, Trainer, spared_by_shape
+from methods.gen_distill.generator import Generator, rounded_up
 from methods.gen_distill.params import GenDistillParams
-from methods.gen_distill.report import thinned
-from methods.gen_distill.seeds import derive
 
 MICRO_TOKENS = {"cpu": 1024, "cuda": 16384}  # padded tokens of a micro-batch: its logits take 4 V bytes a token
 CHECKPOINT_SECONDS = 120.0
 STATES_BYTES = 4 << 30  # of the frozen layers' output; more is computed again in each step
 STATES_ROWS = 256
+POINTS = 200  # of a curve
 
 Progress = Callable[[int, int], None]
 
 
-def make_optimizer(
-    named: Sequence[tuple[str, nn.Parameter]], learning_rate: float, weight_decay: float
-) -> torch.optim.AdamW:
-    """AdamW for named parameters: matrices decay; biases and the weights of norms, all of one dimension, do not."""
-    groups = [
-        {"params": [p for _, p in named if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for _, p in named if p.ndim < 2], "weight_decay": 0.0},
-    ]
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=BETAS, fused=True)
+def make_trainer(generator: Generator, schedule: Schedule, params: GenDistillParams) -> Trainer:
+    """The trainer of what stages 1 and 2 train."""
+    weights = dict(generator.trained())
+    return Trainer(weights, spared_by_shape(weights), schedule, weight_decay=params.weight_decay, clip=params.clip)
 
 
 def train_lm(
@@ -63,9 +58,8 @@ def train_lm(
     """
     started = time.perf_counter()
     steps, batch = params.lm_steps, min(params.lm_batch, len(sequences))
-    named = generator.trained()
-    optimizer = make_optimizer(named, params.lm_learning_rate, params.weight_decay)
-    numbers = load_checkpoint(workspace, named, optimizer) or {"losses": [], "seconds": 0.0}
+    trainer = make_trainer(generator, Schedule(params.lm_learning_rate, steps, params.lm_warmup), params)
+    numbers = load_checkpoint(workspace, trainer) or {"losses": [], "seconds": 0.0}
     losses: list[float] = numbers["losses"]
     order = Order(len(sequences), batch, seed)
     micro = MICRO_TOKENS[torch.device(generator.device).type]
@@ -78,7 +72,7 @@ def train_lm(
         rows = order.rows(step)
         chosen = [sequences[row] for row in rows]
         padded_to = rounded_up(max(map(len, chosen)))
-        optimizer.zero_grad(set_to_none=False)
+        trainer.clear()
         loss = 0.0
         for number, piece in enumerate(pieces(chosen, micro)):
             given = None if states is None else [states[rows[place]] for place in piece]
@@ -87,19 +81,17 @@ def train_lm(
             part = l.sum() / batch
             part.backward()
             loss += float(part.detach())
-        norm = float(nn.utils.clip_grad_norm_([parameter for _, parameter in named], params.clip))
+        norm = float(trainer.clip())
         if not (math.isfinite(loss) and math.isfinite(norm)):
             raise UserError(
                 f"language-model training (stage 1) gave NaN or infinity at step {step + 1} of {steps}: "
                 f"choose a smaller lm_learning_rate than {params.lm_learning_rate:g}"
             )
-        for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, steps, params.lm_learning_rate, params.lm_warmup)
-        optimizer.step()
+        trainer.apply()
         losses.append(loss)
         if step + 1 == steps or time.monotonic() - saved > CHECKPOINT_SECONDS:
             seconds = numbers["seconds"] + time.perf_counter() - started
-            save_checkpoint(workspace, named, optimizer, {"losses": losses, "seconds": seconds})
+            save_checkpoint(workspace, trainer, {"losses": losses, "seconds": seconds})
             saved = time.monotonic()
         progress(step + 1, steps)
     generator.eval_mode()
@@ -125,6 +117,13 @@ def evaluate(generator: Generator, sequences: Sequence[np.ndarray], probability:
     for piece in pieces(sequences, micro):
         total += float(generator.losses([sequences[row] for row in piece], probability).sum())
     return total / len(sequences)
+
+
+def thinned(values: Sequence[float]) -> dict[str, list[float]]:
+    """A curve of at most 200 points: x is the last step of a block (from 1), y the mean over the block."""
+    blocks = np.array_split(np.asarray(values, dtype=np.float64), min(POINTS, len(values))) if len(values) else []
+    ends = np.cumsum([len(block) for block in blocks])
+    return {"x": [int(end) for end in ends], "y": [round(float(block.mean()), 6) for block in blocks]}
 
 
 class Order:
@@ -156,9 +155,9 @@ class States:
 
 def lower_states(generator: Generator, sequences: Sequence[np.ndarray], workspace: Path) -> States | None:
     """The frozen layers' output, computed once and kept in `workspace`; None without any, or when it is too large."""
-    if generator.frozen is None:
+    if generator.top is None:
         return None
-    shape = (sum(len(sequence) - 1 for sequence in sequences), generator.frozen.control.shape[1])
+    shape = (sum(len(sequence) - 1 for sequence in sequences), generator.top.rows.shape[1])
     if 4 * shape[0] * shape[1] > STATES_BYTES:
         return None
     file, part = workspace / "lower_states.npy", workspace / ".lower_states.part"

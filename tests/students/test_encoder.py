@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,11 @@ from safetensors.torch import load_file
 
 from bench.api import DistilledSet, Embeddings, Queries, UserError
 from bench.context import JobContext
-from bench.learners import split, whole
-from bench.learners.recipe import train
-from bench.learners.split import SplitModel
-from bench.learners.whole import WholeModel
+from bench.learners.bert import BertNetwork
+from bench.learners.network import Network
+from bench.learners.recipe import fit, predict
+from bench.learners.whole import WholeNetwork
+from students import encoder
 from students.encoder import EncoderStudent
 from students.params import EncoderParams
 from tests.learner_models import MakeContext, gold, make_set
@@ -29,6 +30,8 @@ CASES = {
     "roberta": ("tiny_roberta", None),
     "xlnet": ("tiny_xlnet", None),
     "xlnet frozen": ("tiny_xlnet", 1),
+    "mpnet": ("tiny_mpnet", None),
+    "mpnet frozen": ("tiny_mpnet", 1),
 }
 
 Make = Callable[..., EncoderStudent]
@@ -58,11 +61,12 @@ def split_student(tiny_encoder: Path) -> Make:
 
 def scores(student: EncoderStudent, distilled: DistilledSet, queries: Queries, ctx: JobContext) -> np.ndarray:
     """Train and give the logits of the queries, which differ wherever anything differs."""
+    fields = queries.info.fields
+    network = student._load(queries.info.n_classes, ctx)
+    found = predict(network, student._fit(network, distilled, fields, ctx), network.shared(queries.texts, fields, ctx))
     labels = student.predict(distilled, queries, ctx)
     assert labels.dtype == np.int64
     assert labels.shape == (len(queries),)
-    assert student._model is not None
-    found = student._model.scores(queries, ctx)
     np.testing.assert_array_equal(found.argmax(1), labels)
     return found
 
@@ -83,20 +87,15 @@ def published(student: EncoderStudent) -> dict[str, torch.Tensor]:
     return load_file(Path(student.params.model) / "model.safetensors")
 
 
-def differing(model: WholeModel | SplitModel, weights: dict[str, torch.Tensor]) -> tuple[int, int]:
-    """How many pretrained parameters of a loaded model equal their published values, and how many do not."""
-    if isinstance(model, WholeModel):
-        prefix = model.model.base_model_prefix + "."
-        live = {n.removeprefix(prefix): p for n, p in model.model.named_parameters() if n.startswith(prefix)}
+def values(network: Network, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Everything below the head that a forward pass computes with, by the names of the published encoder."""
+    if isinstance(network, WholeNetwork):
+        own = dict(network.model.named_parameters())
     else:
-        live = {f"embeddings.{n}": p for n, p in model.lower.embeddings.named_parameters()}
-        for i, layer in enumerate([*model.lower.layers, *model.top.layers]):
-            live |= {f"encoder.layer.{i}.{n}": p for n, p in layer.named_parameters()}
-        if "pooler.dense.weight" in weights:
-            live |= {f"pooler.dense.{n}": p for n, p in model.top.dense.named_parameters()}
-    assert set(live) == set(weights)
-    equal = [torch.equal(weights[name], p) for name, p in live.items()]
-    return sum(equal), len(equal) - sum(equal)
+        assert isinstance(network, BertNetwork)
+        own = dict(network.frozen.weights)
+    (prefix,) = {name.split(".")[0] + "." for name in own} - {"classifier.", "logits_proj.", "sequence_summary."}
+    return {name.removeprefix(prefix): w for name, w in {**own, **weights}.items() if name.startswith(prefix)}
 
 
 def test_every_run_starts_from_the_published_weights(
@@ -105,20 +104,22 @@ def test_every_run_starts_from_the_published_weights(
     """Also after a run that trained, and after one that died in the middle of training."""
     distilled, queries = make_set(6, 2, seed=0)
     student = make(steps=60)
-    weights = published(student)
-    starts: list[tuple[int, int]] = []
+    expected = published(student)
+    starts: list[int] = []
+    moved: list[int] = []
 
-    def spy(*args: Any, **kwargs: Any) -> None:
-        assert student._model is not None
-        starts.append(differing(student._model, weights))
-        train(*args, **kwargs)
+    def spy(network: Network, weights: Mapping[str, torch.Tensor], *args: Any) -> None:
+        found = values(network, weights)
+        assert found.keys() == expected.keys()
+        starts.append(sum(torch.equal(found[name], value) for name, value in expected.items()))
+        try:
+            fit(network, weights, *args)
+        finally:
+            found = values(network, weights)
+            moved.append(sum(not torch.equal(found[name], value) for name, value in expected.items()))
 
-    monkeypatch.setattr(split, "train", spy)
-    monkeypatch.setattr(whole, "train", spy)
+    monkeypatch.setattr(encoder, "fit", spy)
     student.predict(distilled, queries, context(0, queries))
-    assert student._model is not None
-    _, moved = differing(student._model, weights)
-    assert moved > 10
 
     def die(done: int, total: int, what: str) -> None:
         if what == "training":
@@ -128,31 +129,34 @@ def test_every_run_starts_from_the_published_weights(
     ctx._on_progress = die
     with pytest.raises(RuntimeError, match="killed"):
         student.predict(distilled, queries, ctx)
-    assert differing(student._model, weights)[1] == moved
     student.predict(distilled, queries, context(2, queries))
-    assert len(starts) == 3
-    assert all(start == (len(weights), 0) for start in starts)
+    assert starts == [len(expected)] * 3
+    assert min(moved) > 10
 
 
-def test_head_is_drawn_from_the_seed(make: Make, context: MakeContext) -> None:
-    _, queries = make_set(6, 2, seed=0)
+def test_large_sets_train_from_the_cache_with_equal_results(
+    make: Make, context: MakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    distilled, queries = make_set(20, 3, seed=6)
+    expected = scores(make(batch=8), distilled, queries, context(3, queries))
+    monkeypatch.setattr(encoder, "DIRECT_ROWS", 4)
+    np.testing.assert_array_equal(scores(make(batch=8), distilled, queries, context(3, queries)), expected)
+
+
+def test_a_set_is_read_anew_when_its_texts_differ(make: Make, context: MakeContext) -> None:
+    """What is kept for the runs of one set must not serve another of the same size."""
+    (a, queries), (b, _) = make_set(6, 2, seed=0), make_set(6, 2, seed=1)
     student = make()
-    model = student._load(3, context(0, queries))
-    assert model.reset.std == pytest.approx(0.2)  # the tiny models' initializer_range
-    drawn = []
-    for seed in (1, 2, 1):
-        model.reset(torch.Generator().manual_seed(seed))
-        drawn.append({n: p.detach().clone() for n, p in model.reset.module.named_parameters() if n in model.reset.head})
-    matrices = [name for name, p in drawn[0].items() if p.ndim == 2]
-    assert 1 <= len(matrices) <= 2
-    assert len(drawn[0]) == 2 * len(matrices)
-    for name, tensor in drawn[0].items():
-        assert torch.equal(tensor, drawn[2][name])
-        if tensor.ndim == 2:
-            assert not torch.equal(tensor, drawn[1][name])
-            assert float(tensor.std()) == pytest.approx(0.2, rel=0.25)
-        else:
-            assert not tensor.any()
+    for distilled in (a, b, a):
+        expected = scores(make(), distilled, queries, context(1, queries))
+        np.testing.assert_array_equal(scores(student, distilled, queries, context(1, queries)), expected)
+
+
+def test_set_of_one_row(split_student: Make, context: MakeContext) -> None:
+    _, queries = make_set(3, 3, seed=0)
+    one = DistilledSet(labels=np.array([2]), texts={"first": ["team won"]})
+    student = split_student(learning_rate=1e-2, steps=20)
+    assert (student.predict(one, queries, context(0, queries)) == 2).all()
 
 
 def test_a_head_in_the_folder_is_drawn_anew(tiny_encoder: Path, tmp_path: Path, context: MakeContext) -> None:
@@ -227,7 +231,7 @@ def test_permuted_labels_permute_the_scores(split_student: Make, context: MakeCo
     permutation = np.array([2, 0, 1])
     renamed = DistilledSet(permutation[distilled.labels], distilled.texts)
     student = split_student(steps=20)
-    student._load(3, context(0, queries)).reset.std = 0.0
+    student._load(3, context(0, queries)).initial.std = 0.0
     plain = scores(student, distilled, queries, context(0, queries))
     np.testing.assert_allclose(scores(student, renamed, queries, context(0, queries))[:, permutation], plain, atol=1e-3)
     assert np.ptp(plain, axis=1).max() > 1e-2
@@ -237,28 +241,25 @@ def test_prediction_does_not_depend_on_batch_mates(make: Make, context: MakeCont
     distilled, queries = make_set(12, 2, seed=0)
     student = make()
     together = scores(student, distilled, queries, context(0, queries))
-    model = student._model
-    assert model is not None
+    ctx = context(0, queries)
+    network = student._load(2, ctx)
+    weights = student._fit(network, distilled, ("first",), ctx)
     for i in (0, 7, 20):
-        alone = Queries(queries.info, {"first": [queries.texts["first"][i]]})
-        np.testing.assert_allclose(model.scores(alone, context(0, alone))[0], together[i], atol=1e-4)
+        alone = network.shared({"first": [queries.texts["first"][i]]}, ("first",), ctx)
+        np.testing.assert_allclose(predict(network, weights, alone)[0], together[i], atol=1e-4)
 
 
 def test_frozen_layers_of_another_architecture_stay(tiny_xlnet: Path, context: MakeContext) -> None:
     distilled, queries = make_set(6, 2, seed=0)
     student = EncoderStudent(EncoderParams(model=str(tiny_xlnet), trainable_layers=1, steps=5, learning_rate=1e-2))
-    student.predict(distilled, queries, context(0, queries))
-    model = student._model
-    assert isinstance(model, WholeModel)
-    weights = published(student)
-    for name, parameter in model.model.base_model.named_parameters():
-        frozen = not name.startswith("layer.2.")
-        assert parameter.requires_grad is not frozen
-        if frozen:
-            assert torch.equal(parameter, weights[name]), name
-    assert differing(model, weights)[1] > 5
-    model.train_mode()
-    base = model.model.base_model
+    ctx = context(0, queries)
+    network = student._load(2, ctx)
+    found, expected = values(network, student._fit(network, distilled, ("first",), ctx)), published(student)
+    moved = {name for name, value in expected.items() if not torch.equal(found[name], value)}
+    assert len(moved) > 5
+    assert all(name.startswith("layer.2.") for name in moved)
+    assert isinstance(network, WholeNetwork)
+    base = network.model.base_model  # as the last training step has left its modes
     assert not any(m.training for layer in base.layer[:2] for m in layer.modules())
     assert all(m.training for m in base.layer[2].modules())
 
@@ -270,10 +271,6 @@ def test_dropout_is_on_in_training_and_off_in_scoring(make: Make, context: MakeC
     default = scores(make(), distilled, queries, context(0, queries))
     assert np.abs(with_dropout - without).max() > 1e-3
     assert np.abs(default - without).max() > 1e-3  # the models' configurations say 0.1
-    student = make(dropout=0.3)
-    first = scores(student, distilled, queries, context(0, queries))
-    assert student._model is not None
-    np.testing.assert_array_equal(student._model.scores(queries, context(9, queries)), first)
 
 
 def test_refuses_what_has_no_text(split_student: Make) -> None:

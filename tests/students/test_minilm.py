@@ -11,9 +11,9 @@ import torch
 from bench.api import DistilledSet, Queries, TaskInfo
 from bench.context import JobContext
 from bench.data.assets import Assets
-from bench.learners.recipe import Recipe
-from bench.learners.split import Batch, Dropout, SplitModel
-from bench.learners.whole import WholeModel
+from bench.learners.load import load_network
+from bench.learners.recipe import Recipe, fit, predict
+from bench.learners.whole import WholeNetwork
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from students.encoder import EncoderStudent, targets
@@ -63,18 +63,23 @@ def test_both_students_tell_sport_from_business(context: JobContext) -> None:
         np.testing.assert_array_equal(student.predict(DISTILLED, QUERIES, context), first)
 
 
-def test_split_equals_the_whole_model(context: JobContext) -> None:
+def test_explicit_layers_equal_the_whole_model(context: JobContext) -> None:
     torch.set_num_threads(1)
     folder: Path = context.asset("minilm")
-    parts = SplitModel(folder, 2, "cpu", trainable_layers=2, dropout=0.0, max_length=512, identity={"test": 1})
-    whole = WholeModel(folder, 2, "cpu", trainable_layers=2, dropout=0.0, max_length=512)
-    for model in (parts, whole):
-        model.reset(torch.Generator().manual_seed(0))
-    packed = parts.frozen_states(DISTILLED.texts, ("text",), context, cached=False)  # type: ignore[arg-type]
-    mine = parts.top(Batch(packed, "cpu"), Dropout())
-    theirs = whole.logits(whole.texts.encode(DISTILLED.texts, ("text",)), np.arange(6))  # type: ignore[arg-type]
-    torch.testing.assert_close(mine, theirs, atol=1e-5, rtol=0)
-    recipe = Recipe(steps=20)
-    for model in (parts, whole):
-        model.fit(DISTILLED, QUERIES, targets(DISTILLED), recipe, context)
-    np.testing.assert_allclose(parts.scores(QUERIES, context), whole.scores(QUERIES, context), atol=1e-3)
+    found = []
+    for whole in (False, True):
+        network = (
+            WholeNetwork(folder, 2, "cpu", trainable_layers=2, dropout=0.0, max_length=512)
+            if whole
+            else load_network(folder, 2, "cpu", trainable_layers=2, dropout=0.0, max_length=512, identity={"test": 1})
+        )
+        weights = network.initial(torch.Generator().manual_seed(0))
+        inputs, test = (
+            network.prepare(network.tokenize(texts, ("text",))) for texts in ({"text": list(TRAIN)}, QUERIES.texts)
+        )
+        before = predict(network, weights, inputs)
+        fit(network, weights, inputs, targets(DISTILLED), Recipe(steps=20), network.dropout(), np.random.default_rng(0))
+        found.append((before, predict(network, weights, test)))
+    (mine, trained), (theirs, expected) = found
+    np.testing.assert_allclose(mine, theirs, atol=1e-5)
+    np.testing.assert_allclose(trained, expected, atol=1e-3)

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from bench.api import UserError
 from bench.data import encoders, features
 from bench.data.encoders import load_encoder, load_model, max_positions, quiet, shared_encoder, tokenize
-from bench.data.features import batches, encode, encode_tokens
+from bench.data.features import encode, encode_tokens
 
 WORDS = ["the", "film", "is", "great", "dull", "team", "won", "profit", "fell", "xyz", "band,", "Not", "very."]
 TOLERANCE = 1e-5  # of the largest entry: what the docstring of `encode` promises for CPU
@@ -306,20 +306,6 @@ def test_roberta_positions_start_after_the_padding_index(tiny_encoder: Path, tmp
     assert max_positions(model) == 20
     folder = save_with_tokenizer(model, tiny_encoder, tmp_path)
     assert encode(folder, {"text": ["great " * 90]}, ("text",))["cls"].shape == (1, 32)
-
-
-@given(lengths=st.lists(st.integers(1, 300), max_size=200), budget=st.integers(1, 3000))
-def test_batches_partition_the_rows_within_the_budget(lengths: list[int], budget: int) -> None:
-    groups = batches(np.array(lengths, dtype=np.int64), budget)
-    assert sorted(row for group in groups for row in group) == list(range(len(lengths)))
-    for group in groups:
-        assert len(group) == 1 or len(group) * max(lengths[row] for row in group) <= budget
-
-
-def test_sorting_leaves_little_padding() -> None:
-    lengths = np.random.default_rng(0).integers(5, 60, size=2000)
-    padded = sum(len(group) * lengths[group].max() for group in batches(lengths, 1024))
-    assert padded / lengths.sum() < 1.02
 
 
 def test_tokens_of_many_chunks_equal_tokens_of_one(tiny_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

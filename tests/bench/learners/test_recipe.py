@@ -1,4 +1,4 @@
-"""The recipe: schedule, weight decay groups, batches, step counts."""
+"""The recipe: batches, step counts, the whole of it against torch's own pieces."""
 
 from __future__ import annotations
 
@@ -7,75 +7,10 @@ import itertools
 import numpy as np
 import pytest
 import torch
-from transformers import (
-    AutoModelForSequenceClassification,
-    BertConfig,
-    PretrainedConfig,
-    RobertaConfig,
-    XLNetConfig,
-    get_cosine_schedule_with_warmup,
-)
+from transformers import get_cosine_schedule_with_warmup
 
-from bench.learners.recipe import Recipe, batches, learning_rate, parameter_groups, train
+from bench.learners.recipe import Recipe, batches, make_trainer, train
 from students.params import EncoderParams
-
-
-def test_learning_rate_of_the_paper() -> None:
-    rates = [learning_rate(step, 200, 1e-4, 0.5) for step in range(201)]
-    assert rates[0] == 0.0
-    assert rates[1] == pytest.approx(1e-6)
-    assert rates[100] == max(rates) == 1e-4
-    assert rates[150] == pytest.approx(0.5e-4)
-    assert rates[200] == pytest.approx(0.0, abs=1e-12)
-
-
-@pytest.mark.parametrize(("steps", "warmup"), [(200, 0.5), (200, 0.0), (7, 0.5), (13, 0.1), (10, 1.0), (1, 0.5)])
-def test_learning_rate_equals_transformers(steps: int, warmup: float) -> None:
-    parameter = torch.nn.Parameter(torch.zeros(1))
-    optimiser = torch.optim.SGD([parameter], lr=3e-3)
-    schedule = get_cosine_schedule_with_warmup(optimiser, int(warmup * steps), steps)
-    for step in range(steps):
-        assert learning_rate(step, steps, 3e-3, warmup) == pytest.approx(schedule.get_last_lr()[0], abs=1e-12)
-        optimiser.step()
-        schedule.step()
-
-
-SMALL = {"vocab_size": 50, "num_labels": 3}
-BERT = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-
-
-@pytest.mark.parametrize(
-    "config",
-    [
-        BertConfig(**SMALL, **BERT),
-        RobertaConfig(**SMALL, **BERT),
-        XLNetConfig(**SMALL, d_model=16, n_layer=2, n_head=2, d_inner=32),
-    ],
-    ids=lambda config: config.model_type,
-)
-def test_biases_and_layer_norms_do_not_decay(config: PretrainedConfig) -> None:
-    model = AutoModelForSequenceClassification.from_config(config)
-    decayed, spared = parameter_groups(model, 0.01)
-    assert (decayed["weight_decay"], spared["weight_decay"]) == (0.01, 0.0)
-    names = {id(p): name for name, p in model.named_parameters()}
-    spared_names = {names[id(p)] for p in spared["params"]}
-    decayed_names = {names[id(p)] for p in decayed["params"]}
-    assert spared_names | decayed_names == set(names.values())
-    assert not spared_names & decayed_names
-    norms = [f"{name}.{p}" for name, m in model.named_modules() if "layernorm" in type(m).__name__.lower()
-             for p, _ in m.named_parameters()]  # fmt: skip
-    assert len(norms) >= 4
-    assert spared_names >= set(norms)
-    assert all(("bias" in name) or (name in norms) for name in spared_names)
-    assert not any("bias" in name for name in decayed_names)
-    if config.model_type == "xlnet":
-        assert any(name.endswith("r_w_bias") for name in spared_names)
-
-
-def test_frozen_parameters_are_in_no_group() -> None:
-    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
-    model[0].requires_grad_(False)
-    assert sum(len(group["params"]) for group in parameter_groups(model, 0.1)) == 2
 
 
 @pytest.mark.parametrize("n", [1, 10, 64])
@@ -130,3 +65,9 @@ def test_train_equals_a_plain_loop() -> None:
     assert clipped > 0
     torch.testing.assert_close(first.weight, second.weight)
     torch.testing.assert_close(first.bias, second.bias)
+
+
+def test_frozen_parameters_are_not_trained() -> None:
+    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
+    model[0].requires_grad_(False)
+    assert list(make_trainer(model, Recipe(), 5).weights) == ["1.weight", "1.bias"]

@@ -13,11 +13,11 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import Normalizer
 
 from bench.api import Split, TrainData
+from bench.learners.seeds import derive
 from methods.gen_distill import diagnostics
 from methods.gen_distill.diagnostics import broken, diagnose, distinct, label_agreement, mean_words
 from methods.gen_distill.generator import Generator, make_generator
 from methods.gen_distill.params import GenDistillParams
-from methods.gen_distill.seeds import derive
 from methods.gen_distill.synthesis import draw_pools
 from tests.methods.gen_distill.conftest import MakeContext, MakeParams
 from tests.methods.gen_distill.test_sampling import prefer

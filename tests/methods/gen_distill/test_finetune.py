@@ -13,13 +13,13 @@ import torch
 from torch.nn import functional
 
 from bench.api import TrainData, UserError
+from bench.learners.seeds import derive
 from methods.gen_distill import finetune
 from methods.gen_distill.finetune import FineTuning, backward, fine_tune
 from methods.gen_distill.generator import Generator, make_generator
 from methods.gen_distill.learner import Learner
 from methods.gen_distill.lm import train_lm
 from methods.gen_distill.params import GenDistillParams
-from methods.gen_distill.seeds import derive
 from methods.gen_distill.stage1 import train_sequences
 from methods.gen_distill.teacher import Teacher
 from tests.methods.gen_distill.conftest import MakeContext, MakeParams
@@ -158,8 +158,8 @@ def test_the_language_model_loss_is_weighed_against_the_matching_loss(
     for weight in (0.0, 0.25):
         run = setting.run(make_params(lm_weight=weight, learner_dropout=False, batch_draw="cycle"))
         no_dropout(run.generator)
-        monkeypatch.setattr(run.optimizer, "step", lambda: None)
-        run.params = run.params.model_copy(update={"clip": 1e9})
+        monkeypatch.setattr(run.trainer.optimizer, "step", lambda: None)
+        run.trainer.largest = 1e9
         learner = setting.learner(run.params)
         learner.start(0)
         run.sample(0, learner)
@@ -209,7 +209,7 @@ def test_counts_of_algorithm_1(setting: Setting, make_params: MakeParams, monkey
 
     counting(learner, "update", "learner updates")
     counting(learner, "start", "outer loops")
-    counting(run.optimizer, "step", "generator updates")
+    counting(run.trainer.optimizer, "step", "generator updates")
     counting(run, "sample", "samplings")
     draw = finetune.draw_pools
     monkeypatch.setattr(finetune, "draw_pools", lambda *a, **k: pools.append(draw(*a, **k)) or pools[-1])

@@ -14,13 +14,14 @@ from safetensors.torch import load_file
 from torch.nn import functional
 
 from bench.api import TrainData, UserError
-from bench.learners import split
-from bench.learners.recipe import Recipe, train
-from bench.learners.whole import WholeModel
+from bench.data.encoders import Tokens
+from bench.learners import frozen
+from bench.learners.recipe import Recipe, fit, predict
+from bench.learners.seeds import derive
+from bench.learners.whole import WholeNetwork
 from methods.gen_distill import learner as module
 from methods.gen_distill.learner import Learner
 from methods.gen_distill.matching import Factors
-from methods.gen_distill.seeds import derive
 from tests.learner_models import tiny_roberta, tiny_xlnet  # noqa: F401  fixtures
 from tests.methods.gen_distill.conftest import MakeContext, MakeParams
 
@@ -53,7 +54,7 @@ def make_learner(request: pytest.FixtureRequest, make_context: MakeContext, make
 
 
 def weights(learner: Learner) -> dict[str, torch.Tensor]:
-    return {name: p.detach().clone() for name, p in learner.model.trained.named_parameters()}
+    return {name: w.detach().clone() for name, w in learner.weights.items()}
 
 
 def assert_equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
@@ -66,37 +67,41 @@ def gradients(factors: Factors) -> torch.Tensor:
     return torch.cat([torch.einsum("np,nq->npq", U, V).flatten(1) for U, V in factors.blocks], 1)
 
 
-def published(learner: Learner) -> list[tuple[torch.Tensor, torch.Tensor]]:
+def folder_of(case: str, request: pytest.FixtureRequest) -> Path:
+    return Path(request.getfixturevalue(CASES[case][0]))
+
+
+def published(learner: Learner, folder: Path) -> list[tuple[torch.Tensor, torch.Tensor]]:
     """(weight, its value in the folder) for everything that is not drawn anew."""
-    if isinstance(learner.model, module._Whole):
-        base = learner.model.whole.model.base_model
-        live = dict(base.named_parameters())
-    else:
-        top = learner.model.model.top
-        lower = learner.model.model.lower
-        live = {f"embeddings.{name}": p for name, p in lower.embeddings.named_parameters()}
-        for number, layer in enumerate([*lower.layers, *top.layers]):
-            live |= {f"encoder.layer.{number}.{name}": p for name, p in layer.named_parameters()}
-        if top.pooled:
-            live |= {f"pooler.dense.{name}": p for name, p in top.dense.named_parameters()}
-    stored = load_file(learner.folder / "model.safetensors")
-    prefix = "" if stored.keys() & live.keys() else "transformer."
-    return [(p, stored[prefix + name]) for name, p in live.items()]
+    network = learner.network
+    own = network.model.named_parameters() if isinstance(network, WholeNetwork) else network.frozen.weights.items()  # type: ignore[attr-defined]
+    live = {**dict(own), **learner.weights}
+    stored = load_file(folder / "model.safetensors")
+    found = [
+        (live[name], value)
+        for prefix in ("", "bert.", "roberta.", "transformer.")
+        for key, value in stored.items()
+        if (name := prefix + key) in live
+    ]
+    assert len(found) == len(stored)
+    return found
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_each_start_is_bit_exact(case: str, make_learner: Make, train_data: TrainData) -> None:
+def test_each_start_is_bit_exact(
+    case: str, make_learner: Make, train_data: TrainData, request: pytest.FixtureRequest
+) -> None:
     """On a CPU a restore from aliases would restore nothing; nor may a forward pass in between leave a trace."""
     learner = make_learner(case, train_data)
     first = weights(learner)
-    assert all(torch.equal(live, stored) for live, stored in published(learner))
+    assert all(torch.equal(live, stored) for live, stored in published(learner, folder_of(case, request)))
     learner.update(8)
     learner.features(learner.prepare(train_data.train.texts))
-    assert sum(not torch.equal(live, stored) for live, stored in published(learner)) > 10
+    assert sum(not torch.equal(live, stored) for live, stored in published(learner, folder_of(case, request))) > 10
     learner.start(2)
-    assert all(torch.equal(live, stored) for live, stored in published(learner))
-    assert learner.step == 0
-    assert not learner.optimizer.state
+    assert all(torch.equal(live, stored) for live, stored in published(learner, folder_of(case, request)))
+    assert learner.trainer.done == 0
+    assert not learner.trainer.optimizer.state
     other = weights(learner)
     head = {name for name in first if not torch.equal(first[name], other[name])}
     assert {name for name in head if first[name].ndim == 2} == head  # biases start at 0
@@ -134,21 +139,15 @@ def test_updates_are_the_students_recipe(
     """Schedule, order, clipping and decay: as the whole model is trained by `recipe.train`, without dropout."""
     learner = make_learner(case, train_data, learner_dropout=False)
     learner.update(8)
-    fixture, layers = CASES[case]
-    folder = request.getfixturevalue(fixture)
-    whole = WholeModel(folder, 3, "cpu", trainable_layers=layers, dropout=0.0, max_length=64)
-    whole.reset(torch.Generator().manual_seed(derive(1, "head")))
-    whole.model.eval()
-    tokens = whole.texts.encode(train_data.train.texts, ("sentence",))
+    layers, folder = CASES[case][1], folder_of(case, request)
+    whole = WholeNetwork(folder, 3, "cpu", trainable_layers=layers, dropout=0.0, max_length=64)
+    wanted = whole.initial(torch.Generator().manual_seed(derive(1, "head")))
+    tokens = whole.tokenize(train_data.train.texts, ("sentence",))
     rule = Recipe(learning_rate=3e-3, steps=8, min_epochs=0, batch=8)
     labels = torch.tensor(train_data.train.labels)
-    order = np.random.default_rng(derive(1, "order"))
-    train(whole.model, lambda rows: whole.logits(tokens, rows), labels, rule, order)
-    rows = np.arange(9)
-    head = learner.model.head
-    with torch.no_grad(), learner.model.dropout(None) as drop:
-        mine = head.logits(learner.model.head_input(learner.train, rows, drop), drop)
-        theirs = whole.logits(tokens, rows)
+    fit(whole, wanted, tokens, labels, rule, whole.dropout(), np.random.default_rng(derive(1, "order")))
+    mine = torch.from_numpy(predict(learner.network, learner.weights, learner.train))
+    theirs = torch.from_numpy(predict(whole, wanted, tokens))
     torch.testing.assert_close(mine, theirs, atol=1e-3, rtol=0)
     assert float(theirs.std(0).max()) > 1e-2
 
@@ -159,7 +158,7 @@ def test_schedule(make_learner: Make, train_data: TrainData) -> None:
     first, rates = weights(learner), []
     for step in range(20):
         learner.update(1)
-        rates.append(learner.optimizer.param_groups[0]["lr"])
+        rates.append(learner.trainer.optimizer.param_groups[0]["lr"])
         if step == 0:
             assert_equal(weights(learner), first)
     assert rates[:3] == pytest.approx([0, 3e-4, 6e-4])
@@ -175,16 +174,16 @@ def test_factors_equal_autograd(case: str, make_learner: Make, pair_data: TrainD
     learner.update(6)
     rows = np.array([7, 0, 12, 3, 3])
     found = gradients(learner.real(rows))
-    head = learner.model.head
-    maps = [head.out] if head.dense is None else [head.dense, head.out]
+    network = learner.network
+    maps = [name for name in (network.head.dense, network.head.out) if name is not None]
     for place, row in enumerate(rows):
-        one = rows[place : place + 1]
-        with learner.model.dropout(None) as drop:
-            logits = head.logits(learner.model.head_input(learner.train, one, drop), drop)
+        batch = network.batch(learner.train, rows[place : place + 1])
+        logits = network.logits(learner.weights, batch, network.dropout())
         loss = functional.cross_entropy(logits, torch.tensor(pair_data.train.labels[[row]]))
         blocks = []
         for layer in maps:
-            parts = torch.autograd.grad(loss, list(layer.parameters()), retain_graph=True)
+            tensors = [w for name, w in learner.weights.items() if name in {f"{layer}.weight", f"{layer}.bias"}]
+            parts = torch.autograd.grad(loss, tensors, retain_graph=True)
             blocks.append(torch.cat([part.reshape(len(part), -1) for part in parts], 1).flatten())
         torch.testing.assert_close(found[place], torch.cat(blocks), atol=1e-5, rtol=1e-4)
     assert float(found.std(0).max()) > 1e-3
@@ -246,7 +245,7 @@ def test_pieces_do_not_matter(
     monkeypatch.setitem(module.TOKENS, "cpu", 20)
     monkeypatch.setattr(module, "KEPT_BYTES", 0)
     lean = learner.prepare(train_data.train.texts)
-    assert isinstance(lean, module.Tokens)
+    assert isinstance(lean, Tokens)
     torch.testing.assert_close(gradients(learner.real(rows)), expected, atol=1e-5, rtol=1e-4)
     for row in rows[:3]:
         label = int(train_data.train.labels[row])
@@ -257,14 +256,14 @@ def test_pieces_do_not_matter(
 
 @pytest.mark.parametrize("case", ["bert split", "bert", "roberta split"])
 def test_features_are_the_cls_vectors(
-    case: str, make_learner: Make, make_context: MakeContext, train_data: TrainData
+    case: str, make_learner: Make, make_context: MakeContext, train_data: TrainData, request: pytest.FixtureRequest
 ) -> None:
     """At the start those of the published encoder, as the engine computes them; later they move."""
     learner = make_learner(case, train_data)
     prepared = learner.prepare(train_data.train.texts)
     found = learner.features(prepared)
     assert found.dtype == np.float32
-    expected = make_context(train_data).embed(train_data.train.texts, str(learner.folder), "cls", 64)
+    expected = make_context(train_data).embed(train_data.train.texts, str(folder_of(case, request)), "cls", 64)
     np.testing.assert_allclose(found, expected, atol=2e-5)
     np.testing.assert_array_equal(learner.features(prepared), found)
     learner.update(8)
@@ -275,9 +274,9 @@ def test_features_are_the_cls_vectors(
 def test_modes(dropout: bool, make_learner: Make, train_data: TrainData) -> None:
     """Dropout as configured in steps and gradients, never in features."""
     learner = make_learner("bert", train_data, learner_dropout=dropout)
-    assert isinstance(learner.model, module._Whole)
+    assert isinstance(learner.network, WholeNetwork)
     seen: list[bool] = []
-    layer = learner.model.whole.model.base_model.encoder.layer[0]
+    layer = learner.network.model.base_model.encoder.layer[0]
     layer.register_forward_hook(lambda owner, *_: seen.append(owner.training))
     learner.update(1)
     learner.real(np.array([0]))
@@ -289,7 +288,7 @@ def test_frozen_states_of_the_train_rows_are_shared(
     make_learner: Make, train_data: TrainData, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = gradients(make_learner("bert split", train_data).real(np.arange(4)))
-    monkeypatch.setattr(split.Lower, "states", lambda *args: pytest.fail("computed again"))
+    monkeypatch.setattr(frozen.Frozen, "_run", lambda *args: pytest.fail("computed again"))
     other = make_learner("bert split", train_data)
     assert torch.equal(gradients(other.real(np.arange(4))), first)
     other.update(2)

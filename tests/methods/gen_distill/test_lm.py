@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from bench.api import TrainData, UserError
-from bench.learners.recipe import learning_rate
+from bench.learners.train import Schedule
 from methods.gen_distill import lm
 from methods.gen_distill.generator import Generator, make_generator
 from methods.gen_distill.lm import Order, evaluate, train_lm
@@ -148,7 +148,7 @@ def test_one_step_by_hand(
         by_hand.losses(batch, probability).mean().backward()
         torch.nn.utils.clip_grad_norm_([p for _, p in by_hand.trained()], 0.01)
         for group in optimizer.param_groups:
-            group["lr"] = learning_rate(step, 2, params.lm_learning_rate, 0.5)
+            group["lr"] = Schedule(params.lm_learning_rate, 2, 0.5).rate(step)
         optimizer.step()
     start = stage.make().state()
     for (name, ours), (_, theirs) in zip(trained.trained(), by_hand.trained(), strict=True):

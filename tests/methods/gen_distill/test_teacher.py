@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bench.api import Split, TrainData, UserError
+from bench.learners.seeds import derive
 from methods.gen_distill import teacher as module
-from methods.gen_distill.seeds import derive
 from methods.gen_distill.teacher import Teacher, representative_sets
 from methods.selection import kmeans_medoids
 from tests.methods.gen_distill.conftest import MakeContext, MakeParams, make_data
@@ -60,7 +60,7 @@ def test_they_are_made_once_for_what_they_depend_on(
         assert len(made) > before, change
     swapped = dataclasses.replace(uneven, train=Split(uneven.train.texts, (uneven.train.labels + 1) % 3))
     before = len(made)
-    Teacher(swapped, ctx, make_params())
+    Teacher(swapped, make_context(swapped), make_params())
     assert len(made) > before
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from transformers.pytorch_utils import Conv1D
 
-from methods.gen_distill.linear import speed_up
+from bench.learners.linear import speed_up
 
 DRAW = torch.Generator().manual_seed(0)
 

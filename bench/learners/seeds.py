@@ -1,4 +1,4 @@
-"""Seeds of stages 1 and 2, which all sets share: derived by hash from `generator_seed` and a purpose."""
+"""Seeds by hash for what several jobs make alike: from one number that all of them know, and a purpose."""
 
 from __future__ import annotations
 

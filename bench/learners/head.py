@@ -1,59 +1,69 @@
-"""The learner's last layer, the only one whose gradients are matched, and their factors from a forward pass.
+"""The last layer of a classifier: what is drawn at random before training, and its gradients from a forward pass.
 
-As in the authors' code, the last layer is what is drawn at random before training: one linear map (BERT,
-GPT-2), or two with tanh between them (RoBERTa, XLNet).
+It is one linear map (BERT, GPT-2), or two with tanh between them (RoBERTa, XLNet).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional
 
 from bench.api import UserError
-from bench.learners.split import Drop, Top
-from methods.gen_distill.matching import Factors
+from bench.learners.dropout import Drop
+from bench.learners.layers import Weights
 
-ROBERTA = ("roberta", "xlm-roberta", "camembert")
-SUPPORTED = ("bert", *ROBERTA, "xlnet", "gpt2")
+TWO_MAPS = ("roberta", "xlm-roberta", "camembert", "mpnet")
+SUPPORTED = ("bert", *TWO_MAPS, "xlnet", "gpt2")
 
 
 @dataclass(frozen=True)
 class Head:
-    """z = out(drop(x)), or z = out(drop(tanh(dense(drop(x))))); `rate` and `dense_rate` are of the dropout before."""
+    """z = out(drop(x)), or z = out(drop(tanh(dense(drop(x))))); `rate` and `dense_rate` are of the dropout before.
 
-    out: nn.Linear
+    `out` and `dense` are names of linear maps among the weights of the classifier.
+    """
+
+    out: str
     rate: float
-    dense: nn.Linear | None = None
+    dense: str | None = None
     dense_rate: float = 0.0
 
-    def logits(self, x: Tensor, drop: Drop) -> Tensor:
+    def logits(
+        self, weights: Weights, x: Tensor, drop: Drop, linear: Callable[..., Tensor] = functional.linear
+    ) -> Tensor:
         """[n, C] from what the head reads, [n, d]."""
         if self.dense is not None:
-            x = torch.tanh(self.dense(drop(x, self.dense_rate)))
-        found: Tensor = self.out(drop(x, self.rate))
-        return found
+            x = torch.tanh(linear(drop(x, self.dense_rate), *_map(weights, self.dense)))
+        return linear(drop(x, self.rate), *_map(weights, self.out))
 
     @torch.no_grad()
-    def factors(self, x: Tensor, labels: Tensor, drop: Drop) -> Factors:
+    def factors(self, weights: Weights, x: Tensor, labels: Tensor, drop: Drop) -> tuple[tuple[Tensor, Tensor], ...]:
         """Gradients of each sample's cross-entropy: x [n, d] is what the head reads, labels int64 [n].
 
-        One block, delta_i and h_i with delta_i = softmax(z_i) - onehot(y_i), or before it that of the dense map,
-        which delta_i reaches through dropout and tanh. `drop` is called as in `logits`.
+        For each linear map, the first one first, U [n, p] and V [n, q]: the gradient of sample i is the outer product
+        of U_i and V_i, with a column of ones in V for the bias. Of `out` they are delta_i = softmax(z_i) - onehot(y_i)
+        and h_i; delta_i reaches `dense` through dropout and tanh. `drop` is called as in `logits`.
         """
         if self.dense is not None:
             x = drop(x, self.dense_rate)
-        h = x if self.dense is None else torch.tanh(self.dense(x))
+        h = x if self.dense is None else torch.tanh(functional.linear(x, *_map(weights, self.dense)))
         mask = drop(torch.ones_like(h), self.rate)  # 0 or 1 / (1 - rate); the way back needs it too
-        delta = errors(self.out(h * mask), labels)
-        last = (delta, _with_ones(h * mask, self.out))
+        weight, bias = _map(weights, self.out)
+        delta = errors(functional.linear(h * mask, weight, bias), labels)
+        last = delta, _with_ones(h * mask, bias)
         if self.dense is None:
-            return Factors((last,))
-        back = delta @ self.out.weight * mask * (1.0 - h**2)
-        return Factors(((back, _with_ones(x, self.dense)), last))
+            return (last,)
+        back = delta @ weight * mask * (1.0 - h**2)
+        return (back, _with_ones(x, _map(weights, self.dense)[1])), last
+
+
+def _map(weights: Weights, name: str) -> tuple[Tensor, Tensor | None]:
+    return weights[f"{name}.weight"], weights.get(f"{name}.bias")
 
 
 def errors(logits: Tensor, labels: Tensor) -> Tensor:
@@ -62,25 +72,25 @@ def errors(logits: Tensor, labels: Tensor) -> Tensor:
     return delta.scatter(1, labels[:, None], -delta.sum(1, keepdim=True))
 
 
-def _with_ones(x: Tensor, layer: nn.Linear) -> Tensor:
+def _with_ones(x: Tensor, bias: Tensor | None) -> Tensor:
     """x with a column of ones for the bias, if there is one."""
-    return x if layer.bias is None else functional.pad(x, (0, 1), value=1.0)
+    return x if bias is None else functional.pad(x, (0, 1), value=1.0)
 
 
 def head_of(model: Any) -> Head:
     """The head of a transformers sequence classifier. Raises UserError for an architecture that is not known."""
     kind = model.config.model_type
     if kind == "bert":
-        return Head(model.classifier, model.dropout.p)
-    if kind in ROBERTA:
-        head = model.classifier
-        return Head(head.out_proj, head.dropout.p, head.dense, head.dropout.p)
+        return Head("classifier", model.dropout.p)
+    if kind in TWO_MAPS:
+        rate = model.classifier.dropout.p
+        return Head("classifier.out_proj", rate, "classifier.dense", rate)
     if kind == "gpt2":
-        return Head(model.score, 0.0)
+        return Head("score", 0.0)
     if kind == "xlnet" and _usual(model.config):
         summary = model.sequence_summary
         first, last = (getattr(part, "p", 0.0) for part in (summary.first_dropout, summary.last_dropout))
-        return Head(model.logits_proj, last, summary.summary, first)
+        return Head("logits_proj", last, "sequence_summary.summary", first)
     raise UserError(
         f"the last layer of this model of type '{kind}' is not known here; "
         f"choose a model of type {', '.join(SUPPORTED)}, with its usual head"
@@ -110,10 +120,3 @@ def head_input(model: Any, output: Any, mask: Tensor) -> Tensor:
         else head_states(model, output.last_hidden_state, mask)
     )
     return found
-
-
-def split_head(top: Top) -> Head:
-    """The head of a split model: BERT's pooler is pretrained, so it is no part of it."""
-    if top.pooled:
-        return Head(top.out, top.rates[1])
-    return Head(top.out, top.rates[1], top.dense, top.rates[0])

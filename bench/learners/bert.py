@@ -1,0 +1,120 @@
+"""BERT-like encoders by explicit layers: the lower ones frozen and run once for each text, the top ones trained.
+
+Exact, not an approximation: the same function as the whole model with those layers frozen. Hidden states are packed,
+and the last layer computes position 0 alone, since the head reads no other.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from bench.api import Context
+from bench.data.encoders import Tokens
+from bench.learners.dropout import Drop, Dropout
+from bench.learners.frozen import Frozen
+from bench.learners.head import head_of
+from bench.learners.layers import Layer, Weights, attention, feed_forward, first_attention
+from bench.learners.linear import affine
+from bench.learners.network import Inputs, Output
+from bench.learners.packed import Batch, Packed
+from bench.learners.pretrained import Initial, Texts, load_classifier, precision
+from bench.learners.train import spared_by_module
+from bench.learners.whole import check_depth
+
+ARCHITECTURES = frozenset({"bert", "roberta", "xlm-roberta", "camembert"})
+
+
+def can_split(folder: Path) -> bool:
+    """Whether the model in this folder has the architecture that this module knows."""
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return config.get("model_type") in ARCHITECTURES and not config.get("is_decoder", False)
+
+
+class BertNetwork:
+    """A `bench.learners.network.Network`; hidden states above the frozen layers are its third kind of input."""
+
+    predict_tokens = 4096
+
+    def __init__(
+        self,
+        folder: Path,
+        n_classes: int,
+        device: str,
+        *,
+        trainable_layers: int,
+        dropout: float | None,
+        max_length: int,
+        identity: Mapping[str, Any],
+    ) -> None:
+        """identity: of the encoder, for the cache. Raises UserError when it has fewer layers than are to be trained."""
+        self.device, self.n_classes = device, n_classes
+        model, drawn = load_classifier(folder, n_classes, dropout)
+        base, prefix = model.base_model, f"{model.base_model_prefix}."
+        self.texts = Texts(folder, base, max_length)
+        self.width = int(model.config.hidden_size)
+        check_depth(trainable_layers, len(base.encoder.layer))
+        first = len(base.encoder.layer) - trainable_layers
+        layers = [Layer.of(f"{prefix}encoder.layer.{i}.", module) for i, module in enumerate(base.encoder.layer)]
+        self.layers = layers[first:]
+        for module in (base.embeddings, *base.encoder.layer[:first]):
+            module.requires_grad_(False)
+        model.to(device)
+        lower = {name: p for name, p in model.named_parameters() if not p.requires_grad}
+        self.frozen = Frozen(base.embeddings, layers[:first], lower, identity, self.texts.limit)
+        self.initial = Initial(model, drawn)
+        self.spared = frozenset(spared_by_module(model))
+        self.head = head_of(model)
+        self.pooler = f"{prefix}pooler.dense" if base.pooler is not None else None  # BERT's is pretrained
+
+    def tokenize(self, texts: Mapping[str, Sequence[str]], fields: Sequence[str]) -> Tokens:
+        """See Network."""
+        return self.texts.encode(texts, fields)
+
+    def prepare(self, inputs: Inputs) -> Packed:
+        """Hidden states above the frozen layers."""
+        return inputs if isinstance(inputs, Packed) else self.frozen.states(inputs, np.arange(len(inputs)))
+
+    def shared(self, texts: Mapping[str, Sequence[str]], fields: Sequence[str], ctx: Context) -> Packed:
+        """See Network; memory-mapped."""
+        return self.frozen.shared(lambda: self.tokenize(texts, fields), [texts[name] for name in fields], ctx)
+
+    def dropout(self, *seeds: int) -> Dropout:
+        """See Network."""
+        return Dropout(*(torch.Generator(self.device).manual_seed(seed) for seed in seeds))
+
+    def batch(self, inputs: Inputs, rows: np.ndarray) -> Batch:
+        """See Network; what is not prepared runs through the frozen layers here."""
+        packed = inputs.rows(rows) if isinstance(inputs, Packed) else self.frozen.states(inputs, rows)
+        return packed.batch(self.device)
+
+    def encode(self, weights: Weights, batch: Batch, drop: Drop) -> tuple[Tensor, Tensor]:
+        """See Network."""
+        with precision(self.device):
+            x = batch.states
+            for layer in self.layers[:-1]:
+                x = feed_forward(layer, weights, attention(layer, weights, x, batch, drop), drop)
+            last = self.layers[-1]
+            x = feed_forward(last, weights, first_attention(last, weights, x, batch, drop), drop)
+            if self.pooler is None:
+                return x, x
+            return x, torch.tanh(affine(x, weights[f"{self.pooler}.weight"], weights[f"{self.pooler}.bias"]))
+
+    def logits(self, weights: Weights, batch: Batch, drop: Drop) -> Tensor:
+        """See Network."""
+        return self.forward(weights, batch, drop).logits
+
+    def forward(self, weights: Weights, batch: Batch, drop: Drop) -> Output:
+        """See Network."""
+        hidden, head_input = self.encode(weights, batch, drop)
+        with precision(self.device):
+            return Output(hidden, head_input, self.head.logits(weights, head_input, drop, affine).float())

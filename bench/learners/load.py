@@ -1,0 +1,41 @@
+"""The network of a folder: explicit layers where they are known and a part is frozen, else the whole model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from bench.learners.bert import BertNetwork, can_split
+from bench.learners.network import Network
+from bench.learners.whole import WholeNetwork
+
+
+def load_network(
+    folder: Path,
+    n_classes: int,
+    device: str,
+    *,
+    trainable_layers: int | None,
+    dropout: float | None,
+    max_length: int,
+    identity: Mapping[str, Any],
+) -> Network:
+    """An encoder classifier from a local folder; raises UserError when it holds none that can be used.
+
+    trainable_layers: train the top layers and the head alone; None trains everything. dropout: the rate of every
+    dropout, None takes the model's own. identity: of the encoder, for the cache.
+    """
+    if trainable_layers is None or not can_split(folder):
+        return WholeNetwork(
+            folder, n_classes, device, trainable_layers=trainable_layers, dropout=dropout, max_length=max_length
+        )
+    return BertNetwork(
+        folder,
+        n_classes,
+        device,
+        trainable_layers=trainable_layers,
+        dropout=dropout,
+        max_length=max_length,
+        identity=identity,
+    )
