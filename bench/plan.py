@@ -120,15 +120,17 @@ def make_plan(suite: Suite, assets: Assets, artifacts: Artifacts, records: Seque
         for choice, method, method_identity in methods:
             spec = choice.spec
             assert isinstance(spec, MethodSpec)
-            plan.parts[task.revision, method.label] = parts_of(choice, task.revision, assets)
+            parts = plan.parts[task.revision, method.label] = parts_of(choice, task.revision, assets)
+            # What makes the parts is named in them alone, so their keys are a part of the method's identity.
+            about = method_identity | ({"parts": [each.key for each in parts]} if parts else {})
             for dpc in suite.dpc_for(plan.choice(task.plugin)) if spec.uses_dpc else (None,):
                 count = 1 if spec.one_set(choice.params) else suite.sets
-                set_jobs = [_set_job(task, method, method_identity, dpc, index, suite.seed) for index in range(count)]
+                set_jobs = [_set_job(task, method, about, dpc, index, suite.seed) for index in range(count)]
                 plan.sets |= {job.key: job for job in set_jobs}
                 set_keys = [job.key for job in set_jobs] * (suite.sets if count == 1 else 1)
                 for student in students:
                     runs = replicate_runs(task, set_keys, student, dpc, suite.runs, suite.seed)
-                    key = cell_key(task, method_identity, student.identity, dpc, suite.seed)
+                    key = cell_key(task, about, student.identity, dpc, suite.seed)
                     names = (spec.name, method.label, dict(method.params))
                     plan.cells.append(Cell(key, task, *names, student.plugin, student.key, dpc, runs))
     note_state(plan, artifacts, records)

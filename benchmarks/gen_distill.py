@@ -1,6 +1,6 @@
-"""gen-distill against the plain way, in one run: the matching step, the diverse batches, sampling. One thread.
+"""gen-distill against the plain way, in one run: the matching step, diverse batches, stage 1, sampling. One thread.
 
-    python benchmarks/gen_distill.py [--repeats 3] [--lm-steps 150]
+    python benchmarks/gen_distill.py [--repeats 3] [--lm-steps 150] [--only stage1]
 
 - Matching step: 64 synthetic and 200 real sentences of one class of `bbc`, learner all-MiniLM-L6-v2 with all
   layers, dropout off; L_GM and dL_GM/da. The plain way is `plain_matching.py`: autograd for all parameters, as the
@@ -9,6 +9,9 @@
   same loss and gradient, which is checked first.
 - Diverse batches: 200 batches of 64 out of 12,800 samples (their MiniLM features), k-means included, as a part of
   the 200 matching steps that they serve.
+- Stage 1: a step of 64 `bbc` sentences of at most 32 tokens, the pocket suite's 2 x 256 GPT-2. The plain way is
+  transformers' own forward pass on padded texts, cross-entropy, and gradients that are set to zero and added to. Steps
+  of both ways take turns on the same batches; both give the same losses and gradients, bit for bit, which is checked.
 - Sampling: a 4 x 256 GPT-2 trained on `bbc` for `--lm-steps` steps, so that texts have ends; top-p 0.95, 1,024
   texts in batches of 256. The plain way is `generate`, padded to the batch's slowest text. Tokens up to the end
   token count.
@@ -35,7 +38,9 @@ from transformers.utils import logging
 
 from bench.api import TrainData
 from bench.context import JobContext
+from bench.learners.causal.model import pieces
 from bench.learners.pretrained import own_rng
+from bench.learners.train import Schedule
 from bench.plan import planned_task
 from bench.settings import Settings
 from bench.suite import load_suite
@@ -43,10 +48,11 @@ from bench.worker import Worker
 from methods.gen_distill.batches import diverse_batches
 from methods.gen_distill.generator import Generator, make_generator
 from methods.gen_distill.learner import Learner
-from methods.gen_distill.lm import train_lm
+from methods.gen_distill.lm import MICRO_TOKENS, Order, make_trainer, train_lm
 from methods.gen_distill.matching import match
 from methods.gen_distill.params import GenDistillParams
 from methods.gen_distill.sampling import sample
+from methods.gen_distill.stage1 import train_sequences
 
 SYNTHETIC, REAL, LABEL = 64, 200, 0
 SAMPLES, BATCH = 1024, 256
@@ -172,6 +178,47 @@ def batches(data: TrainData, ctx: JobContext, step: float) -> None:
     )
 
 
+def stage1(data: TrainData, ctx: JobContext, steps: int) -> None:
+    """CPU seconds of a step, median; the ratio is the median of those of the single steps."""
+    p = params(scratch_layers=2, class_vectors=True, max_tokens=32, lm_learning_rate=2e-3)
+    generator = make_generator(p, data, ctx)
+    sequences, _ = train_sequences(generator, p, data)
+    order = Order(len(sequences), p.lm_batch, 0)
+    trainer = make_trainer(generator, Schedule(p.lm_learning_rate, 2 * steps, 0.0), p)
+    generator.train_mode()
+    spent: dict[bool, list[float]] = {False: [], True: []}
+    for step in range(steps + 1):
+        chosen = [sequences[row] for row in order.rows(step)]
+        found = []
+        for packed in (False, True):
+            generator.packed = packed
+            if packed:
+                trainer.clear()
+            else:
+                for weight in trainer.weights.values():
+                    weight.grad = torch.zeros_like(weight) if weight.grad is None else weight.grad
+            started = time.process_time()
+            if not packed:
+                for weight in trainer.weights.values():
+                    weight.grad.zero_()  # type: ignore[union-attr]
+            losses = []
+            for number, piece in enumerate(pieces(chosen, MICRO_TOKENS["cpu"])):
+                with own_rng(number, "cpu"):
+                    l = generator.losses([chosen[place] for place in piece], "length", 32)  # noqa: E741
+                (l.sum() / len(chosen)).backward()
+                losses.append(l.detach())
+            trainer.clip()
+            spent[packed].append(time.process_time() - started)
+            found.append([*losses, *(w.grad.clone() for w in trainer.weights.values() if w.grad is not None)])
+        assert all(torch.equal(a, b) for a, b in zip(*found, strict=True))
+        trainer.apply()
+    plain, ours = (np.array(spent[packed][1:]) for packed in (False, True))
+    print(
+        f"stage 1, a step: bench {np.median(ours):.3f} s, transformers' own pass {np.median(plain):.3f} s, "
+        f"ratio {np.median(plain / ours):.2f}; equal bit for bit over {steps} steps"
+    )
+
+
 def train(data: TrainData, ctx: JobContext, lm_steps: int) -> tuple[Generator, int]:
     p = params(lm_steps=lm_steps, lm_learning_rate=2e-3)
     generator = make_generator(p, data, ctx)
@@ -223,11 +270,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--lm-steps", type=int, default=150)
+    parser.add_argument("--only", choices=["stage1"])
     arguments = parser.parse_args()
+    if arguments.only:
+        stage1(*load(), arguments.lm_steps)
+        return
     check()
     seconds = matching(arguments.repeats)
     data, ctx = load()
     batches(data, ctx, seconds)
+    stage1(data, ctx, arguments.lm_steps)
     generator, longest = train(data, ctx, arguments.lm_steps)
     sampling(generator, longest, data.info.n_classes, arguments.repeats)
 

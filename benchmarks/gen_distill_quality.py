@@ -3,10 +3,10 @@
     python benchmarks/gen_distill_quality.py --task bbc --sets 10 \\
         "gen-distill[finetune=false]" "gen-distill" "gen-distill[learning_rate=1e-3]"
 
-The variants' generators are trained together (or taken from the cache). Each set trains a logistic probe (C = 10) on
-unit-length, mean-pooled MiniLM features, which is scored on the task's validation split; no test row is read. Random
-and K-centers sets of real rows are scored beside them. Mean ± std over the sets, and the paired difference to the
-first variant with its 95 % t interval. Facts of each generator follow.
+The variants' generators are trained one after another, or taken from the cache. Each set trains a logistic probe
+(C = 10) on unit-length, mean-pooled MiniLM features, which is scored on the task's validation split; no test row is
+read. Random and K-centers sets of real rows are scored beside them. Mean ± std over the sets, and the paired difference
+to the first variant with its 95 % t interval. Facts of each generator follow.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import torch
 from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
-from bench.api import TrainData
+from bench.api import TrainData, UserError
 from bench.context import JobContext
 from bench.identities import made_by
 from bench.plan import planned_task
@@ -33,8 +33,8 @@ from bench.settings import Settings
 from bench.store.artifacts import REPORT
 from bench.suite import load_suite
 from bench.worker import Worker
-from methods.gen_distill.addresses import address, samples_address
-from methods.gen_distill.method import GenDistill
+from methods.gen_distill.params import GenDistillParams
+from methods.gen_distill.parts import parts
 
 SHOWN = ("seconds", "label agreement", "copies", "near-dup", "invalid", "distinct", "final loss", "mean words")
 
@@ -52,19 +52,25 @@ def main() -> None:
     worker = Worker(Settings.make(data_dir=arguments.data_dir))
     methods = ",".join(["random", "kcenters", *arguments.variants])
     suite = load_suite("pocket", worker.registry, tasks=arguments.task, methods=methods)
-    part = planned_task(suite.tasks[0], worker.assets)
-    data = worker.load(part).train_data()
+    task = planned_task(suite.tasks[0], worker.assets)
+    data = worker.load(task).train_data()
 
     def context(seed: int) -> JobContext:
         by = made_by("methods.gen_distill.method", "method")
-        shared = {"task_identity": part.identity, "made_by": by}
+        shared = {"task_identity": task.identity, "made_by": by}
         return JobContext(worker.assets, worker.artifacts, seed=seed, data=data, **shared)
 
-    generated = [choice for choice in suite.methods if choice.spec.prepares]  # type: ignore[attr-defined]
+    generated = [choice for choice in suite.methods if isinstance(choice.params, GenDistillParams)]
+    wanted = [parts(choice.params) for choice in generated]  # type: ignore[arg-type]
+    errors: dict[int, Exception] = {}
     started = time.perf_counter()
-    errors = GenDistill.prepare([choice.params for choice in generated], data, context(0))
-    for number, error in errors.items():
-        print(f"{generated[number].label}: {error}")
+    for number, some in enumerate(wanted):
+        try:
+            for part in some:
+                context(0).part(part)
+        except UserError as error:
+            errors[number] = error
+            print(f"{generated[number].label}: {error}")
     print(f"generators: {time.perf_counter() - started:.0f} s", flush=True)
     validation = unit(np.array(context(0).features("validation", "minilm", "mean")))
     for dpc in arguments.dpc or suite.dpc_for(suite.tasks[0]):
@@ -77,9 +83,9 @@ def main() -> None:
                 + paired(scores, first)
             )
     for number, choice in enumerate(generated):
-        trained = address(choice.params, data, context(0))  # type: ignore[arg-type]
-        sampled = samples_address(trained, choice.params, data, context(0))  # type: ignore[arg-type]
-        folders = [folder for where in (trained, sampled) if (folder := context(0).find(*where)) is not None]
+        shown = wanted[number][1::2] if choice.params.finetune else wanted[number]  # type: ignore[attr-defined]
+        ctx = context(0)
+        folders = [folder for one in shown if (folder := ctx.find(*ctx.address(one))) is not None]
         if folders and number not in errors:
             reports = [json.loads((folder / REPORT).read_text(encoding="utf-8")) for folder in folders]
             facts = {name: value for report in reports for name, value in report["facts"].items()}

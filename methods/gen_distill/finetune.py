@@ -25,17 +25,17 @@ from torch import Tensor
 
 from bench.api import TaskInfo, UserError
 from bench.data.batching import shortest_first
+from bench.learners.causal.model import pieces
 from bench.learners.checkpoint import load_checkpoint, save_checkpoint
 from bench.learners.pretrained import own_rng
 from bench.learners.seeds import derive
 from bench.learners.train import Schedule
 from methods.gen_distill.batches import diverse_batches, plain_batches
-from methods.gen_distill.generator import Generator, pieces, rounded_up
+from methods.gen_distill.generator import Generator, rounded_up
 from methods.gen_distill.learner import Learner
-from methods.gen_distill.lm import Order, make_trainer
+from methods.gen_distill.lm import Order, make_trainer, thinned
 from methods.gen_distill.matching import effective_size, loss_weights, match, probabilities
 from methods.gen_distill.params import GenDistillParams
-from methods.gen_distill.report import thinned
 from methods.gen_distill.synthesis import draw_pools
 from methods.gen_distill.teacher import Teacher
 

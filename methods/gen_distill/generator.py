@@ -12,65 +12,46 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from torch.nn import functional
 
 from bench.api import Context, TrainData, UserError
-from bench.data.batching import shortest_first
 from bench.data.encoders import quiet
-from bench.learners.linear import speed_up
-from bench.learners.pretrained import own_rng, precision
+from bench.learners.causal.loading import load_base, load_model
+from bench.learners.causal.model import Adjust, Boundary, CausalModel
+from bench.learners.causal.scratch import random_gpt2, train_tokenizer
+from bench.learners.pretrained import own_rng
 from bench.learners.seeds import derive
-from methods.gen_distill.control import OutputControl
-from methods.gen_distill.frozen import Frozen
+from methods.gen_distill.control import BoundaryControl, OutputControl
 from methods.gen_distill.params import SCRATCH, GenDistillParams
-from methods.gen_distill.pretrained import load_base, load_model
-from methods.gen_distill.scratch import random_gpt2, train_tokenizer
 from methods.gen_distill.template import Template
 
 ROUNDED = 8  # padded lengths are multiples of this
-LOWER_TOKENS = 4096  # padded tokens of a batch in the frozen part
 CALIBRATION_TEXTS = 64
 _FACTS, _TRAINED = "generator.json", "trained.safetensors"
-_FROZEN, _CONTROL = "added.safetensors", "control.safetensors"
+_TOP, _BOUNDARY, _CONTROL = "top.safetensors", "boundary.safetensors", "control.safetensors"
 
 
-class Generator:
-    """A causal language model, its template, and what of it is trained.
+class Generator(CausalModel):
+    """A causal language model that is told the class of its text, and the template of its sequences.
 
-    trainable_layers: train the top layers, the final norm and what `Frozen` adds; None trains everything.
+    trainable_layers: train the top layers, the final norm and what is new; None trains everything.
     class_vectors: add a trained vector of the class to the last hidden states, see `OutputControl`.
     """
 
     def __init__(
         self, model: Any, template: Template, trainable_layers: int | None, device: str, class_vectors: bool = False
     ) -> None:
-        self.template, self.device, self.trainable_layers = template, device, trainable_layers
-        self.context = int(model.config.max_position_embeddings)  # most positions
-        self.frozen = Frozen(model, template, trainable_layers).to(device) if trainable_layers is not None else None
-        self.model = model.to(device)
-        head = model.get_output_embeddings().weight
+        super().__init__(model, device, trainable_layers, template.vocabulary)
+        self.template = template
+        head = self.model.get_output_embeddings().weight
         self.control = OutputControl(head, template.n_classes) if class_vectors else None
-        if torch.device(device).type == "cpu":
-            speed_up(self.model)
-        self.eval_mode()
+        self.boundary = None if self.top is None else BoundaryControl(head, template)
 
     def trained(self) -> list[tuple[str, nn.Parameter]]:
         """What stages 1 and 2 train, by name, in a stable order."""
-        found = [(name, p) for name, p in self.model.named_parameters() if p.requires_grad]
-        return found + [
-            pair for part in (self.frozen, self.control) if part is not None for pair in part.named_parameters()
-        ]
-
-    def train_mode(self) -> None:
-        """Dropout on, except in what is frozen."""
-        if self.frozen is None:
-            self.model.train()
-        else:
-            self.frozen.train_mode(self.model)
-
-    def eval_mode(self) -> None:
-        """Dropout off."""
-        self.model.eval()
+        found = super().trained()
+        for kind, part in (("boundary", self.boundary), ("control", self.control)):
+            found += [(f"{kind}.{name}", p) for name, p in part.named_parameters()] if part is not None else []
+        return found
 
     def losses(
         self,
@@ -86,18 +67,9 @@ class Generator:
         longest of this call rounded up to a multiple of 8. states: of these sequences, from `lower_states`.
         """
         lengths = np.array([len(sequence) for sequence in sequences])
-        if lengths.max() > self.context:
-            raise ValueError(f"a sequence has {lengths.max()} tokens, more than the generator's {self.context}")
-        ids, real = self._padded([sequence[:-1] for sequence in sequences])
-        given = None if states is None else self._padded_states(states, real)
-        classes = self._classes(sequences)
-        rows = torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths - 1)).to(self.device)
-        with precision(self.device):
-            hidden = self._hidden(ids, classes, given)
-            # The head on real positions only: it is the dearest layer.
-            logits = self._logits(hidden[real], classes[rows])
-        targets = np.concatenate([sequence[1:] for sequence in sequences]).astype(np.int64)
-        nll = functional.cross_entropy(logits.float(), torch.from_numpy(targets).to(self.device), reduction="none")
+        starts = np.array([sequence[0] for sequence in sequences], dtype=np.int64)
+        classes = torch.from_numpy(starts - self.template.bos[0]).to(self.device)
+        nll, rows = self.token_losses(sequences, *self._steering(classes), states)
         sums = nll.new_zeros(len(lengths)).index_add(0, rows, nll)
         if probability == "length":
             return sums / torch.from_numpy(lengths - 1).to(sums)
@@ -108,73 +80,20 @@ class Generator:
 
         cache: None at first, then what the last call gave.
         """
-        with precision(self.device):
-            if self.frozen is None:
-                found = self.model.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
-            else:
-                with self.frozen.steered(ids, starts):
-                    found = self.model.base_model(input_ids=ids, past_key_values=cache, use_cache=True)
-            logits = self._logits(found.last_hidden_state[:, -1], starts)
-        return logits.float(), found.past_key_values
+        return self.next_logits(ids, cache, *self._steering(starts))
 
-    def keep(self, cache: Any, rows: Tensor) -> Any:
-        """The cache with only these rows, int64 [n]; the one that is given is changed."""
-        cache.batch_select_indices(rows)
-        return cache
+    def _steering(self, classes: Tensor) -> tuple[Adjust | None, Boundary | None]:
+        """What tells the model these classes, int64 [B]."""
+        control, boundary = self.control, self.boundary
+        return (
+            None if control is None else lambda hidden, rows: control(hidden, classes[rows]),
+            None if boundary is None else lambda ids: boundary(ids, classes),
+        )
 
-    def lower_states(self, sequences: Sequence[np.ndarray], progress: Any = None) -> list[np.ndarray]:
-        """What the frozen part gives for each sequence but its last token: float32 [len - 1, d] each.
-
-        Only for a generator with `trainable_layers`. progress: (done, total) -> None.
-        """
-        assert self.frozen is not None
-        found: list[np.ndarray] = [np.empty(0)] * len(sequences)
-        done = 0
-        for rows in pieces(sequences, LOWER_TOKENS):
-            ids, _ = self._padded([sequences[row][:-1] for row in rows])
-            with precision(self.device):
-                states = self.frozen.lower(self.model, ids).float().cpu().numpy()
-            for place, row in enumerate(rows):
-                found[row] = states[place, : len(sequences[row]) - 1].copy()
-            done += len(rows)
-            if progress is not None:
-                progress(done, len(sequences))
-        return found
-
-    def _hidden(self, ids: Tensor, classes: Tensor, states: Tensor | None) -> Tensor:
-        """Last hidden states [B, L, d]. Padding is on the right, where a causal model never looks: it needs no mask."""
-        if self.frozen is None:
-            found: Tensor = self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-            return found
-        with self.frozen.steered(ids, classes, states):
-            found = self.model.base_model(input_ids=ids, use_cache=False).last_hidden_state
-        return found
-
-    def _logits(self, hidden: Tensor, classes: Tensor) -> Tensor:
-        if self.control is not None:
-            hidden = self.control(hidden, classes)
-        if self.frozen is not None:
-            return self.frozen.logits(self.model, hidden)
-        found: Tensor = self.model.get_output_embeddings()(hidden)
-        return found
-
-    def _classes(self, sequences: Sequence[np.ndarray]) -> Tensor:
-        starts = np.array([sequence[0] for sequence in sequences], dtype=np.int64)
-        return torch.from_numpy(starts - self.template.bos[0]).to(self.device)
-
-    def _padded(self, sequences: Sequence[np.ndarray]) -> tuple[Tensor, Tensor]:
-        """ids int64 [B, L] with zeros at padding, and which positions are real, bool [B, L]."""
-        lengths = np.array([len(sequence) for sequence in sequences])
-        real = np.arange(lengths.max()) < lengths[:, None]
-        ids = np.zeros(real.shape, dtype=np.int64)
-        ids[real] = np.concatenate(sequences)
-        return torch.from_numpy(ids).to(self.device), torch.from_numpy(real).to(self.device)
-
-    def _padded_states(self, states: Sequence[np.ndarray], real: Tensor) -> Tensor:
-        packed = torch.from_numpy(np.concatenate(states)).to(self.device)
-        padded = packed.new_zeros((*real.shape, packed.shape[1]))
-        padded[real] = packed
-        return padded
+    def _added(self) -> list[tuple[nn.Module, str]]:
+        """What the model of transformers has not, and its files."""
+        parts = ((self.top, _TOP), (self.boundary, _BOUNDARY), (self.control, _CONTROL))
+        return [(part, name) for part, name in parts if part is not None]
 
     def state(self) -> dict[str, Tensor]:
         """Copies of what is trained."""
@@ -199,9 +118,8 @@ class Generator:
         with quiet():
             self.model.save_pretrained(folder / "model")
         self.template.save(folder / "template")
-        for part, name in ((self.frozen, _FROZEN), (self.control, _CONTROL)):
-            if part is not None:
-                save_file({key: p.cpu().contiguous() for key, p in part.state_dict().items()}, folder / name)
+        for part, name in self._added():
+            save_file({key: p.cpu().contiguous() for key, p in part.state_dict().items()}, folder / name)
         facts = {"trainable_layers": self.trainable_layers, "class_vectors": self.control is not None}
         (folder / _FACTS).write_text(json.dumps(facts), encoding="utf-8")
 
@@ -212,9 +130,8 @@ def load_generator(folder: Path, device: str) -> Generator:
     model = load_model(folder / "model", str(folder))
     template = Template.load(folder / "template")
     generator = Generator(model, template, facts["trainable_layers"], device, facts["class_vectors"])
-    for part, name in ((generator.frozen, _FROZEN), (generator.control, _CONTROL)):
-        if part is not None:
-            part.load_state_dict(load_file(folder / name, device=device))
+    for part, name in generator._added():
+        part.load_state_dict(load_file(folder / name, device=device))
     return generator
 
 
@@ -253,11 +170,11 @@ def make_generator(params: GenDistillParams, data: TrainData, ctx: Context) -> G
             f"generator '{params.generator}' reads {generator.context} tokens, "
             f"but a text takes {template.shortest} or more: choose another generator"
         )
-    if generator.frozen is not None:
+    if generator.boundary is not None:
         some = {name: data.train.texts[name][:CALIBRATION_TEXTS] for name in info.fields}
         sequences = template.encode(some, info.fields, data.train.labels[:CALIBRATION_TEXTS])
         sequences, _ = template.shortened(sequences, min(generator.context, params.max_tokens or generator.context))
-        generator.frozen.calibrate(generator.lower_states(sequences))
+        generator.boundary.calibrate(generator.lower_states(sequences))
     return generator
 
 
@@ -278,8 +195,3 @@ def add_rows(model: Any, template: Template, params: GenDistillParams) -> None:
 def rounded_up(length: int) -> int:
     """The padded length of a batch whose longest sequence has `length` tokens."""
     return -(-length // ROUNDED) * ROUNDED
-
-
-def pieces(sequences: Sequence[np.ndarray], tokens: int) -> list[np.ndarray]:
-    """Row indices of batches of like length with at most `tokens` padded tokens (or one row), the shortest first."""
-    return shortest_first(np.array([len(sequence) for sequence in sequences]), tokens)

@@ -18,18 +18,19 @@ import numpy as np
 import torch
 
 from bench.api import UserError
+from bench.learners.causal.model import pieces
 from bench.learners.checkpoint import load_checkpoint, save_checkpoint
 from bench.learners.pretrained import own_rng
 from bench.learners.seeds import derive
 from bench.learners.train import Schedule, Trainer, spared_by_shape
-from methods.gen_distill.generator import Generator, pieces, rounded_up
+from methods.gen_distill.generator import Generator, rounded_up
 from methods.gen_distill.params import GenDistillParams
-from methods.gen_distill.report import thinned
 
 MICRO_TOKENS = {"cpu": 1024, "cuda": 16384}  # padded tokens of a micro-batch: its logits take 4 V bytes a token
 CHECKPOINT_SECONDS = 120.0
 STATES_BYTES = 4 << 30  # of the frozen layers' output; more is computed again in each step
 STATES_ROWS = 256
+POINTS = 200  # of a curve
 
 Progress = Callable[[int, int], None]
 
@@ -118,6 +119,13 @@ def evaluate(generator: Generator, sequences: Sequence[np.ndarray], probability:
     return total / len(sequences)
 
 
+def thinned(values: Sequence[float]) -> dict[str, list[float]]:
+    """A curve of at most 200 points: x is the last step of a block (from 1), y the mean over the block."""
+    blocks = np.array_split(np.asarray(values, dtype=np.float64), min(POINTS, len(values))) if len(values) else []
+    ends = np.cumsum([len(block) for block in blocks])
+    return {"x": [int(end) for end in ends], "y": [round(float(block.mean()), 6) for block in blocks]}
+
+
 class Order:
     """Which of n rows a step takes: shuffled epochs whose incomplete end is dropped; any step can be asked for."""
 
@@ -147,9 +155,9 @@ class States:
 
 def lower_states(generator: Generator, sequences: Sequence[np.ndarray], workspace: Path) -> States | None:
     """The frozen layers' output, computed once and kept in `workspace`; None without any, or when it is too large."""
-    if generator.frozen is None:
+    if generator.top is None:
         return None
-    shape = (sum(len(sequence) - 1 for sequence in sequences), generator.frozen.control.shape[1])
+    shape = (sum(len(sequence) - 1 for sequence in sequences), generator.top.rows.shape[1])
     if 4 * shape[0] * shape[1] > STATES_BYTES:
         return None
     file, part = workspace / "lower_states.npy", workspace / ".lower_states.part"

@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.api import Asset, MethodSpec
 from methods.gen_distill.params import REFERENCE_COMPAT, SCRATCH, GenDistillParams
+from methods.gen_distill.parts import parts
 
 _NOTES = (
     "Maekawa et al. 2024 (DiLM). Stage 1 trains a causal language model on `<bos_class> text <eos>` (eq. 1-2); "
@@ -33,6 +34,7 @@ def specs() -> Sequence[MethodSpec]:
         "target": "methods.gen_distill.method:GenDistill",
         "params": GenDistillParams,
         "assets": _assets,
+        "parts": parts,
         "tags": ("synthetic", "text", "generator"),
     }
     return [

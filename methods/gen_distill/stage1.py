@@ -1,26 +1,38 @@
-"""Stage 1 as an artifact: the language model trained on the train rows."""
+"""Stage 1 as a part: the language model trained on the train rows."""
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from bench.api import Context, TrainData
+from bench.api import Context, Part, TrainData
 from bench.learners.seeds import derive
-from methods.gen_distill.addresses import STAGE_NAMES, lm_address
 from methods.gen_distill.generator import Generator, make_generator
 from methods.gen_distill.lm import train_lm
 from methods.gen_distill.params import GenDistillParams
+from methods.gen_distill.parts import params_of
+
+REPORT = "report.json"
 
 
-def make_lm(params: GenDistillParams, data: TrainData, ctx: Context) -> None:
-    """Train the language model of these parameters, unless it is there."""
-    where = kind, fields, code = lm_address(params, data, ctx)
-    if ctx.find(*where) is not None:
-        return
+def make(parts: Sequence[Part], data: TrainData, ctx: Context) -> dict[int, Exception]:
+    """Train the language models that are not there; the error of each that failed, by its position."""
+    errors: dict[int, Exception] = {}
+    for number, part in enumerate(parts):
+        try:
+            _make(part, data, ctx)
+        except Exception as error:
+            errors[number] = error
+    return errors
+
+
+def _make(part: Part, data: TrainData, ctx: Context) -> None:
+    where = kind, fields, code = ctx.address(part)
+    params = params_of(part)
     with ctx.workspace(*where) as workspace:
         if ctx.find(*where) is not None:  # made by the run that held the workspace before
             return
@@ -36,7 +48,8 @@ def make_lm(params: GenDistillParams, data: TrainData, ctx: Context) -> None:
         )
         report["facts"]["texts cut to max_tokens"] = cut
         longest = max(map(len, sequences))
-        ctx.artifact(kind, fields, lambda folder: finish(folder, generator, report, longest, data, kind), code)
+        title = f"gen-distill generator of {data.info.label}, before fine-tuning"
+        ctx.artifact(kind, fields, lambda folder: finish(folder, generator, report | {"title": title}, longest), code)
 
 
 def train_sequences(generator: Generator, params: GenDistillParams, data: TrainData) -> tuple[list[np.ndarray], int]:
@@ -46,15 +59,13 @@ def train_sequences(generator: Generator, params: GenDistillParams, data: TrainD
     return generator.template.shortened(sequences, limit)
 
 
-def finish(
-    folder: Path, generator: Generator, report: dict[str, Any], max_tokens: int, data: TrainData, kind: str
-) -> None:
+def finish(folder: Path, generator: Generator, report: dict[str, Any], max_tokens: int) -> None:
     """Write a finished generator with the report of its training."""
     generator.save(folder)
     write_json(folder / "stage.json", {"max_tokens": max_tokens})
-    title = f"gen-distill generator of {data.info.label}, {STAGE_NAMES[kind]}"
-    write_json(folder / "report.json", report | {"title": title})
+    write_json(folder / REPORT, report)
 
 
 def write_json(file: Path, content: dict[str, Any]) -> None:
+    """Write finite JSON values."""
     file.write_text(json.dumps(content, ensure_ascii=False, allow_nan=False), encoding="utf-8")

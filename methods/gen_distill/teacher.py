@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from bench.api import Context, TrainData, UserError
+from bench.api import Context, Part, TrainData, UserError
 from bench.learners.seeds import derive
 from methods.common import Pool, class_features
-from methods.gen_distill.digest import data_digest
 from methods.gen_distill.params import GenDistillParams
+from methods.gen_distill.parts import params_of, sets_part
 from methods.selection import kmeans_medoids
 
 
@@ -61,22 +62,22 @@ class Teacher:
 def representative_sets(data: TrainData, ctx: Context, params: GenDistillParams) -> list[np.ndarray]:
     """`teacher_sets` K-centers sets of M rows for each class, int64 [sets, M], each from a seed of its own.
 
-    A class of at most M rows has one set, all of them. Cached: every generator on the same data shares them.
+    A class of at most M rows has one set, all of them.
     """
-    p = params
-    fields = {
-        "data": data_digest(data),
-        "encoder": ctx.asset_identity(p.encoder),
-        "pooling": p.pooling,
-        "normalize": p.normalize,
-        "max_length": p.max_length,
-        "rows": p.real_batch,
-        "sets": p.teacher_sets,
-        "seed": p.generator_seed,
-    }
-    folder = ctx.artifact("representative-sets", fields, lambda part: _save(part, data, ctx, params), code=__name__)
-    names = [folder / f"{label}.npy" for label in range(data.info.n_classes)]
-    return [np.load(name, allow_pickle=False) for name in names]
+    folder = ctx.part(sets_part(params))
+    return [np.load(folder / f"{label}.npy", allow_pickle=False) for label in range(data.info.n_classes)]
+
+
+def make(parts: Sequence[Part], data: TrainData, ctx: Context) -> dict[int, Exception]:
+    """Select representative sets; the error of each part that failed, by its position."""
+    errors: dict[int, Exception] = {}
+    for number, part in enumerate(parts):
+        kind, fields, code = ctx.address(part)
+        try:
+            ctx.artifact(kind, fields, partial(_save, data=data, ctx=ctx, params=params_of(part)), code)
+        except Exception as error:
+            errors[number] = error
+    return errors
 
 
 def _save(folder: Path, data: TrainData, ctx: Context, params: GenDistillParams) -> None:

@@ -104,7 +104,7 @@ def test_a_wheel_may_hold_data_and_weights_but_data_has_one_name(tmp_path: Path,
 
     def ask(spec_type: Any, *refs: str, task: tuple[str, ...] = ()) -> frozenset[str]:
         spec = spec_type(name="x", summary="S.", target="a:B", assets=lambda params: params)
-        return granted(assets, spec, [refs], task)
+        return granted(assets, spec, refs, task)
 
     assert ask(TaskSpec, "rows") == {"rows"}
     assert ask(kind, "net") == {"net"}

@@ -46,7 +46,7 @@ EDITS = [
     ("bench/api.py", "licence: str", "licence: str = ''", set()),
     ("bench/seeds.py", "digest()[:4]", "digest()[4:8]", ALL | PARTS),
     ("bench/context.py", "seeds.derive(self.seed", "seeds.derive(1, self.seed", ALL | PARTS),
-    ("bench/context.py", 'derive("part"', 'derive("parts"', PARTS),
+    ("bench/context.py", 'derive("part"', 'derive("parts"', {"gen-distill", *PARTS}),
     (
         "bench/context.py",
         "tuple(texts), max_length",
@@ -62,6 +62,8 @@ import json, sys
 from pathlib import Path
 from bench import identities
 from bench.store import code
+from methods.gen_distill.params import GenDistillParams
+from methods.gen_distill.parts import parts
 
 TARGETS = {"bbc": ("tasks.bbc", "task"), "rt": ("tasks.rt", "task"), "random": ("methods.random_", "method"),
     "kcenters": ("methods.kcenters", "method"), "gen-distill": ("methods.gen_distill.method", "method"),
@@ -73,6 +75,8 @@ def keys():
     code.forget()
     identities.engine_code.cache_clear(), identities.features_code.cache_clear()
     found = {name: identities.made_by(*target) for name, target in TARGETS.items()}
+    made = {part.make.partition(":")[0] for part in parts(GenDistillParams())}  # which are in the key of a set too
+    found["gen-distill"] |= {module: identities.made_by(module) for module in made}
     return found | {"features": identities.features_code(), "metrics": identities.metrics_code()}
 
 assert Path(identities.__file__).is_relative_to(Path.cwd())

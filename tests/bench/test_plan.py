@@ -16,6 +16,7 @@ from bench.errors import PluginError
 from bench.identities import identity
 from bench.plan import Plan, estimate, make_plan
 from bench.settings import Settings
+from bench.store import code
 from bench.store.artifacts import Artifacts
 from bench.suite import load_suite
 from tests.bench.conftest import SUITE
@@ -180,15 +181,35 @@ def test_parts_with_the_same_text_are_made_together_but_never_with_what_they_nee
         ({"needs": (Part(kind="need", fields={}, make="bench.seeds:derive"),)}, False),
     ],
 )
-def test_the_key_of_a_part_follows_what_it_is(planner: Planner, change: dict[str, Any], same: bool) -> None:
+def test_the_keys_of_a_part_and_of_its_sets_follow_what_it_is(
+    planner: Planner, change: dict[str, Any], same: bool
+) -> None:
     part = Part(kind="step", fields={"n": 1}, make="bench.seeds:derive")
     spec = planner.registry.methods["pick"]
-    keys = []
+    keys: list[str] = []
+    made: list[tuple[set[str], set[str]]] = []
     for each in (part, dataclasses.replace(part, **change)):
         planner.registry.methods["pick"] = dataclasses.replace(spec, parts=lambda _, each=each: [each])
         plan = planner(methods="pick")
         keys.append([key for job in plan.preparations(plan.sets.values()) for key in job.keys][-1])
+        made.append((set(plan.sets), {cell.key for cell in plan.cells}))
     assert (keys[0] == keys[1]) == same
+    assert all((one == other) == same and (same or not one & other) for one, other in zip(*made, strict=True))
+
+
+def test_sets_follow_the_code_of_their_parts(planner: Planner, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which no import of the method's module shows, for a part names it as text."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    module = tmp_path / "made_elsewhere.py"
+    part = Part(kind="step", fields={}, make="made_elsewhere:make")
+    planner.registry.methods["pick"] = dataclasses.replace(planner.registry.methods["pick"], parts=lambda _: [part])
+    found = []
+    for source in ("STEPS = 1\n", "STEPS = 1  # as before\n", "STEPS = 2\n"):
+        module.write_text(source)
+        code.forget()
+        found.append(set(planner(methods="pick").sets))
+    assert found[0] == found[1]
+    assert not found[0] & found[2]
 
 
 def test_the_asset_of_a_part_counts_by_its_content(planner: Planner, tmp_path: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from bench.data.assets import Assets
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from methods.gen_distill.params import GenDistillParams
+from methods.gen_distill.parts import generator_part
 from tests.learner_models import sentence
 
 MakeContext = Callable[..., JobContext]
@@ -66,6 +67,25 @@ def train_data() -> TrainData:
 def pair_data() -> TrainData:
     """Two sentences -> topic: 2 classes, 9 train and 3 validation rows each."""
     return make_data(2, 9, ("first", "second"))
+
+
+def train(variants: Sequence[GenDistillParams], data: TrainData, ctx: JobContext) -> Mapping[int, Exception]:
+    """Make the generators of all variants as the engine does, in one call a stage; errors by position."""
+    from methods.gen_distill import stage1, stage2
+
+    errors: dict[int, Exception] = {}
+    chosen = [generator_part(params) for params in variants]
+    for wanted, make in (("gen-distill-lm", stage1.make), ("gen-distill", stage2.make)):
+        unique, mine = [], {}
+        for number, part in enumerate(chosen):
+            part = part if part.kind == wanted else next(iter(part.needs), part)
+            if part.kind == wanted and number not in errors:
+                if part not in unique:
+                    unique.append(part)
+                mine[number] = unique.index(part)
+        found = make(unique, data, ctx) if unique else {}
+        errors |= {number: found[place] for number, place in mine.items() if place in found}
+    return errors
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,11 +11,11 @@ import numpy as np
 import pytest
 import torch
 from torch import Tensor
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from bench.api import TrainData, UserError
-from methods.gen_distill.control import OUTPUT_UNIT
-from methods.gen_distill.frozen import CONTROL_UNIT
-from methods.gen_distill.generator import Generator, load_generator, make_generator, pieces
+from methods.gen_distill.control import BOUNDARY_UNIT, OUTPUT_UNIT
+from methods.gen_distill.generator import Generator, load_generator, make_generator
 from methods.gen_distill.params import GenDistillParams
 from tests.methods.gen_distill.conftest import MakeContext, MakeParams
 
@@ -46,7 +47,7 @@ def encoded(generator: Generator, data: TrainData, rows: slice = slice(0, 6)) ->
 def wiggle(generator: Generator) -> None:
     """Give the control vectors, the class vectors and the new tokens' rows values that matter."""
     draw = torch.Generator().manual_seed(7)
-    for part in (generator.frozen, generator.control):
+    for part in (generator.top, generator.boundary, generator.control):
         for parameter in part.parameters() if part is not None else ():
             parameter.data.normal_(generator=draw)
 
@@ -159,7 +160,7 @@ def test_frozen_layers(make: Make, architecture: str, pair_data: TrainData) -> N
     generator = make(pair_data, architecture, trainable_layers=1)
     names = [name for name, _ in generator.trained()]
     norms = {"gpt2": ["transformer.ln_f.weight", "transformer.ln_f.bias"], "llama": ["model.norm.weight"]}[architecture]
-    assert [name for name in names if ".3." not in name] == [*norms, "control", "rows"]
+    assert [name for name in names if ".3." not in name] == [*norms, "rows", "boundary.vectors"]
     sequences = encoded(generator, pair_data)
     label = int(sequences[0][0]) - generator.template.bos[0]
     renamed = sequences[0].copy()
@@ -172,8 +173,8 @@ def test_frozen_layers(make: Make, architecture: str, pair_data: TrainData) -> N
     optimizer.step()
     for name, parameter in generator.model.named_parameters():
         assert torch.equal(parameter, before[name]) == (name not in names), name
-    assert generator.frozen is not None
-    assert (generator.frozen.control.abs().sum(1) > 0).all()  # every class and <sep>
+    assert generator.boundary is not None
+    assert (generator.boundary.vectors.abs().sum(1) > 0).all()  # every class and <sep>
     assert not torch.equal(*(generator.losses([sequence], "length") for sequence in (sequences[0], renamed)))
 
 
@@ -182,7 +183,7 @@ def test_control_reaches_its_own_class_only(make: Make, train_data: TrainData) -
     sequences = encoded(generator, train_data, slice(0, 3))  # classes 0, 1, 2
     before = generator.losses(sequences, "length").detach()
     with torch.no_grad():
-        generator.frozen.control[1].normal_(generator=torch.Generator().manual_seed(0))
+        generator.boundary.vectors[1].normal_(generator=torch.Generator().manual_seed(0))
     after = generator.losses(sequences, "length").detach()
     assert (before == after).tolist() == [True, False, True]
 
@@ -236,10 +237,10 @@ def test_cached_states_change_nothing(make: Make, architecture: str, layers: int
 
 def test_the_unit_of_control_follows_the_states(make: Make, train_data: TrainData) -> None:
     generator = make(train_data, "llama", trainable_layers=2)
-    assert generator.frozen is not None
+    assert generator.boundary is not None
     sizes = np.concatenate([np.linalg.norm(s, axis=1) for s in generator.lower_states(encoded(generator, train_data))])
     size = np.median(sizes) / np.sqrt(32)  # root mean square of a state of width 32
-    assert float(generator.frozen.scale) == pytest.approx(CONTROL_UNIT * size, rel=0.2)  # of other texts
+    assert float(generator.boundary.scale) == pytest.approx(BOUNDARY_UNIT * size, rel=0.2)  # of other texts
 
 
 def test_dropout_is_on_in_the_trained_part_only(make: Make, train_data: TrainData) -> None:
@@ -312,9 +313,13 @@ def test_too_many_layers(make: Make, train_data: TrainData) -> None:
         make(train_data, trainable_layers=5)
 
 
-def test_pieces_hold_all_rows_within_the_limit() -> None:
-    lengths = np.random.default_rng(0).integers(3, 40, 50)
-    found = pieces([np.zeros(length) for length in lengths], 100)
-    assert sorted(np.concatenate(found).tolist()) == list(range(50))
-    assert all(len(rows) == 1 or len(rows) * lengths[rows].max() <= 100 for rows in found)
-    assert np.concatenate([lengths[rows] for rows in found]).tolist() == sorted(lengths)
+def test_a_short_context(
+    tmp_path: Path, tiny_generator: Path, pair_data: TrainData, make_params: MakeParams, make_context: MakeContext
+) -> None:
+    folder = tmp_path / "short"
+    shutil.copytree(tiny_generator, folder)
+    config = GPT2Config.from_pretrained(tiny_generator, n_positions=4)
+    with torch.random.fork_rng(devices=[]):
+        GPT2LMHeadModel(config).save_pretrained(folder)
+    with pytest.raises(UserError, match="reads 4 tokens, but a text takes 5 or more: choose another generator"):
+        make_generator(make_params(generator=str(folder)), pair_data, make_context(pair_data))

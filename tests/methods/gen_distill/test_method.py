@@ -10,11 +10,18 @@ import pytest
 
 from bench.api import TrainData, UserError
 from methods.gen_distill import finetune, lm
-from methods.gen_distill.addresses import STAGE_1, STAGE_2, STAGE_3, address, lm_address
-from methods.gen_distill.method import GenDistill, train_generators
+from methods.gen_distill.method import GenDistill
 from methods.gen_distill.params import GenDistillParams
+from methods.gen_distill.parts import (
+    STAGE_1,
+    STAGE_2,
+    STAGE_3,
+    generator_part,
+    lm_part,
+    tuned_part,
+)
 from methods.gen_distill.synthesis import draw_pools
-from tests.methods.gen_distill.conftest import MakeContext, MakeParams
+from tests.methods.gen_distill.conftest import MakeContext, MakeParams, train
 
 WARM = {"lm_steps": 40, "lm_learning_rate": 1e-2}  # enough that samples are mostly valid
 
@@ -45,8 +52,8 @@ def test_addresses_change_with_their_stage_alone(
     tuned: bool,
 ) -> None:
     ctx, one, other = make_context(train_data), make_params(), make_params(**changes)
-    assert (lm_address(one, train_data, ctx) == lm_address(other, train_data, ctx)) == lm
-    assert (address(one, train_data, ctx) == address(other, train_data, ctx)) == tuned
+    assert (ctx.address(lm_part(one)) == ctx.address(lm_part(other))) == lm
+    assert (ctx.address(tuned_part(one)) == ctx.address(tuned_part(other))) == tuned
 
 
 @pytest.mark.parametrize("generator", ["tiny", "scratch"])
@@ -59,7 +66,8 @@ def test_sets_of_any_size_come_from_one_generator(
 ) -> None:
     p = make_params(**WARM, **({"generator": "scratch"} if generator == "scratch" else {}))
     found = GenDistill(p).distill(train_data, 2, make_context(train_data))
-    monkeypatch.setattr("methods.gen_distill.method.train_generators", None)  # nothing is trained again
+    for stage in ("stage1", "stage2"):
+        monkeypatch.setattr(f"methods.gen_distill.{stage}.make", None)  # nothing is trained again
     again = GenDistill(p).distill(train_data, 2, make_context(train_data))
     other = GenDistill(p.model_copy(update={"over_sample": 2})).distill(train_data, 3, make_context(train_data, seed=1))
     assert found.texts == again.texts
@@ -94,9 +102,9 @@ def test_before_fine_tuning_is_stage_1_alone(
 ) -> None:
     ctx = make_context(train_data)
     before, after = make_params(**WARM, finetune=False), make_params(**WARM)
-    assert train_generators([before], train_data, ctx) == {}
-    assert ctx.find(*lm_address(after, train_data, ctx)) == ctx.find(*address(before, train_data, ctx))
-    assert ctx.find(*address(after, train_data, ctx)) is None
+    folder = ctx.part(generator_part(before))
+    assert ctx.find(*ctx.address(lm_part(after))) == folder
+    assert ctx.find(*ctx.address(tuned_part(after))) is None
 
 
 def test_pairs(pair_data: TrainData, make_context: MakeContext, make_params: MakeParams) -> None:
@@ -120,9 +128,9 @@ def test_variants_are_prepared_together_as_if_alone(
     learner_start = finetune.Learner.start
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(finetune.Learner, "start", lambda self, seed: starts.append(seed) or learner_start(self, seed))
-        assert GenDistill.prepare(variants, train_data, ctx) == {}
+        assert train(variants, train_data, ctx) == {}
     assert len(starts) == variants[0].outer_loops  # one trajectory for all of them
-    together = [weights(ctx.find(*address(p, train_data, ctx))) for p in variants]
+    together = [weights(ctx.find(*ctx.address(generator_part(p)))) for p in variants]
     assert together[0] == together[3]  # stage 3 alone differs
     assert len(set(together)) == 3
     (tmp_path / "alone").mkdir()
@@ -133,8 +141,8 @@ def test_variants_are_prepared_together_as_if_alone(
 
     settings = Settings.make(cache=tmp_path / "alone", offline=True)
     alone = JobContext(Assets({}, settings), Artifacts(settings.cache), data=train_data, task_identity={"task": "test"})
-    assert train_generators([variants[1]], train_data, alone) == {}
-    assert weights(alone.find(*address(variants[1], train_data, alone))) == together[1]
+    assert train([variants[1]], train_data, alone) == {}
+    assert weights(alone.find(*alone.address(generator_part(variants[1])))) == together[1]
 
 
 def weights(folder: Path | None) -> bytes:
@@ -153,13 +161,13 @@ def test_a_failing_variant_does_not_stop_the_others(
         make_params(lm_steps=20, lm_learning_rate=1e30),
     ]
     ctx = make_context(train_data)
-    errors = GenDistill.prepare(variants, train_data, ctx)
+    errors = train(variants, train_data, ctx)
     assert sorted(errors) == [0, 2, 3]
     assert "smaller learning_rate" in str(errors[0])
     assert "causal language model" in str(errors[2])
     assert "smaller lm_learning_rate" in str(errors[3])
     assert all(isinstance(error, UserError) and "\n" not in str(error) for error in errors.values())
-    assert ctx.find(*address(variants[1], train_data, ctx)) is not None
+    assert ctx.find(*ctx.address(generator_part(variants[1]))) is not None
     with pytest.raises(UserError, match="smaller learning_rate"):
         GenDistill(variants[0]).distill(train_data, 1, ctx)
 
@@ -187,20 +195,20 @@ def test_a_killed_training_is_taken_up(
 
     monkeypatch.setattr(ctx, "progress", kill)
     with pytest.raises(KeyboardInterrupt):
-        train_generators([p], train_data, ctx)
+        train([p], train_data, ctx)
     assert seen[-1] == 7
     seen.clear()
     monkeypatch.setattr(
         ctx, "progress", lambda done, total, what="": seen.append(done) if what.startswith(stage) else None
     )
-    assert train_generators([p], train_data, ctx) == {}
+    assert train([p], train_data, ctx) == {}
     assert seen[0] == (8 if stage == "language model" else 5)  # stage 2: from the last sampling on
     assert not list((tmp_path / "cache" / "workspaces").rglob("*.safetensors"))
 
 
 def test_reports_are_left(train_data: TrainData, make_context: MakeContext, make_params: MakeParams) -> None:
     ctx = make_context(train_data)
-    assert train_generators([make_params(**WARM)], train_data, ctx) == {}
+    GenDistill(make_params(**WARM)).distill(train_data, 1, ctx)
     found = {kind: ctx._artifacts.report(kind, key) for key, kind in ctx.reports.items() if kind.startswith("gen-")}
     assert set(found) == {"gen-distill-lm", "gen-distill-lm-samples", "gen-distill", "gen-distill-samples"}
     training, samples = found["gen-distill"], found["gen-distill-samples"]

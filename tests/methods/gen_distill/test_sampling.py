@@ -26,9 +26,9 @@ def generator(
     folder = request.getfixturevalue("tiny_llama" if request.param == "llama" else "tiny_generator")
     params = make_params(generator=str(folder), trainable_layers=2 if request.param == "frozen" else None)
     found = make_generator(params, train_data, make_context(train_data))
-    if found.frozen is not None:  # what the class does is in the control vectors, which start at zero
+    if found.boundary is not None:  # what the class does is in the control vectors, which start at zero
         with torch.no_grad():
-            found.frozen.control.normal_(generator=torch.Generator().manual_seed(0))
+            found.boundary.vectors.normal_(generator=torch.Generator().manual_seed(0))
     prefer(found, {found.template.eos: 4.0})
     return found
 

@@ -60,7 +60,7 @@ def test_they_are_made_once_for_what_they_depend_on(
         assert len(made) > before, change
     swapped = dataclasses.replace(uneven, train=Split(uneven.train.texts, (uneven.train.labels + 1) % 3))
     before = len(made)
-    Teacher(swapped, ctx, make_params())
+    Teacher(swapped, make_context(swapped), make_params())
     assert len(made) > before
 
 

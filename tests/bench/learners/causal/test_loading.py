@@ -9,13 +9,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from transformers import AutoTokenizer, BertConfig, BertLMHeadModel, GPT2Config, GPT2LMHeadModel, LlamaForCausalLM
+from transformers import AutoTokenizer, BertConfig, BertLMHeadModel, LlamaForCausalLM
 
-from bench.api import TrainData, UserError
-from methods.gen_distill import pretrained
-from methods.gen_distill.generator import make_generator
-from methods.gen_distill.pretrained import load_base
-from tests.methods.gen_distill.conftest import MakeContext, MakeParams
+from bench.api import UserError
+from bench.learners.causal import loading
+from bench.learners.causal.loading import load_base
+from tests.methods.gen_distill.conftest import MakeContext
 
 
 def write_gguf(source: Path, file: Path) -> None:
@@ -87,7 +86,7 @@ def test_gguf(
     assert tokenizer.eos_token == "<|endoftext|>"
     assert model.dtype == torch.float32
 
-    monkeypatch.setattr(pretrained, "convert", None)  # the second time the converted model is read
+    monkeypatch.setattr(loading, "convert", None)  # the second time the converted model is read
     again, _ = load_base(str(folder), make_context())
     assert all(torch.equal(a, b) for a, b in zip(model.parameters(), again.parameters(), strict=True))
 
@@ -98,7 +97,7 @@ def test_gguf_needs_its_packages(tmp_path: Path, make_context: MakeContext, monk
     with pytest.raises(UserError, match="no usable causal language model in") as caught:
         load_base(str(tmp_path / "model"), make_context())
     assert "\n" not in str(caught.value)
-    monkeypatch.setattr(pretrained, "find_spec", lambda name: None if name == "gguf" else object())
+    monkeypatch.setattr(loading, "find_spec", lambda name: None if name == "gguf" else object())
     with pytest.raises(UserError, match=r"needs the packages gguf and accelerate: pip install gguf$"):
         load_base(str(tmp_path / "model"), make_context())
 
@@ -149,15 +148,3 @@ def test_softcapped_logits_are_refused(tmp_path: Path, tiny_generator: Path, mak
         Gemma2ForCausalLM(config).save_pretrained(tmp_path / "capped")
     with pytest.raises(UserError, match="logits that are no linear layer on the hidden states are not supported"):
         load_base(str(tmp_path / "capped"), make_context())
-
-
-def test_a_short_context(
-    tmp_path: Path, tiny_generator: Path, pair_data: TrainData, make_params: MakeParams, make_context: MakeContext
-) -> None:
-    folder = tmp_path / "short"
-    shutil.copytree(tiny_generator, folder)
-    config = GPT2Config.from_pretrained(tiny_generator, n_positions=4)
-    with torch.random.fork_rng(devices=[]):
-        GPT2LMHeadModel(config).save_pretrained(folder)
-    with pytest.raises(UserError, match="reads 4 tokens, but a text takes 5 or more: choose another generator"):
-        make_generator(make_params(generator=str(folder)), pair_data, make_context(pair_data))

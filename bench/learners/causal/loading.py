@@ -24,12 +24,12 @@ def load_base(ref: str, ctx: Context) -> tuple[Any, Any]:
     """
     folder = ctx.asset(ref)
     if not folder.is_dir():
-        raise UserError(f"generator '{ref}' is a file: name the folder of a model")
+        raise UserError(f"model '{ref}' is a file: name the folder of a model")
     if not any(folder.glob("*.safetensors")):
         files = sorted(folder.glob("*.gguf"))
         if len(files) != 1:
             raise UserError(
-                f"generator '{ref}': {folder} has no weights in safetensors format (pickled weights are not read) "
+                f"model '{ref}': {folder} has no weights in safetensors format (pickled weights are not read) "
                 f"and {len(files)} GGUF files, where one is needed"
             )
         fields = {"asset": ctx.asset_identity(ref)}
@@ -56,7 +56,7 @@ def load_model(folder: Path, ref: str) -> Any:
     model, info = found
     if info["missing_keys"]:
         missing = sorted(info["missing_keys"])
-        raise UserError(f"generator '{ref}' is no causal language model: its file lacks {missing[0]}")
+        raise UserError(f"model '{ref}' is no causal language model: its file lacks {missing[0]}")
     return model.eval()
 
 
@@ -87,8 +87,8 @@ def check(model: Any, ref: str) -> None:
     ids = torch.tensor([[0, 1, 2], [0, 1, 3]])
     hidden = model.base_model(input_ids=ids, use_cache=False).last_hidden_state
     if not torch.allclose(hidden[0, :2], hidden[1, :2], rtol=1e-4, atol=1e-5):
-        raise UserError(f"generator '{ref}' is no causal language model: it reads the tokens that come after")
+        raise UserError(f"model '{ref}' is no causal language model: it reads the tokens that come after")
     head = model.get_output_embeddings()
     logits = model(input_ids=ids, use_cache=False).logits
     if head is None or not torch.allclose(head(hidden), logits, rtol=1e-4, atol=1e-4):
-        raise UserError(f"generator '{ref}': logits that are no linear layer on the hidden states are not supported")
+        raise UserError(f"model '{ref}': logits that are no linear layer on the hidden states are not supported")

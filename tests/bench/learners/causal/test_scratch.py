@@ -7,7 +7,7 @@ import random
 import pytest
 import torch
 
-from methods.gen_distill.scratch import EOS, random_gpt2, train_tokenizer
+from bench.learners.causal.scratch import EOS, random_gpt2, train_tokenizer
 from tests.learner_models import sentence
 
 TEXTS = [sentence(topic, random.Random(number)) for number in range(20) for topic in range(3)]

@@ -1,10 +1,7 @@
 """Training the top layers of a causal language model while all below stays as it is.
 
-The pretrained embeddings and lower layers are frozen, the start tokens' rows among them, so what the lower layers
-give for a text never changes and may be kept. Control enters at the boundary instead, the input of the first trained
-layer: a trained vector of the text's class is added at every position of a text, and one of `<sep>` at its positions.
-The vectors start at zero, so at first the model computes what it did before. Their unit hangs on the states' own size,
-which differs between models by orders: a step of AdamW moves every number by about the learning rate.
+The pretrained embeddings and lower layers are frozen, the rows of new tokens among them, so what the lower layers give
+for a text never changes and may be kept. What is to reach the trained layers enters at the boundary, their first input.
 """
 
 from __future__ import annotations
@@ -13,34 +10,25 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from bench.api import UserError
 from bench.learners.linear import affine
 from bench.learners.pretrained import check_depth
-from methods.gen_distill.template import Template
-
-# Measured on news headlines, SmolLM2, 2 epochs at 5e-4: a unit of 1, 10 and 50 times the states' size gives a loss of
-# 4.11, 4.08 and 4.07 on validation texts, whose class is the likeliest of five in 60, 62 and 65 %.
-CONTROL_UNIT = 50.0
 
 
 class _Reached(Exception):
     """Ends a forward pass at the boundary."""
 
 
-class Frozen(nn.Module):
-    """The boundary of a model with `trainable_layers` trained layers, and the parameters that it adds.
+class Top(nn.Module):
+    """The trained layers of a model, and `rows`: the head's rows of new tokens, [new, d], as parameters of their own.
 
-    control: [C, d], or [C + 1, d] with `<sep>` last; rows: [new tokens, d], the head's rows of the new tokens.
-    Raises UserError when the model has fewer layers.
+    known: tokens that the model came with; those above it are new. Raises UserError when the model has fewer layers.
     """
 
-    scale: Tensor
-
-    def __init__(self, model: Any, template: Template, trainable_layers: int) -> None:
+    def __init__(self, model: Any, trainable_layers: int, known: int) -> None:
         super().__init__()
         found = decoder_layers(model)
         check_depth(trainable_layers, len(found))
@@ -56,11 +44,7 @@ class Frozen(nn.Module):
                 parameter.requires_grad_(final_norm or id(parameter) in top)
                 if final_norm and module not in self._norms:
                     self._norms.append(module)
-        table = model.get_input_embeddings().weight
-        self.sep = template.sep
-        self.control = nn.Parameter(table.new_zeros(template.n_classes + (template.sep is not None), table.shape[1]))
-        self.rows = nn.Parameter(model.get_output_embeddings().weight.detach()[template.vocabulary :].clone())
-        self.register_buffer("scale", torch.ones(()))  # root mean square of the boundary's states, see `calibrate`
+        self.rows = nn.Parameter(model.get_output_embeddings().weight.detach()[known:].clone())
         self._shift: Tensor | None = None
         self._states: Tensor | None = None
         self._capture = False
@@ -84,16 +68,12 @@ class Frozen(nn.Module):
             module.train()
 
     @contextmanager
-    def steered(self, ids: Tensor, classes: Tensor, states: Tensor | None = None) -> Iterator[None]:
-        """Forward passes of the model inside add the control vectors for ids [B, L] and classes [B].
+    def entering(self, shift: Tensor | None, states: Tensor | None) -> Iterator[None]:
+        """Forward passes of the model inside add `shift`, broadcast to [B, L, d], to the first trained layer's input.
 
-        states [B, L, d]: what the lower layers give for `ids`; they are skipped then.
+        states [B, L, d]: what the lower layers give; they are skipped then.
         """
-        control = self.control * self.scale
-        self._shift = control[classes][:, None, :]
-        if self.sep is not None:
-            self._shift = self._shift + (ids == self.sep).unsqueeze(-1) * control[-1]
-        self._states = states
+        self._shift, self._states = shift, states
         try:
             with _skipped(self._lower if states is not None else []):
                 yield
@@ -112,11 +92,6 @@ class Frozen(nn.Module):
         finally:
             self._capture, self._states = False, None
         raise AssertionError("the forward pass did not reach the first trained layer")
-
-    def calibrate(self, states: Sequence[np.ndarray]) -> None:
-        """Set the unit of the control vectors from the median size of these states, [L, d] each."""
-        sizes = np.sqrt(np.square(np.concatenate(states)).mean(-1))  # median: the first position can be 50 times larger
-        self.scale.fill_(CONTROL_UNIT * float(np.median(sizes)))
 
     def logits(self, model: Any, hidden: Tensor) -> Tensor:
         """The head with the trained rows of the new tokens: hidden [n, d] -> [n, V]."""
