@@ -96,10 +96,8 @@ def steps(data: TrainData, ctx: JobContext, ways: list[str]) -> dict[str, Step]:
             learner = Learner(data, ctx, params())
             learner.start(0)
             with torch.no_grad():
-                for parameter, value in zip(
-                    (learner.model.head.out.weight, learner.model.head.out.bias), head, strict=True
-                ):
-                    parameter.copy_(value)
+                for kind, value in zip(("weight", "bias"), head, strict=True):
+                    learner.weights[f"{learner.head.out}.{kind}"].copy_(value)
 
             def closed(learner: Learner = learner) -> tuple[float, torch.Tensor]:
                 target = learner.real(real).gradient(torch.full((REAL,), 1.0 / REAL))

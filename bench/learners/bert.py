@@ -24,9 +24,8 @@ from bench.learners.layers import Layer, Weights, attention, feed_forward, first
 from bench.learners.linear import affine
 from bench.learners.network import Inputs, Output
 from bench.learners.packed import Batch, Packed
-from bench.learners.pretrained import Initial, Texts, load_classifier, precision
+from bench.learners.pretrained import Initial, Texts, check_depth, load_classifier, precision
 from bench.learners.train import spared_by_module
-from bench.learners.whole import check_depth
 
 ARCHITECTURES = frozenset({"bert", "roberta", "xlm-roberta", "camembert"})
 

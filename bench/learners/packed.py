@@ -57,7 +57,7 @@ class Batch:
         """[tokens, d] -> [B, L, d], zeros at padding."""
         lead, d = packed.shape[:-2], packed.shape[-1]
         if self.ragged:
-            packed = packed.new_zeros(*lead, self.size * self.longest, d).index_copy(-2, self.places, packed)
+            packed = packed.new_zeros(*lead, self.size * self.longest, d).index_copy_(-2, self.places, packed)
         return packed.view(*lead, self.size, self.longest, d)
 
     def unpad(self, padded: Tensor) -> Tensor:

@@ -66,6 +66,12 @@ def load_classifier(folder: Path, n_classes: int, dropout: float | None) -> tupl
     return model, frozenset(name for name in names if name in unknown or not name.startswith(base))
 
 
+def check_depth(trainable_layers: int, layers: int) -> None:
+    """Raise UserError when a model has fewer layers than are to be trained."""
+    if trainable_layers > layers:
+        raise UserError(f"trainable_layers={trainable_layers}: the model has {layers} layers")
+
+
 def first_line(error: Exception) -> str:
     """The first line of an error's text, or its type when it has none."""
     return next(iter(str(error).splitlines()), type(error).__name__)

@@ -88,9 +88,8 @@ def _clip(gradients: list[Tensor], largest: float) -> Tensor:
     """As `torch.nn.utils.clip_grad_norm_`; where the CPU can ask at no cost, nothing is multiplied by one."""
     norm = nn.utils.get_total_norm(gradients)
     scale = torch.clamp(largest / (norm + 1e-6), max=1.0)
-    if scale.device.type != "cpu" or float(scale) != 1.0:
-        for gradient in gradients:
-            gradient.mul_(scale)
+    if gradients and (scale.device.type != "cpu" or float(scale) != 1.0):
+        torch._foreach_mul_(gradients, scale)
     return norm
 
 

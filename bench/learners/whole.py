@@ -20,7 +20,7 @@ from bench.learners.head import Head, head_input, head_of, head_states
 from bench.learners.layers import Weights
 from bench.learners.network import Inputs, Output
 from bench.learners.packed import Packed
-from bench.learners.pretrained import Initial, Texts, load_classifier, precision
+from bench.learners.pretrained import Initial, Texts, check_depth, load_classifier, precision
 from bench.learners.train import spared_by_module
 
 Batch = dict[str, Tensor]  # model inputs
@@ -155,9 +155,3 @@ def freeze_lower(model: Any, trainable_layers: int) -> list[nn.Module]:
     children = [child for child in (*base.children(), *beside) if any(True for _ in child.parameters())]
     whole = [child for child in children if not any(p.requires_grad for p in child.parameters())]
     return [*whole, *layers[:first]]
-
-
-def check_depth(trainable_layers: int, layers: int) -> None:
-    """Raise UserError when a model has fewer layers than are to be trained."""
-    if trainable_layers > layers:
-        raise UserError(f"trainable_layers={trainable_layers}: the model has {layers} layers")

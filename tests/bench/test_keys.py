@@ -33,9 +33,13 @@ EDITS = [
     ("methods/gen_distill/lm.py", "import math", "import math as math", {"gen-distill", "stage 1", "stage 2"}),
     ("methods/gen_distill/diagnostics.py", "SHOWN = 5", "SHOWN = 6", {"gen-distill"}),
     ("bench/data/encoders.py", "TOKENIZE_ROWS = 8192", "TOKENIZE_ROWS = 8", ENCODED | PARTS),
-    ("bench/data/features.py", "1024", "512", ENCODED | PARTS),
+    ("bench/data/features.py", "1024", "512", ENCODED - {"minilm"} | {"teacher", "stage 2"}),
+    ("bench/data/batching.py", "import numpy as np", "import numpy as np  # why", set()),
+    ("bench/data/batching.py", "max(1, int(", "max(2, int(", ENCODED | PARTS),
     ("bench/data/onednn.py", "x @ weight.T + bias", "bias + x @ weight.T", ENCODED | PARTS),
-    ("bench/learners/recipe.py", "import math", "import math as math", {"gen-distill", "minilm", *PARTS} - {"teacher"}),
+    ("bench/learners/recipe.py", "import math", "import math as math", {"gen-distill", "minilm", "stage 2"}),
+    ("bench/learners/train.py", "import math", "import math as math", {"gen-distill", "minilm", "stage 1", "stage 2"}),
+    ("bench/learners/layers.py", "import math", "import math as math", {"gen-distill", "minilm", "states", "stage 2"}),
     ("bench/metrics.py", "/ 2}", "/ 3}", {"metrics"}),
     ("bench/api.py", 'kind="stable"', 'kind="heapsort"', METHODS),
     ("bench/api.py", "licence: str", "licence: str = ''", set()),
@@ -60,7 +64,7 @@ from bench.store import code
 TARGETS = {"bbc": ("tasks.bbc", "task"), "rt": ("tasks.rt", "task"), "random": ("methods.random_", "method"),
     "kcenters": ("methods.kcenters", "method"), "gen-distill": ("methods.gen_distill.method", "method"),
     "probe": ("students.probe", "student"), "minilm": ("students.encoder", "student"),
-    "states": ("bench.learners.split", None), "teacher": ("methods.gen_distill.teacher", None),
+    "states": ("bench.learners.frozen", None), "teacher": ("methods.gen_distill.teacher", None),
     "stage 1": ("methods.gen_distill.stage1", None), "stage 2": ("methods.gen_distill.stage2", None)}
 
 def keys():

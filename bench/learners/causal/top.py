@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from bench.api import UserError
 from bench.learners.linear import affine
-from bench.learners.whole import check_depth
+from bench.learners.pretrained import check_depth
 
 
 class _Reached(Exception):

@@ -51,7 +51,8 @@ def test_train_equals_a_plain_loop() -> None:
     first, second = torch.nn.Linear(5, 3), torch.nn.Linear(5, 3)
     second.load_state_dict(first.state_dict())
     recipe = Recipe(learning_rate=0.05, steps=20)
-    train(first, lambda rows: first(x[rows]), y, recipe, np.random.default_rng(0))
+    trainer = make_trainer(dict(first.named_parameters()), {"bias"}, recipe, 20)
+    train(trainer, lambda rows: first(x[rows]), y, recipe, np.random.default_rng(0))
     groups = [{"params": [second.weight], "weight_decay": 0.01}, {"params": [second.bias], "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=0.05, betas=(0.9, 0.999), fused=False, foreach=False)
     schedule = get_cosine_schedule_with_warmup(optimiser, 10, 20)
@@ -67,7 +68,9 @@ def test_train_equals_a_plain_loop() -> None:
     torch.testing.assert_close(first.bias, second.bias)
 
 
-def test_frozen_parameters_are_not_trained() -> None:
-    model = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.Linear(2, 2))
-    model[0].requires_grad_(False)
-    assert list(make_trainer(model, Recipe(), 5).weights) == ["1.weight", "1.bias"]
+def test_the_norm_sums_over_what_decays_first() -> None:
+    weights = {name: torch.zeros(2, requires_grad=True) for name in ("a.bias", "a.weight", "b.bias", "b.weight")}
+    trainer = make_trainer(weights, {"a.bias", "b.bias"}, Recipe(), 5)
+    assert list(trainer.weights) == ["a.weight", "b.weight", "a.bias", "b.bias"]
+    decays = [(len(group["params"]), group["weight_decay"]) for group in trainer.optimizer.param_groups]
+    assert decays == [(2, 0.01), (2, 0.0)]

@@ -123,7 +123,7 @@ def test_the_generators_gradient_is_that_of_autograd_through_the_whole_learner(
 
 def learner_head(learner: Learner) -> list[torch.Tensor]:
     """Weight and bias of the learner's classifier."""
-    return [learner.model.head.out.weight.detach(), learner.model.head.out.bias.detach()]
+    return [learner.weights[f"{learner.head.out}.{kind}"].detach() for kind in ("weight", "bias")]
 
 
 def test_micro_batches_give_the_whole_batchs_gradient(setting: Setting, make_params: MakeParams) -> None:

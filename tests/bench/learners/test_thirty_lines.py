@@ -1,0 +1,95 @@
+"""The library is ready for what comes: a student of thirty lines that trains on texts and on embeddings alike."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from bench.api import Context, DistilledSet, Embeddings, Queries, Student, StudentSpec
+from bench.learners.embedded import Embedded
+from bench.learners.load import load_network
+from bench.learners.recipe import Recipe, fit, predict
+from bench.lending import lend_set
+from bench.store.sets import load_set, save_set
+from bench.testing import check_student
+from students.params import EncoderParams
+from tests.learner_models import MakeContext, gold, make_set
+
+
+class ThirtyLines(Student):
+    """Fine-tunes an encoder on a set of texts or of embeddings of its own."""
+
+    params: EncoderParams
+
+    def refuses(self, distilled: DistilledSet) -> str | None:
+        foreign = distilled.embeddings is not None and distilled.embeddings.encoder != self.params.model
+        return "the embeddings are of another encoder" if foreign else None
+
+    def predict(self, distilled: DistilledSet, queries: Queries, ctx: Context) -> np.ndarray:
+        p, fields, e = self.params, queries.info.fields, distilled.embeddings
+        network = load_network(
+            ctx.asset(p.model),
+            queries.info.n_classes,
+            ctx.device,
+            trainable_layers=p.trainable_layers,
+            dropout=p.dropout,
+            max_length=p.max_length,
+            identity=ctx.asset_identity(p.model),
+        )
+        tokens = network.tokenize(distilled.texts, fields) if e is None else None
+        inputs = tokens or Embedded(e.inputs_embeds, e.attention_mask)
+        targets = torch.tensor(distilled.labels if e is None else e.label_distribution)
+        weights = network.initial(torch.Generator().manual_seed(ctx.derive("head")))
+        drop, recipe = network.dropout(ctx.derive("dropout")), Recipe(p.learning_rate, steps=p.steps)
+        fit(network, weights, network.prepare(inputs), targets, recipe, drop, ctx.rng("order"))
+        return predict(network, weights, network.shared(queries.texts, fields, ctx)).argmax(1)
+
+
+SPEC = StudentSpec(
+    name="thirty",
+    summary="A student of thirty lines.",
+    target="tests.bench.learners.test_thirty_lines:ThirtyLines",
+    params=EncoderParams,
+)
+
+
+def embedded(folder: Path, distilled: DistilledSet, classes: int) -> DistilledSet:
+    """The same set as rows of the encoder's embedding table, with distributions for labels."""
+    network = load_network(folder, classes, "cpu", trainable_layers=2, dropout=None, max_length=64, identity={})
+    batch = network.tokenize(distilled.texts, ("first",)).batch(np.arange(len(distilled)))  # type: ignore[arg-type]
+    table = load_file(folder / "model.safetensors")["embeddings.word_embeddings.weight"]
+    values, mask = table[batch["input_ids"]].numpy(), batch["attention_mask"].numpy()
+    one_hot = np.eye(classes, dtype=np.float32)[distilled.labels]
+    return DistilledSet(distilled.labels, embeddings=Embeddings(values, mask, one_hot, str(folder)))
+
+
+def test_it_has_thirty_lines() -> None:
+    assert len(inspect.getsource(ThirtyLines).rstrip().splitlines()) <= 30
+
+
+def test_it_passes_the_conformance_kit(tiny_encoder: Path) -> None:
+    check_student(SPEC, {"model": str(tiny_encoder), "trainable_layers": 2, "steps": 4, "learning_rate": 1e-2})
+
+
+@pytest.mark.parametrize("layers", [2, None])
+def test_embeddings_of_a_set_teach_what_the_set_teaches(
+    layers: int | None, tiny_encoder: Path, context: MakeContext, tmp_path: Path
+) -> None:
+    """As the worker hands it over: saved, loaded, lent. Without dropout and with a frozen table it is one training."""
+    distilled, queries = make_set(24, 3, seed=0)
+    params = EncoderParams(model=str(tiny_encoder), trainable_layers=layers, steps=60, learning_rate=3e-3, dropout=0.0)
+    save_set(tmp_path, embedded(tiny_encoder, distilled, 3))
+    handed = lend_set(load_set(tmp_path))
+    assert handed.texts is None
+    assert ThirtyLines(params).refuses(handed) is None
+    assert ThirtyLines(params.model_copy(update={"model": "another"})).refuses(handed)
+    ctx = context(1, queries)
+    texts, vectors = (ThirtyLines(params).predict(one, queries, ctx) for one in (lend_set(distilled), handed))
+    assert layers is None or (texts == vectors).mean() > 0.95
+    for found in (texts, vectors):
+        assert (found == gold(24, 3)).mean() > 0.5
