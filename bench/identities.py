@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 SEEDS = (
     "bench.seeds:derive",
     "bench.seeds:generator",
-    "bench.context:JobContext.derive",
-    "bench.context:JobContext.rng",
+    "bench.work.context:JobContext.derive",
+    "bench.work.context:JobContext.rng",
 )
-LENT = tuple(f"bench.lending:{name}" for name in ("lend_task", "lend_set", "_split", "_texts", "_array", "_json"))
+LENT = tuple(f"bench.work.lending:{name}" for name in ("lend_task", "lend_set", "_split", "_texts", "_array", "_json"))
 HANDED = {  # what a plugin of a kind, or what makes a part, is handed, and how what it returns is kept
-    "part": (*SEEDS, "bench.context:JobContext._part_seed", "bench.api:TrainData", *LENT),
+    "part": (*SEEDS, "bench.work.context:JobContext._part_seed", "bench.api:TrainData", *LENT),
     "task": SEEDS,
     "method": (
         *(*SEEDS, "bench.api:TrainData", "bench.api:DistilledSet"),
@@ -33,7 +33,7 @@ HANDED = {  # what a plugin of a kind, or what makes a part, is handed, and how 
     ),
     "student": (*SEEDS, "bench.api:Queries", "bench.api:TaskData.queries", "bench.store.sets:load_set", *LENT),
 }
-FEATURES = tuple(f"bench.context:JobContext.{name}" for name in ("features", "embed", "_encode", "_texts"))
+FEATURES = tuple(f"bench.work.context:JobContext.{name}" for name in ("features", "embed", "_encode", "_texts"))
 FEATURES_MODULE = "bench.data.features"
 USES_FEATURES = frozenset({"features", "embed"})  # what a plugin names that asks its context for features
 

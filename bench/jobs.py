@@ -14,7 +14,7 @@ from bench.api import Kind, Part
 
 Status = Literal["ok", "failed", "timeout", "oom", "not_applicable", "usage", "plugin"]
 Place = tuple[str, str]  # revision of a task and label of a student, or "": what a worker has loaded after a job
-WORKER = "bench.worker:Worker"  # what does jobs: executors are told it, so that they import no worker
+WORKER = "bench.work.worker:Worker"  # what does jobs: executors are told it, so that they import no worker
 
 
 @dataclass(frozen=True)

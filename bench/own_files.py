@@ -18,7 +18,7 @@ def open_own_files(plan: Plan, assets: Assets) -> dict[str, int]:
     Raises UserError and PluginError in the words of the run. A bug in a task's code is a warning: the run goes on too.
     """
     from bench.runner import fits
-    from bench.worker import Worker
+    from bench.work.worker import Worker
 
     worker, skipped = None, {}
     for task in {run.task.revision: run.task for run in plan.missing_runs()}.values():

@@ -18,11 +18,11 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from bench.api import TrainData
-from bench.context import JobContext
 from bench.plan import planned_task
 from bench.settings import Settings
 from bench.suite import load_suite
-from bench.worker import Worker
+from bench.work.context import JobContext
+from bench.work.worker import Worker
 from methods.selection import herding_mean, kmeans_medoids
 
 

@@ -23,12 +23,12 @@ import torch
 
 from bench import plugins
 from bench.api import Split
-from bench.context import JobContext
 from bench.data import features
 from bench.data.assets import Assets
 from bench.data.encoders import Encoder, load_encoder, load_model, tokenize
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
+from bench.work.context import JobContext
 
 Features = dict[str, np.ndarray]
 

@@ -37,14 +37,14 @@ from plain_matching import PlainLearner
 from transformers.utils import logging
 
 from bench.api import TrainData
-from bench.context import JobContext
 from bench.learners.causal.model import pieces
 from bench.learners.pretrained import own_rng
 from bench.learners.train import Schedule
 from bench.plan import planned_task
 from bench.settings import Settings
 from bench.suite import load_suite
-from bench.worker import Worker
+from bench.work.context import JobContext
+from bench.work.worker import Worker
 from methods.gen_distill.batches import diverse_batches
 from methods.gen_distill.generator import Generator, make_generator
 from methods.gen_distill.learner import Learner

@@ -25,14 +25,14 @@ from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
 from bench.api import TrainData, UserError
-from bench.context import JobContext
 from bench.identities import made_by
 from bench.plan import planned_task
 from bench.selection import Choice
 from bench.settings import Settings
 from bench.store.artifacts import REPORT
 from bench.suite import load_suite
-from bench.worker import Worker
+from bench.work.context import JobContext
+from bench.work.worker import Worker
 from methods.gen_distill.params import GenDistillParams
 from methods.gen_distill.parts import parts
 

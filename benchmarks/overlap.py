@@ -24,7 +24,7 @@ from bench.data.overlap import near_duplicates
 from bench.plan import planned_task
 from bench.settings import Settings
 from bench.suite import load_suite
-from bench.worker import Worker
+from bench.work.worker import Worker
 
 FEWEST = 5  # words of a train text that counts when another holds it
 

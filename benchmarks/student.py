@@ -31,11 +31,11 @@ from transformers.utils import logging
 
 from bench import plugins
 from bench.api import DistilledSet, Queries
-from bench.context import JobContext
 from bench.data.assets import Assets
 from bench.learners.recipe import Recipe, make_trainer
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
+from bench.work.context import JobContext
 from students.encoder import EncoderStudent, targets
 from students.params import EncoderParams
 

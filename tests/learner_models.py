@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 
 from bench.api import DistilledSet, Queries, TaskInfo
-from bench.context import JobContext
 from bench.data.assets import Assets
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
+from bench.work.context import JobContext
 
 TOPICS = (
     ["team", "won", "lost", "match", "goal", "player", "coach"],

@@ -29,7 +29,7 @@ def command(folder: Path, name: str, **options: Any) -> int:
     from bench.imported import LABEL, Columns, check_name, common_dpc, plan_imported, read_sets
     from bench.plan import planned_task
     from bench.store.results import ResultStore
-    from bench.worker import Worker
+    from bench.work.worker import Worker
 
     asked = options.pop("dpc")
     gpus = choose_device(options.pop("device"))

@@ -19,8 +19,8 @@ from typing import Any
 
 from bench.executors.base import Event, Finished, Progressed, Slot
 from bench.jobs import Job, Outcome, decode_job, decode_outcome, encode
-from bench.network import NetworkGuard
 from bench.settings import Settings
+from bench.work.network import NetworkGuard
 
 # One thread a worker: two torch processes with two threads each on two cores are several times slower.
 # The allocator thresholds keep big tensors in the heap instead of mapping them anew at every step.

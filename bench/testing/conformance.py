@@ -21,10 +21,7 @@ from bench.api import (
     TaskSpec,
     TrainData,
 )
-from bench.checks import check_predictions
-from bench.checks import check_task as check_task_data
 from bench.errors import PluginError, UserError
-from bench.lending import lend_set, lend_task
 from bench.settings import Settings
 from bench.store.difference import difference
 from bench.store.identity import canonical
@@ -33,6 +30,9 @@ from bench.testing.guards import ConformanceError, demand, fingerprint
 from bench.testing.kit import Kit, open_kit
 from bench.testing.parts import check_parts
 from bench.testing.texts import pair_task, topic_task
+from bench.work.checks import check_predictions
+from bench.work.checks import check_task as check_task_data
+from bench.work.lending import lend_set, lend_task
 
 SEED = 11  # of the sets that later ones are compared with
 

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from functools import lru_cache
 
 from bench.api import Split
-from bench.network import NetworkGuard
 from bench.store.identity import canonical
+from bench.work.network import NetworkGuard
 
 OFFLINE = "what it needs belongs into `assets` of its spec, because a run may be offline"
 

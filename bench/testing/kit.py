@@ -13,16 +13,13 @@ from typing import Any
 
 from bench import plugins
 from bench.api import Asset, NotApplicable, Params, Queries, Spec, TaskData, TrainData
-from bench.context import JobContext
 from bench.data.assets import Assets
 from bench.data.grants import granted
 from bench.discovery import cause
 from bench.errors import PluginError, UserError
 from bench.identities import made_by
-from bench.lending import Seal, refused_write
 from bench.params import plain, validate
 from bench.plugins import Registry
-from bench.process_state import ProcessState
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from bench.store.identity import canonical, key_of
@@ -34,6 +31,9 @@ from bench.testing.guards import (
     kept_random_state,
     no_network,
 )
+from bench.work.context import JobContext
+from bench.work.lending import Seal, refused_write
+from bench.work.process_state import ProcessState
 
 
 @dataclass(frozen=True)

@@ -24,12 +24,12 @@ import torch
 
 from bench import plugins
 from bench.api import DistilledSet, Queries, TaskInfo
-from bench.context import JobContext
 from bench.data import features
 from bench.data.assets import Assets
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from bench.testing import topic_task
+from bench.work.context import JobContext
 from students.encoder import EncoderStudent
 from students.params import EncoderParams
 

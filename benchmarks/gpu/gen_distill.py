@@ -28,13 +28,13 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 from plain_matching import PlainLearner
 
 from bench.api import Split, TaskInfo, TrainData
-from bench.context import JobContext
 from bench.data.assets import Assets
 from bench.learners.pretrained import own_rng
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from bench.testing import build_tiny_encoder, build_tiny_generator
 from bench.testing.encoder import WORDS
+from bench.work.context import JobContext
 from methods.gen_distill.batches import cluster
 from methods.gen_distill.finetune import backward
 from methods.gen_distill.generator import make_generator

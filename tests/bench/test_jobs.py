@@ -31,7 +31,7 @@ from bench.plan import make_plan
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from bench.suite import load_suite
-from bench.worker import Worker
+from bench.work.worker import Worker
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),

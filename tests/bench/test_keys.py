@@ -45,10 +45,10 @@ EDITS = [
     ("bench/api.py", "np.flatnonzero(", "np.flatnonzero(1 * ", METHODS | PARTS),
     ("bench/api.py", "licence: str", "licence: str = ''", set()),
     ("bench/seeds.py", "digest()[:4]", "digest()[4:8]", ALL | PARTS),
-    ("bench/context.py", "seeds.derive(self.seed", "seeds.derive(1, self.seed", ALL | PARTS),
-    ("bench/context.py", 'derive("part"', 'derive("parts"', {"gen-distill", *PARTS}),
+    ("bench/work/context.py", "seeds.derive(self.seed", "seeds.derive(1, self.seed", ALL | PARTS),
+    ("bench/work/context.py", 'derive("part"', 'derive("parts"', {"gen-distill", *PARTS}),
     (
-        "bench/context.py",
+        "bench/work/context.py",
         "tuple(texts), max_length",
         "tuple(texts), 2 * max_length",
         ENCODED - {"minilm"} | {"teacher", "stage 2"},

@@ -15,10 +15,10 @@ import sklearn.cluster  # noqa: F401  # its first import draws from the global `
 
 from bench import plugins
 from bench.api import DistilledSet, Method, Split, TaskInfo, TrainData, UserError
-from bench.context import JobContext
 from bench.data.assets import Assets
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
+from bench.work.context import JobContext
 from methods.common import Pool, class_features
 from methods.plugin import bench_methods
 from methods.selection import distance_to_nearest, herding_mean, herding_welling, k_center_greedy, kmeans_medoids

@@ -13,11 +13,11 @@ import torch
 from safetensors.torch import load_file
 
 from bench.api import DistilledSet, Embeddings, Queries, UserError
-from bench.context import JobContext
 from bench.learners.bert import BertNetwork
 from bench.learners.network import Network
 from bench.learners.recipe import fit, predict
 from bench.learners.whole import WholeNetwork
+from bench.work.context import JobContext
 from students import encoder
 from students.encoder import EncoderStudent
 from students.params import EncoderParams

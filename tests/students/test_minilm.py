@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from bench.api import DistilledSet, Queries, TaskInfo
-from bench.context import JobContext
 from bench.data.assets import Assets
 from bench.learners.load import load_network
 from bench.learners.recipe import Recipe, fit, predict
 from bench.learners.whole import WholeNetwork
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
+from bench.work.context import JobContext
 from students.encoder import EncoderStudent, targets
 from students.params import EncoderParams, ProbeParams
 from students.plugin import bench_assets

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from bench.api import Split, TaskData, TaskSpec
-from bench.context import JobContext
 from bench.data.assets import Assets
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
+from bench.work.context import JobContext
 from tasks import plugin
 
 Load = Callable[..., TaskData]

@@ -14,9 +14,9 @@ from bench.api import Context, DistilledSet, Embeddings, Queries, Student, Stude
 from bench.learners.embedded import Embedded
 from bench.learners.load import load_network
 from bench.learners.recipe import Recipe, fit, predict
-from bench.lending import lend_set
 from bench.store.sets import load_set, save_set
 from bench.testing import check_student
+from bench.work.lending import lend_set
 from students.params import EncoderParams
 from tests.learner_models import MakeContext, gold, make_set
 

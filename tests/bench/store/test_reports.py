@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from bench.context import JobContext
 from bench.data.assets import Assets
 from bench.errors import PluginError
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from bench.store.reports import load_report
+from bench.work.context import JobContext
 
 GOOD: dict[str, Any] = {
     "title": "a model",

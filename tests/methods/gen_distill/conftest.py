@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from bench.api import Split, TaskInfo, TrainData
-from bench.context import JobContext
 from bench.data.assets import Assets
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
+from bench.work.context import JobContext
 from methods.gen_distill.params import GenDistillParams
 from methods.gen_distill.parts import generator_part
 from tests.learner_models import sentence

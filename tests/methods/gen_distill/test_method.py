@@ -134,10 +134,10 @@ def test_variants_are_prepared_together_as_if_alone(
     assert together[0] == together[3]  # stage 3 alone differs
     assert len(set(together)) == 3
     (tmp_path / "alone").mkdir()
-    from bench.context import JobContext
     from bench.data.assets import Assets
     from bench.settings import Settings
     from bench.store.artifacts import Artifacts
+    from bench.work.context import JobContext
 
     settings = Settings.make(cache=tmp_path / "alone", offline=True)
     alone = JobContext(Assets({}, settings), Artifacts(settings.cache), data=train_data, task_identity={"task": "test"})

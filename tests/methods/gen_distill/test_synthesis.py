@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from bench.api import TrainData, UserError
-from bench.context import JobContext
 from bench.testing.texts import SENTENCES
+from bench.work.context import JobContext
 from methods.gen_distill.generator import Generator, make_generator
 from methods.gen_distill.params import GenDistillParams
 from methods.gen_distill.sampling import sample

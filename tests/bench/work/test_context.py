@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from bench.api import TrainData
-from bench.context import JobContext
 from bench.data.assets import Assets
 from bench.errors import PluginError
 from bench.identities import made_by
@@ -18,6 +17,7 @@ from bench.settings import Settings
 from bench.store import code
 from bench.store.artifacts import Artifacts
 from bench.testing import topic_task
+from bench.work.context import JobContext
 
 Make = Callable[..., JobContext]
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from bench.context import JobContext
 from bench.data.assets import Assets
-from bench.meter import SAVE_SECONDS, SECONDS, Meter
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from bench.store.identity import key_of
+from bench.work.context import JobContext
+from bench.work.meter import SAVE_SECONDS, SECONDS, Meter
 
 
 class Clock:

@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from bench import metrics, plugins
 from bench.api import DistilledSet, NotApplicable, Queries, Student, TaskData, TrainData
-from bench.checks import check_predictions, check_task, league
-from bench.context import JobContext, part_assets, rows_digest
 from bench.data.assets import Assets
 from bench.data.grants import granted, refuse_data
 from bench.environment import environment
@@ -32,9 +30,6 @@ from bench.jobs import (
     VerifyJob,
     plain,
 )
-from bench.lending import Seal, lend_set, lend_task, refused_write
-from bench.network import NetworkGuard
-from bench.process_state import PATH, ProcessState
 from bench.selection import Choice
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
@@ -45,6 +40,11 @@ from bench.store.record import MadeOf, SetCard, TaskCard
 from bench.store.results import SHOWN_ROWS
 from bench.store.sets import check_budget, check_set, content_digest, example_rows, load_set, save_set, set_reports
 from bench.store.text import message, trace
+from bench.work.checks import check_predictions, check_task, league
+from bench.work.context import JobContext, part_assets, rows_digest
+from bench.work.lending import Seal, lend_set, lend_task, refused_write
+from bench.work.network import NetworkGuard
+from bench.work.process_state import PATH, ProcessState
 
 if TYPE_CHECKING:
     import numpy as np

@@ -17,11 +17,11 @@ from bench.discovery import cause, contained
 from bench.environment import environment
 from bench.errors import PluginError, UserError
 from bench.identities import features_code, made_by
-from bench.meter import Meter
 from bench.store.artifacts import Artifacts
 from bench.store.code import find
 from bench.store.identity import key_of
 from bench.store.reports import REPORT, load_report
+from bench.work.meter import Meter
 
 if TYPE_CHECKING:
     import numpy as np

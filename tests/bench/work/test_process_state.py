@@ -18,11 +18,11 @@ import numpy as np
 import pytest
 import torch
 
-from bench.context import JobContext
 from bench.data.assets import Assets
-from bench.process_state import ProcessState
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
+from bench.work.context import JobContext
+from bench.work.process_state import ProcessState
 
 
 @contextlib.contextmanager
@@ -95,7 +95,7 @@ def run(code: str, **more: str) -> str:
 def test_a_library_that_is_imported_in_a_job_is_judged_by_its_defaults() -> None:
     code = """
 import numpy, os
-from bench.process_state import ProcessState
+from bench.work.process_state import ProcessState
 state = ProcessState()
 import sklearn.cluster, torch, students.encoder, methods.gen_distill.method
 print(state.restore())
@@ -107,7 +107,7 @@ print(state.restore(), state.restore())
     assert run(code).splitlines() == ["[]", f"{changed} []"]
     imported_there = """
 import numpy
-from bench.process_state import ProcessState
+from bench.work.process_state import ProcessState
 state = ProcessState()
 import os
 os.environ["OMP_NUM_THREADS"] = "2"

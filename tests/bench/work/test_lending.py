@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from bench.api import DistilledSet, Embeddings, Split, TaskData, TaskInfo
-from bench.lending import Seal, lend_set, lend_task
+from bench.work.lending import Seal, lend_set, lend_task
 from tests.bench.conftest import records
 
 Sample = Any
@@ -108,7 +108,7 @@ def test_a_seal_of_a_set(distilled: DistilledSet) -> None:
 
 
 def guilty(sample: Sample) -> Path:
-    plugin = Path(__file__).parent / "guilty_plugin.py"
+    plugin = Path(__file__).parents[1] / "guilty_plugin.py"
     folder: Path = sample.bench.folder
     (folder / "guilty.py").write_text(plugin.read_text())
     return folder
