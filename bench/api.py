@@ -343,9 +343,10 @@ class Context(Protocol):
     ) -> Path:
         """A folder in the cache, addressed by `kind` and `fields`; `build(folder)` fills it once, atomically.
 
-        The running plugin's code and the type of the device are part of the address without being named. `code`: a
-        module, "package.module", that makes it with what it imports, for what several plugins share or what fewer
-        changes should make anew; `find` and `workspace` need the same one.
+        The running plugin's code, the rows that the job sees and the type of the device are part of the address without
+        being named. `code`: a module, "package.module", that makes it with what it imports, for what several plugins or
+        tasks share or what fewer changes should make anew: the fields then name all that it is made from; `find` and
+        `workspace` need the same one.
         A `report.json` in it (see docs/plugins.md) is shown by `bench info KEY`, the HTML board and MLflow.
         """
         ...

@@ -44,7 +44,8 @@ def _keyed(part: Part, revision: str, assets: Assets, declared: frozenset[str], 
     part = _checked(part, declared, who)
     needs = tuple(_keyed(need, revision, assets, declared, who) for need in part.needs)
     fields = {name: assets.identity(value) if name in part.assets else value for name, value in part.fields.items()}
-    about = {"kind": part.kind, "fields": fields, "make": part.make, "made_by": made_by(part.make.partition(":")[0])}
+    about = {"kind": part.kind, "fields": fields, "make": part.make, "together": part.together}
+    about["made_by"] = made_by(part.make.partition(":")[0])
     key = key_of({"kind": "part", "task": revision, "part": about, "needs": [need.key for need in needs]})
     depth = 1 + max((need.depth for need in needs), default=-1)
     return KeyedPart(replace(part, needs=tuple(need.part for need in needs)), key, depth, needs)
@@ -62,7 +63,7 @@ def _checked(part: Any, declared: frozenset[str], who: str) -> Part:
     except (TypeError, ValueError) as error:
         raise PluginError(f"{who}: `fields` of the part '{part.kind}' are no JSON: {cause(error)}") from error
     for field in part.assets:
-        if fields.get(field) not in declared:
+        if not isinstance(fields.get(field), str) or fields[field] not in declared:
             raise PluginError(
                 f"{who}: the part '{part.kind}' reads the asset {fields.get(field)!r} ('{field}'), which `assets` of "
                 "the spec does not give"

@@ -52,12 +52,14 @@ class Plan:
     chosen: dict[tuple[str, str], Choice] = field(default_factory=dict)  # by kind and label
     parts: dict[tuple[str, str], tuple[KeyedPart, ...]] = field(default_factory=dict)  # by revision and method's label
     cached_sets: set[str] = field(default_factory=set)
+    contents: dict[str, str] = field(default_factory=dict)  # set key -> digest of the cached content, where noted
     done: dict[str, Record] = field(default_factory=dict)
 
     def missing_runs(self) -> list[RunJob]:
         """Replicates without a final record, in an order that finishes whole rounds of sets first."""
-        runs = [run for cell in self.cells for run in cell.runs if run.key not in self.done]
-        return sorted(runs, key=lambda run: (run.index, run.run))
+        # Each once: one table under two paths gives two cells with the same replicates.
+        runs = {run.key: run for cell in self.cells for run in cell.runs if run.key not in self.done}
+        return sorted(runs.values(), key=lambda run: (run.index, run.run))
 
     def needed_sets(self, runs: Iterable[RunJob]) -> list[SetJob]:
         """The sets that these runs train on and that are not in the cache."""
@@ -182,6 +184,8 @@ def replicate_runs(
 def note_state(plan: Plan, artifacts: Artifacts, records: Sequence[Record]) -> None:
     """Fill in which sets are cached and which replicates have a final record."""
     plan.cached_sets = {key for key in plan.sets if artifacts.get("set", key) is not None}
+    noted = ((key, artifacts.about("set", key).get("set_digest")) for key in plan.cached_sets)
+    plan.contents = {key: digest for key, digest in noted if digest}
     known = {record.key: record for record in records if record.status not in RETRIED}
     plan.done = {run.key: known[run.key] for cell in plan.cells for run in cell.runs if run.key in known}
 

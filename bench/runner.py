@@ -181,8 +181,12 @@ class Runner:
             self._settle(key, _ended(event, "distilling: "))
             return
         card = SET_CARD.validate_json(json.dumps(event.outcome.value["card"]))
-        self.store.put_set(key, card, event.outcome.value["reports"])
-        self._keep_set(key)
+        if self.store.put_set(key, card, event.outcome.value["reports"]):
+            self.report.warn(
+                f"{event.job.title} was made again with other content (another machine or library, perhaps): its older "
+                "records trained on what was there before, and count as another set"
+            )
+        self._sets[key] = replace(card, rows=(), diagnostics={})
         self._settle(key)
 
     def _finish_run(self, event: Finished) -> None:
@@ -228,9 +232,10 @@ class Runner:
 
     def _write(self) -> None:
         """Append the finished replicates by one sync, then say so."""
-        finished, self._finished = self._finished, []
+        finished = list(self._finished)
         records = [self._make_record(run, ended) for run, ended in finished]
         self.store.append(*records)
+        del self._finished[: len(finished)]  # not before: Ctrl-C may come in between, and twice is harmless
         self._written = time.monotonic()
         for (run, ended), record in zip(finished, records, strict=True):
             self._tell(run, ended.outcome, record)
@@ -242,9 +247,10 @@ class Runner:
         self.summary.statuses[status] += 1
         name = cell_name(self._cells[run.key])
         result = f"{status}: {record.reason}" if record.score is None else f"{100 * record.score:.1f}"
+        if status not in {"ok", "not_applicable"}:
+            self.summary.exit_code = worse(self.summary.exit_code, EXIT_CODES.get(outcome.status, 2))
         if status not in {"ok", "not_applicable"} and name not in self.summary.failures:
             self.summary.failures[name] = f"{status}: {record.reason}"
-            self.summary.exit_code = worse(self.summary.exit_code, EXIT_CODES.get(outcome.status, 2))
             if outcome.traceback:
                 self.summary.tracebacks[name] = outcome.traceback
         self.report.step(f"{name} set {run.index} run {run.run}: {result} ({outcome.seconds:.1f} s)", outcome.seconds)
@@ -254,6 +260,9 @@ class Runner:
         value = outcome.value if outcome.status == "ok" else {}
         predictions = value.get("predictions")
         made = self._sets.get(run.set_key)
+        digest = value.get("set_digest", made.set_digest if made else None)  # of what the student trained on
+        if made is not None and made.set_digest != digest:
+            made = None  # the card is of other content
         status: Any = "failed" if outcome.status in EXIT_CODES else outcome.status
         if ended.device not in self._environments:
             self._environments[ended.device] = environment(ended.device)
@@ -267,7 +276,7 @@ class Runner:
             run=run.run,
             seed=Seeds(base=self.plan.seed, set=self.plan.sets[run.set_key].seed, run=run.seed),
             set_key=run.set_key,
-            set_digest=made.set_digest if made else None,
+            set_digest=digest,
             near_test=made.near_test if made else None,
             league=value.get("league"),
             metric=value.get("metric"),
@@ -278,9 +287,9 @@ class Runner:
             predictions=None if predictions is None else Predictions(**predictions),
             time=Times(
                 finished=datetime.now(UTC).isoformat(timespec="seconds"),
-                distil_s=made.seconds if made else 0.0,
+                distil_s=made.seconds if made else None,
                 made_of=made.made_of if made else None,
-                student_s=round(outcome.seconds, 3),
+                student_s=0.0 if ended.stage else round(outcome.seconds, 3),
             ),
             environment={**self._environments[ended.device]},
         )
@@ -302,10 +311,10 @@ class Runner:
         return self._heads[cell.key]
 
     def _keep_set(self, key: str) -> bool:
-        """Note what records keep of a set, from its card; False when there is none."""
+        """Note what records keep of a set, from its card; False when there is none of the content in the cache."""
         if key not in self._sets:
             found = self.store.set(key)
-            if found is None:
+            if found is None or self.plan.contents.get(key, found.set_digest) != found.set_digest:
                 return False
             self._sets[key] = replace(found, rows=(), diagnostics={})
         return True

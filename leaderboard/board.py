@@ -167,10 +167,10 @@ def _row(cell: CellRecords, revision: str, metric: str, contents: Mapping[str, s
     records = cell.records
     ok = [record for record in records if record.finished]
     troubled = [record for record in records if not record.finished]
-    keys = dict.fromkeys(record.set_key for record in records if record.set_key)
+    made = {(record.set_key, contents[record.key]): record for record in records if record.set_key}
     different: dict[str, str] = {}
-    for key in keys:
-        different.setdefault(contents[key], key)
+    for key, content in made:
+        different.setdefault(content, key)
     known = any(record.near_test is not None for record in records)
     row = Row(
         league=cell.leagues[0] if len(cell.leagues) == 1 else None,
@@ -185,7 +185,7 @@ def _row(cell: CellRecords, revision: str, metric: str, contents: Mapping[str, s
         statuses=Counter(record.status for record in records),
         reason="; ".join(dict.fromkeys(record.reason or record.status for record in troubled)) or None,
         set_keys=tuple(different.values()),
-        n_keys=len(keys),
+        n_keys=len(made),
         mixed=cell.leagues if len(cell.leagues) > 1 else (),
         student_key=cell.student_key,
         near_test=sum(repeats(records).values()) if known else None,
@@ -195,7 +195,7 @@ def _row(cell: CellRecords, revision: str, metric: str, contents: Mapping[str, s
     if not ok:
         return row
     scores = [record.score for record in ok if record.score is not None]
-    sets = [contents[record.set_key] for record in ok]
+    sets = [contents[record.key] for record in ok]
     names = set.intersection(*(set(record.metrics) for record in ok))
     return replace(
         row,

@@ -50,13 +50,14 @@ def replicate_of(record: Record) -> ReplicateId:
     return (record.seed.base, record.set, record.run)
 
 
-def content_of(records: Iterable[Record]) -> dict[str, str]:
-    """Set key -> name of the set's content: sets with equal examples have one name, whatever their keys."""
-    found: dict[str, str] = {}
-    for record in records:
-        key = record.set_key
-        found[key] = record.set_digest or found.get(key, key)
-    return found
+def content_of(records: Sequence[Record]) -> dict[str, str]:
+    """Record key -> name of the content of its set: equal examples have one name, whatever the keys of the sets.
+
+    A set that was made again may have other content under the same key. A record that does not say is taken to have
+    trained on what another one of the same set key says.
+    """
+    known = {record.set_key: record.set_digest for record in records if record.set_digest}
+    return {record.key: record.set_digest or known.get(record.set_key, record.set_key) for record in records}
 
 
 def counted(n: int, what: str) -> str:

@@ -109,7 +109,8 @@ class _Process:
             changes |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
         kind, _, number = slot.device.partition(":")
         if kind == "cuda":
-            changes["CUDA_VISIBLE_DEVICES"] = number
+            chosen = os.environ.get("CUDA_VISIBLE_DEVICES")  # by the user: the slots count those
+            changes["CUDA_VISIBLE_DEVICES"] = chosen.split(",")[int(number)] if chosen else number
         context = multiprocessing.get_context("spawn")
         self.connection, theirs = context.Pipe()
         self.process = context.Process(

@@ -24,7 +24,7 @@ REWRITE = "delete it and run the same `bench run` again to write it anew"
 
 
 class Cards(Generic[Card]):
-    """A folder of cards of one type, `<key>.json`; one that was written stays as it is."""
+    """A folder of cards of one type, `<key>.json`."""
 
     def __init__(self, folder: Path, kind: type[Card], from_1: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
         self.folder = folder
@@ -57,9 +57,9 @@ class Cards(Generic[Card]):
         return self._type.validate_json(json.dumps(whole))
 
     def write(self, key: str, card: Card) -> None:
-        if not self.path(key).exists():
-            value = self._type.dump_python(card)
-            write_atomic(self.path(key), json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
+        """Write a card, in the place of one that is there."""
+        value = self._type.dump_python(card)
+        write_atomic(self.path(key), json.dumps(value, ensure_ascii=False, indent=1, allow_nan=False) + "\n")
 
 
 def set_cards(folder: Path) -> Cards[SetCard]:

@@ -69,6 +69,16 @@ def regular_file(path: Path, what: str) -> Path:
     return path
 
 
+def sync_folder(folder: Path) -> None:
+    """Let the names in a folder survive a power cut too, where the system knows how."""
+    with contextlib.suppress(OSError):
+        number = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(number)
+        finally:
+            os.close(number)
+
+
 def write_atomic(path: Path, text: str) -> None:
     """Write a text file so that a reader sees the old or the new content, never a part."""
     with explained(path.parent):
@@ -80,6 +90,7 @@ def write_atomic(path: Path, text: str) -> None:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, path)
+            sync_folder(path.parent)
         finally:
             part.unlink(missing_ok=True)
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
-from bench.store.files import explained, regular_file
+from bench.store.files import explained, regular_file, sync_folder
 
 BLOCK = 1 << 16  # bytes
 
@@ -38,11 +38,16 @@ class Journal:
                     raise
             finally:
                 os.close(fd)
+            if not before:
+                sync_folder(self.path.parent)
 
-    def drop_torn_end(self) -> None:
-        """Cut off a last line without its end, which a crash in the middle of a write leaves. For the writer."""
+    def mend_end(self, is_whole: Callable[[bytes], bool]) -> int:
+        """Cut off a last line without its end, which a crash in the middle of a write leaves. For the writer.
+
+        A whole one gets its end: an editor may have left it out. Returns the number of bytes that were cut off.
+        """
         if not self.path.exists():
-            return
+            return 0
         with open(self.path, "r+b") as file:
             place = size = file.seek(0, os.SEEK_END)
             while place:
@@ -53,8 +58,14 @@ class Journal:
                     place = start + newline + 1
                     break
                 place = start
-            if place < size:
-                file.truncate(place)
+            if place == size:
+                return 0
+            file.seek(place)
+            if is_whole(file.read()):
+                file.write(b"\n")
+                return 0
+            file.truncate(place)
+            return size - place
 
     def is_continued(self) -> bool:
         """Whether what was read still stands; otherwise the next `news` begin at the first line again."""

@@ -57,6 +57,15 @@ def parse_record(line: bytes) -> Record:
     return _typed(to_json(record_from_1(found)))
 
 
+def is_record(line: bytes) -> bool:
+    """Whether a line is a whole record."""
+    try:
+        parse_record(line)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
 def _parsed(line: bytes) -> Record:
     body, seal = unsealed(line)
     record = _typed(body)

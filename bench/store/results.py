@@ -18,7 +18,7 @@ from bench.store.check import Wrong, by_revision, check
 from bench.store.code import code_digest
 from bench.store.files import check_schema, explained, mark_schema, read_json, write_json
 from bench.store.journal import Journal
-from bench.store.line import line_of, parse_record
+from bench.store.line import is_record, line_of, parse_record
 from bench.store.planned import PlanFile
 from bench.store.record import RECORD_SCHEMA, PlannedCell, Record, SetCard, TaskCard
 from bench.store.upgrade import READABLE
@@ -82,7 +82,8 @@ class ResultStore:
             self._lock = lock
             try:
                 self._check_schema()
-                self._journal.drop_torn_end()
+                if cut := self._journal.mend_end(is_record):
+                    self.said.append(f"{self.path}: the last line was cut short ({cut} bytes); it is left out")
                 mark_schema(self.folder, RECORD_SCHEMA)
             except BaseException:
                 lock.release()
@@ -197,7 +198,8 @@ class ResultStore:
 
     def put_task(self, revision: str, card: TaskCard) -> None:
         """Keep the card of a task revision, unless one is there."""
-        self._tasks.write(revision, card)
+        if not self.has_task(revision):
+            self._tasks.write(revision, card)
 
     def set(self, set_key: str) -> SetCard | None:
         """The readable copy of a distilled set, or None."""
@@ -209,12 +211,18 @@ class ResultStore:
         paths = [self._report(key) for key in card.reports] if card is not None else []
         return [read_json(path) for path in paths if path.exists()]
 
-    def put_set(self, set_key: str, card: SetCard, reports: Mapping[str, Mapping[str, Any]]) -> None:
-        """Keep a readable copy of a set, and the reports of what it was made of (by their keys), once each."""
+    def put_set(self, set_key: str, card: SetCard, reports: Mapping[str, Mapping[str, Any]]) -> bool:
+        """Keep a readable copy of a set, and the reports of what it was made of (by their keys).
+
+        True when it takes the place of a copy with other content, which older records trained on.
+        """
         for key, report in reports.items():
             if not self._report(key).exists():
                 write_json(self._report(key), report)
-        self._sets.write(set_key, card)
+        before = self._sets.read(set_key)
+        if before is None or before.set_digest != card.set_digest:
+            self._sets.write(set_key, card)
+        return before is not None and before.set_digest not in (None, card.set_digest)
 
     def _report(self, key: str) -> Path:
         return self.out / "reports" / f"{key}.json"

@@ -8,6 +8,8 @@ from bench.api import DistilledSet, TaskData
 from bench.errors import PluginError, UserError
 from bench.store.text import HALF, unwritable
 
+EXAMPLE = ("label", "row")  # what an example of a set has beside its texts
+
 
 def league(distilled: DistilledSet) -> str:
     """A: text and hard labels; B: text and soft labels; C: embedding level. Ranked apart."""
@@ -40,6 +42,9 @@ def check_task(data: TaskData, label: str) -> None:
             broken = next((i for i, text in enumerate(texts) if unwritable(text)), None)
             if broken is not None:
                 raise UserError(f"task '{label}': {HALF} in '{field}' of {name}, row {broken}")
+    taken = next((name for name in data.info.fields if name in EXAMPLE), None)
+    if taken is not None:
+        raise UserError(f"task '{label}': a text field is called '{taken}', as sets call something else: rename it")
     present = set(data.train.labels.tolist())
     for name in (*data.info.fields, *data.info.label_names):
         if unwritable(name):

@@ -186,7 +186,8 @@ class JobContext:
         needs = [
             key_of({"kind": kind, **self._address(found, code)}) for kind, found, code in map(self.address, part.needs)
         ]
-        return part.kind, {"part": fields, "rows": self._rows, "needs": needs}, part.make.partition(":")[0]
+        about = {"part": fields, "together": part.together, "rows": self._rows, "needs": needs}
+        return part.kind, about, part.make.partition(":")[0]
 
     def part(self, part: Part) -> Path:
         """The folder of a part; made here and now, with what it needs, when no job has made it."""
@@ -273,8 +274,12 @@ class JobContext:
         """What an artifact is found by: the author's fields, the code that makes it, the type of the device."""
         if code is not None and find(code) is None:
             raise PluginError(f"an artifact is said to be made by '{code}', which is no module with source")
-        by = self._made_by[0] if code is None else made_by(code)
-        return {"fields": dict(fields), "made_by": by, "device": self._device_type()}
+        device = self._device_type()
+        if code is not None:
+            return {"fields": dict(fields), "made_by": made_by(code), "device": device}
+        # What a plugin keeps for itself is of the rows that it saw, whether its fields say so or not.
+        seen = self._rows if isinstance(self.data, TrainData) else key_of(self._task_identity)
+        return {"fields": dict(fields), "seen": seen, "made_by": self._made_by[0], "device": device}
 
     def _device_type(self) -> str:
         return self.device.partition(":")[0]

@@ -94,6 +94,7 @@ class Worker:
         self._choices: dict[str, Choice] = {}
         self._tasks: dict[str, _Loaded] = {}
         self._loans: list[Seal] = []
+        self._digest = ("", "")  # key of the set that was scored last, digest of its content
         self._student: tuple[Choice, Student] | None = None
         self._doing: dict[str, Callable[[Any], Any]] = {
             LoadJob.what: lambda job: self._describe(job.task),
@@ -293,13 +294,13 @@ class Worker:
             seconds = ctx.meter.own
         who = f"the {who}"
         check_set(distilled, data.info.fields, data.info.n_classes, who)
+        about: dict[str, Any] = {"set_digest": content_digest(distilled)}
         if job.given:
-            return distilled, ctx, {}
+            return distilled, ctx, about
         if job.dpc is not None:
             check_budget(distilled, data.info.label_names, job.dpc, who)
-        made_of = self.artifacts.lineage(ctx.meter.parts)
-        about = {"seconds": round(seconds, 3), "made_of": made_of, "environment": environment(self.device)}
-        return distilled, ctx, about
+        about["made_of"] = self.artifacts.lineage(ctx.meter.parts)
+        return distilled, ctx, about | {"seconds": round(seconds, 3), "environment": environment(self.device)}
 
     def _near_test(self, job: SetJob, distilled: DistilledSet) -> int | None:
         """How many examples repeat a test text, nearly or word for word; None without texts or with all data."""
@@ -317,7 +318,10 @@ class Worker:
         distilled = self._cached_set(job.set_key)
         labels = self._predict(job, distilled)
         scores = metrics.score(data.info.metric, data.test.labels, labels)
+        if self._digest[0] != job.set_key:
+            self._digest = job.set_key, content_digest(distilled)
         return {
+            "set_digest": self._digest[1],
             "league": league(distilled),
             "metric": data.info.metric,
             "score": scores[data.info.metric],

@@ -48,7 +48,7 @@ class Sent:
 
         For the holder of the lock: a line that a crash tore is cut off.
         """
-        self._journal.drop_torn_end()
+        self._journal.mend_end(lambda line: False)
         if not self._journal.is_continued():
             self._forget()
         for line in self._journal.news():

@@ -274,7 +274,7 @@ def backward(
 def fine_tune(runs: Sequence[FineTuning], learner: Learner, progress: Progress) -> None:
     """Take all generators through Algorithm 1 along one learner trajectory; a failing one leaves its `error`.
 
-    The generators must agree in what the trajectory depends on (see `method.TRAJECTORY`).
+    The generators must agree in what the trajectory depends on (see `parts.TRAJECTORY`).
     """
     p = runs[0].params
     left = -1  # the outer loop that left the learner as it is

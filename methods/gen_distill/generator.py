@@ -26,7 +26,7 @@ from methods.gen_distill.template import Template
 
 ROUNDED = 8  # padded lengths are multiples of this
 CALIBRATION_TEXTS = 64
-_FACTS, _TRAINED = "generator.json", "trained.safetensors"
+_FACTS = "generator.json"
 _TOP, _BOUNDARY, _CONTROL = "top.safetensors", "boundary.safetensors", "control.safetensors"
 
 
@@ -104,14 +104,6 @@ class Generator(CausalModel):
         """Give back what `state` gave."""
         for name, parameter in self.trained():
             parameter.copy_(state[name])
-
-    def save_trained(self, folder: Path) -> None:
-        """Write what is trained, `trained.safetensors`."""
-        save_file({name: tensor.cpu().contiguous() for name, tensor in self.state().items()}, folder / _TRAINED)
-
-    def load_trained(self, folder: Path) -> None:
-        """Read what `save_trained` wrote."""
-        self.load_state(load_file(folder / _TRAINED))
 
     def save(self, folder: Path) -> None:
         """Write the whole generator, so that `load_generator` needs nothing beside this folder."""

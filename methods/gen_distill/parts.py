@@ -36,7 +36,6 @@ STAGE_2 = (
     *("batch", "batch_draw", "batch_learner", "synthetic_batch", "generation_interval"),
     *("lm_weight", "learning_rate", "warmup", "top_p"),
 )
-STAGE_3 = ("finetune", "over_sample", "repeats")  # `finetune` decides which generator is read
 SAMPLES = ("encoder", "pooling", "max_length", "top_p")  # what the report on samples follows beside the generator
 
 

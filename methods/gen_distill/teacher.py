@@ -54,10 +54,6 @@ class Teacher:
         sets = self.sets[label]
         return sets[number % len(sets)]
 
-    def class_rows(self, step: int) -> list[np.ndarray]:
-        """The rows of every class at a step."""
-        return [self.rows(step, label) for label in range(len(self.classes))]
-
 
 def representative_sets(data: TrainData, ctx: Context, params: GenDistillParams) -> list[np.ndarray]:
     """`teacher_sets` K-centers sets of M rows for each class, int64 [sets, M], each from a seed of its own.

@@ -14,7 +14,7 @@ from bench.data.grants import granted
 from bench.errors import PluginError
 from bench.settings import Settings
 from tests.bench.conftest import records
-from tests.bench.test_lending import SMALL, guilty
+from tests.bench.work.test_lending import SMALL, guilty
 
 Sample = Any
 

@@ -7,10 +7,10 @@ import io
 from pathlib import Path
 
 import pytest
-from leaderboard.render import csv_text
 
 from bench.store.results import ResultStore
 from leaderboard.board import build
+from leaderboard.text import csv_text
 
 ROOT = Path(__file__).parents[2] / "leaderboard" / "results"
 RESULTS = sorted(path.parents[1] for path in ROOT.glob("*/results/records.jsonl"))
