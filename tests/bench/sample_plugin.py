@@ -92,6 +92,15 @@ class Fixed(Method):
         return DistilledSet.from_rows(data, np.concatenate(rows), why="the first rows")
 
 
+class Drifting(Method):
+    """Rows that hang on something which no key knows, as they may on a library's version."""
+
+    def distill(self, data: TrainData, dpc: int | None, ctx: Context) -> DistilledSet:
+        start = int(os.environ.get("BENCH_TEST_DRIFT", "0"))
+        rows = [data.class_rows(label)[start : start + (dpc or 1)] for label in range(data.info.n_classes)]
+        return DistilledSet.from_rows(data, np.concatenate(rows))
+
+
 class Leak(Method):
     """The first example of each class is a test text; the others are not."""
 
@@ -279,11 +288,19 @@ def keep(part: Part, ctx: Context, name: str, value: Any) -> None:
 
 class CentroidParams(Params):
     seconds: float = Field(0.0, ge=0, description="Sleep this long per run, to be interrupted in.")
+    how: str = Field("", description="'worse': fails in the first run of a worker, and is broken in the others.")
 
 
 class Centroid(Student):
+    runs = 0
+
     def predict(self, distilled: DistilledSet, queries: Queries, ctx: Context) -> np.ndarray:
         note("predict")
+        self.runs += 1
+        if self.params.how == "worse":
+            if self.runs == 1:
+                raise RuntimeError("it fell over")
+            return np.full(len(queries), 9)
         time.sleep(self.params.seconds)
         assert distilled.texts is not None
         vocabulary = {word: i for i, word in enumerate(sorted({w for t in distilled.texts["text"] for w in t.split()}))}
@@ -320,6 +337,7 @@ def bench_methods() -> Sequence[MethodSpec]:
     return [
         MethodSpec(name="pick", summary="Random rows.", target=f"{__name__}:Pick", selects=True),
         MethodSpec(name="fixed", summary="The first rows.", target=f"{__name__}:Fixed", deterministic=True),
+        MethodSpec(name="drifting", summary="Hangs on the machine.", target=f"{__name__}:Drifting", deterministic=True),
         MethodSpec(name="leak", summary="Knows test texts.", target=f"{__name__}:Leak", deterministic=True),
         MethodSpec(name="vectors", summary="Embedding level.", target=f"{__name__}:Vectors", deterministic=True),
         MethodSpec(name="trained", summary="Trains first.", **trained),

@@ -314,3 +314,43 @@ def test_score_puts_sets_made_elsewhere_on_the_board(sample: Sample) -> None:
     assert wrong.stderr == "bench: error: --test-table goes with --tasks table:PATH\n"
     card = (folder / "sets" / "words-fixed-dpc2-set0.md").read_text()
     assert "centroid, accuracy" in card
+
+
+def test_a_set_made_again_with_other_content_is_another_set(sample: Sample, tmp_path: Path) -> None:
+    """The cache is gone and a library was updated, say: the same key, other examples."""
+    out, small = sample.bench.folder / "out", ("--methods", "drifting", "--dpc", "2", "--sets", "1", "--runs", "2")
+    sample("run", *small, "--out", "out")
+    again = {"BENCH_CACHE": str(tmp_path / "empty"), "BENCH_TEST_DRIFT": "3"}
+    done = sample("run", *small, "--students", "centroid[seconds=0.01]", "--out", "out", **again)
+    assert "words dpc 2 drifting set 0 was made again with other content" in done.stderr
+    digests = {record["student"]["label"]: record["set_digest"] for record in records(out)}
+    assert len(set(digests.values())) == 2
+    assert len({record["set_key"] for record in records(out)}) == 1
+    card = json.loads(next((out / "sets").iterdir()).read_text())
+    assert card["set_digest"] == digests["centroid[seconds=0.01]"]
+    # The other way round: the folder's card is of the old content, the cache holds the new one.
+    sample("run", *small, "--out", "other")
+    sample("run", *small, "--students", "centroid[seconds=0.02]", "--out", "other", **again)
+    found = {record["student"]["label"]: record for record in records(sample.bench.folder / "other")}
+    assert found["centroid[seconds=0.02]"]["set_digest"] == digests["centroid[seconds=0.01]"]
+
+
+def test_the_worst_failure_of_a_cell_decides_the_exit_code(sample: Sample) -> None:
+    small = ["--methods", "pick", "--dpc", "2", "--sets", "1", "--runs", "2", "--jobs", "1", "--out", "worst"]
+    done = sample("run", *small, "--students", "centroid[how=worse]", code=3)
+    assert done.stderr.count("bench: words dpc 2 pick centroid[how=worse]: failed: ") == 1
+
+
+def test_one_table_under_two_paths_is_computed_once(sample: Sample) -> None:
+    folder = sample.bench.folder
+    rows = "".join(f"{'team goal' if i % 2 else 'bank profit'} number {i},{i % 2}\n" for i in range(80))
+    (folder / "copy").mkdir()
+    for path in (folder / "a.csv", folder / "copy" / "a.csv"):
+        path.write_text("text,label\n" + rows)
+    small = ["--methods", "pick", "--dpc", "2", "--sets", "2", "--runs", "1"]
+    sample("run", "--tasks", "table:a.csv,table:copy/a.csv", *small, "--out", "twice")
+    assert len((folder / "twice" / "results" / "records.jsonl").read_text().splitlines()) == 2
+    rows_of_board = [
+        line for line in (folder / "twice" / "leaderboard.csv").read_text().splitlines() if ",pick," in line
+    ]
+    assert len(rows_of_board) == 2

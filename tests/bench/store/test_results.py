@@ -186,11 +186,12 @@ def test_several_records_are_one_write_and_one_sync(tmp_path: Path, monkeypatch:
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_size))
     with ResultStore(tmp_path, "w") as store:
+        store.append(record("first"))  # and with it the folder, which has a new name
         synced.clear()
         store.append(*(record(f"k{i}") for i in range(50)))
         store.append()
         assert synced == [store.path.stat().st_size]
-    assert len(ResultStore(tmp_path).records()) == 50
+    assert len(ResultStore(tmp_path).records()) == 51
 
 
 def test_a_group_is_kept_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -325,3 +326,19 @@ def test_a_new_folder_tells_the_first_version_that_it_is_newer(tmp_path: Path) -
     """That version compared the number in `schema.json` with its own, 1, before it read a line."""
     ResultStore(tmp_path, "w").close()
     assert json.loads((tmp_path / "results" / "schema.json").read_text())["schema"] == 2
+
+
+def test_a_whole_last_line_without_its_end_stays(tmp_path: Path) -> None:
+    """An editor may leave the end of the last line out; what a crash tore is cut off, and said."""
+    with ResultStore(tmp_path, "w") as store:
+        store.append(record("a", status="failed"), record("b", status="failed"))
+    whole = store.path.read_bytes()
+    store.path.write_bytes(whole[:-1])
+    with ResultStore(tmp_path, "w") as store:
+        assert [each.key for each in store.records()] == ["a", "b"]
+        assert store.path.read_bytes() == whole
+        assert store.said == []
+    store.path.write_bytes(whole[:-9])
+    with ResultStore(tmp_path, "w") as store:
+        assert [each.key for each in store.records()] == ["a"]
+        assert "the last line was cut short" in store.said[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.api import TrainData
+from bench.api import Part, Split, TaskInfo, TrainData
 from bench.data.assets import Assets
 from bench.errors import PluginError
 from bench.identities import made_by
@@ -60,6 +60,28 @@ def test_an_artifact_belongs_to_the_code_of_its_plugin(make: Make, plugin: Path)
     (plugin / "part.py").write_text("y = 2\n")
     assert make().find("trained", {"steps": 3}) is None
     assert make().artifact("trained", {"steps": 3}, build) != first
+
+
+def test_an_artifact_belongs_to_the_rows_that_were_seen(make: Make) -> None:
+    """A plugin that caches under too few fields does not get another task's artifact."""
+    info = TaskInfo("words", ("text",), ("a", "b"))
+    one, other = (
+        TrainData(info, *(Split({"text": [f"{word} {n}" for n in range(4)]}, np.arange(4) % 2) for _ in range(2)))
+        for word in ("goal", "profit")
+    )
+    first = make(data=one).artifact("clusters", {"k": 5}, build)
+    assert make(data=one).find("clusters", {"k": 5}) == first
+    assert make(data=other).find("clusters", {"k": 5}) is None
+    shared = make(data=one).artifact("clusters", {"k": 5}, build, code="cached_plugin.part")
+    assert make(data=other).find("clusters", {"k": 5}, code="cached_plugin.part") == shared
+
+
+def test_parts_that_are_made_with_others_are_other_parts(make: Make) -> None:
+    info = TaskInfo("words", ("text",), ("a", "b"))
+    split = Split({"text": ["goal", "profit"]}, np.arange(2))
+    ctx = make(data=TrainData(info, split, split))
+    alone, one, other = (Part(kind="p", fields={}, make="cached_plugin.part:make", together=t) for t in ("", "x", "y"))
+    assert len({str(ctx.address(part)) for part in (alone, one, other)}) == 3
 
 
 def test_an_artifact_of_a_narrower_module_is_kept_when_the_rest_changes(make: Make, plugin: Path) -> None:
