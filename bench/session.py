@@ -8,15 +8,18 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.api import TrainData
 from bench.data.assets import Assets
 from bench.errors import UserError
+from bench.identities import made_by
 from bench.jobs import WORKER
 from bench.output import echo
 from bench.own_files import open_own_files
-from bench.plan import Plan, make_plan, note_state
+from bench.plan import Plan, make_plan, note_state, planned_task
 from bench.plugins import Registry, load
 from bench.progress import RunReport
 from bench.runner import Runner, Summary
+from bench.selection import Choice
 from bench.settings import Settings, cores
 from bench.store.artifacts import Artifacts
 from bench.store.record import Record
@@ -28,6 +31,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from bench.verify import Verified
+    from bench.work.context import JobContext
     from leaderboard.board import Board
 
 Selection = str | Sequence[str] | None
@@ -219,6 +223,20 @@ class Session:
     def plan(self, records: list[Record]) -> Plan:
         """The cells of the suite, and what of them these records and the cache hold."""
         return make_plan(self.suite, self.assets, self.artifacts, records)
+
+    def try_out(self, task: Choice, seed: int = 0, code: str | None = None) -> tuple[TrainData, JobContext]:
+        """A task's train data, and a context for trying a method on them in this process; nothing is recorded.
+
+        code: the module of the method, which its artifacts belong to.
+        """
+        from bench.work.context import JobContext
+        from bench.work.worker import Worker
+
+        planned = planned_task(task, self.assets)
+        data = Worker(self.settings).load(planned).train_data()
+        by = made_by(code, "method") if code else None
+        shared: dict[str, Any] = {"task_identity": planned.identity, "made_by": by}
+        return data, JobContext(self.assets, self.artifacts, seed=seed, data=data, **shared)
 
     def fetch(self, plan: Plan) -> None:
         """Bring the assets that the missing replicates need, one line each; before a download, own files are read."""

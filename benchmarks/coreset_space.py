@@ -18,11 +18,8 @@ import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from bench.api import TrainData
-from bench.plan import planned_task
+from bench.session import Session
 from bench.settings import Settings
-from bench.suite import load_suite
-from bench.work.context import JobContext
-from bench.work.worker import Worker
 from methods.selection import herding_mean, kmeans_medoids
 
 
@@ -33,12 +30,10 @@ def main() -> None:
     parser.add_argument("--sets", type=int, default=10)
     parser.add_argument("--data-dir")
     arguments = parser.parse_args()
-    worker = Worker(Settings.make(data_dir=arguments.data_dir))
-    suite = load_suite("pocket", worker.registry, tasks=arguments.tasks)
+    session = Session.open(Settings.make(data_dir=arguments.data_dir), tasks=arguments.tasks)
+    suite = session.suite
     for choice in suite.tasks:
-        part = planned_task(choice, worker.assets)
-        data = worker.load(part).train_data()
-        ctx = JobContext(worker.assets, worker.artifacts, data=data, task_identity=part.identity)
+        data, ctx = session.try_out(choice)
         raw, validation = (np.array(ctx.features(split, "minilm", "mean")) for split in ("train", "validation"))
         for dpc in suite.dpc_for(choice):
             print(compare(data, raw, unit(validation), dpc, arguments.sets), flush=True)

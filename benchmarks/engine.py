@@ -20,17 +20,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from bench import plugins
-from bench.data.assets import Assets
 from bench.executors.local import LocalExecutor
 from bench.jobs import WORKER
-from bench.plan import make_plan
 from bench.progress import RunReport
 from bench.runner import Runner
+from bench.session import Session
 from bench.settings import Settings
-from bench.store.artifacts import Artifacts
 from bench.store.results import ResultStore
-from bench.suite import load_suite
 
 RUNS = 100  # of a set
 
@@ -78,12 +74,11 @@ def main() -> None:
 def measure(folder: Path, n: int, jobs: int, split: bool) -> str:
     """Run `n` replicates in an empty folder."""
     settings = Settings.make(cache=folder / "cache", plugin_files=(Path(__file__).with_name("instant_plugin.py"),))
-    registry = plugins.load(settings)
     choices: Any = {"tasks": "instant", "methods": "drawn", "students": "guess"}
-    suite = load_suite("pocket", registry, **choices, dpc=(5,), sets=n // RUNS, runs=RUNS)
+    session = Session.open(settings, **choices, dpc=(5,), sets=n // RUNS, runs=RUNS)
     phases, start, wall = Phases(split), time.process_time(), time.monotonic()
     with phases.of("plan"):
-        plan = make_plan(suite, Assets(registry.assets, settings), Artifacts(settings.cache), [])
+        plan = session.plan([])
     with (
         open(folder / "progress", "w") as lines,
         contextlib.redirect_stderr(lines),

@@ -40,11 +40,9 @@ from bench.api import TrainData
 from bench.learners.causal.model import pieces
 from bench.learners.pretrained import own_rng
 from bench.learners.train import Schedule
-from bench.plan import planned_task
+from bench.session import Session
 from bench.settings import Settings
-from bench.suite import load_suite
 from bench.work.context import JobContext
-from bench.work.worker import Worker
 from methods.gen_distill.batches import diverse_batches
 from methods.gen_distill.generator import Generator, make_generator
 from methods.gen_distill.learner import Learner
@@ -65,11 +63,8 @@ def load(task: str = "bbc") -> tuple[TrainData, JobContext]:
     torch.set_num_threads(1)
     logging.set_verbosity_error()
     logging.disable_progress_bar()
-    worker = Worker(Settings.make())
-    suite = load_suite("pocket", worker.registry, tasks=task)
-    part = planned_task(suite.tasks[0], worker.assets)
-    data = worker.load(part).train_data()
-    return data, JobContext(worker.assets, worker.artifacts, data=data, task_identity=part.identity)
+    session = Session.open(Settings.make(), tasks=task)
+    return session.try_out(session.suite.tasks[0])
 
 
 def params(**changes: Any) -> GenDistillParams:

@@ -147,3 +147,13 @@ def test_the_front_door_loads_when_somebody_knocks(bench: Bench) -> None:
     assert python(bench.folder, environment, "-c", code).split() == ["False", "bench.session", "False"]
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         sys.modules["bench"].nothing  # noqa: B018
+
+
+def test_a_method_can_be_tried_out_in_this_process(door: dict[str, Any]) -> None:
+    settings = Settings.make(plugin_files=("plugin.py",))
+    session = Session.open(settings, "suite.toml", methods="fixed", dpc=(2,))
+    data, ctx = session.try_out(session.suite.tasks[0])
+    choice = session.suite.methods[0]
+    tried = session.registry.build(choice.spec, choice.params).distill(data, 2, ctx)
+    bench.run(methods="fixed", dpc=2, sets=1, out="kept", **door)
+    assert list(tried.texts["text"]) == list(bench.results("kept").examples()["text"])
