@@ -70,6 +70,7 @@ def make(params: GenDistillParams, parts: tuple[str, ...], data: TrainData, ctx:
         generator.boundary.vectors.requires_grad_(False)  # this file's own take their place
     if "boundary" not in parts:
         return generator
+    generator.packed = False  # it would pass the hook by
     base = generator.model.base_model
     layers = base.h if hasattr(base, "h") else base.layers
     first = 0 if params.trainable_layers is None else len(layers) - params.trainable_layers
@@ -147,6 +148,8 @@ def main() -> None:
             train_lm(generator, sequences, params, seed=0, workspace=workspace)
             if (workspace / kept.name).exists() and not kept.exists():
                 shutil.copy(workspace / kept.name, kept)
+            if any(name == "vectors" and not bool(p.any()) for name, p in generator.trained()):
+                raise RuntimeError(f"{way}: its vectors were not trained")
             loss, likeliest = score(generator, validation, states)
             print(
                 f"{arguments.generator} {way:9s} validation loss {loss:.4f}, own class likeliest {likeliest:.1%}, "

@@ -72,7 +72,7 @@ class CausalModel:
         ids, real = self._padded([sequence[:-1] for sequence in sequences])
         rows = torch.from_numpy(np.repeat(np.arange(len(lengths)), lengths - 1)).to(self.device)
         targets = torch.from_numpy(np.concatenate([sequence[1:] for sequence in sequences]).astype(np.int64))
-        if self.packed:
+        if self.packed and boundary is None:
             hidden = gpt2.hidden(self.model, ids, real)
             hidden = hidden if adjust is None else adjust(hidden, rows)
             return gpt2.nll(hidden, self.model.get_output_embeddings().weight, targets), rows
