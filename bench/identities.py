@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from bench.api import named_assets
+from bench.api import Spec, named_assets
 from bench.discovery import cause
 from bench.errors import PluginError
 from bench.store.code import code_digest, definition_digest, names
@@ -58,6 +58,11 @@ def made_by(module: str, kind: str | None = None) -> dict[str, str]:
     """
     found = {"code": code_digest(module), "engine": engine_code(HANDED[kind or "part"])}
     return found | ({"features": features_code()} if names(module, USES_FEATURES) else {})
+
+
+def plugin_code(spec: Spec) -> str:
+    """One digest of all code that a plugin's numbers depend on."""
+    return key_of(made_by(spec.target.partition(":")[0], spec.kind))
 
 
 def metrics_code() -> str:

@@ -25,6 +25,7 @@ class PlannedPlugin:
     name: str
     params: Mapping[str, Any]  # JSON values, every default resolved
     label: str  # as selected
+    code: str = ""  # digest of its code when the job was planned
     source: str = ""  # "package.module:function", called with the name, gives the spec that no registry holds
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from bench import seeds
 from bench.api import MethodSpec
 from bench.data.assets import Assets
-from bench.identities import identity, run_key, set_key, student_key, task_revision
+from bench.identities import identity, plugin_code, run_key, set_key, student_key, task_revision
 from bench.jobs import PartsJob, PlannedPlugin, PlannedTask, RunJob, SetJob
 from bench.params import plain
 from bench.parts import KeyedPart, part_jobs, parts_of
@@ -103,7 +103,8 @@ class Plan:
 
 def planned(choice: Choice, source: str = "") -> PlannedPlugin:
     """A choice as jobs name it; `source`: of a spec that no registry holds."""
-    return PlannedPlugin(choice.spec.kind, choice.spec.name, plain(choice.params), choice.label, source)
+    spec = choice.spec
+    return PlannedPlugin(spec.kind, spec.name, plain(choice.params), choice.label, plugin_code(spec), source)
 
 
 def planned_task(choice: Choice, assets: Assets) -> PlannedTask:

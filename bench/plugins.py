@@ -19,7 +19,7 @@ from bench.api import Asset, Method, MethodSpec, Params, Spec, Student, StudentS
 from bench.discovery import Source, allowed, cause, contained, file_source, import_source, installed, shadowed
 from bench.errors import PluginError, UserError, did_you_mean
 from bench.params import check_partial, plain
-from bench.store.identity import canonical
+from bench.store.identity import canonical, file_digest
 from bench.store.text import message
 
 State = Literal["ok", "broken", "blocked", "clash"]
@@ -138,9 +138,11 @@ class Registry:
 
 
 def load(settings: Any) -> Registry:
-    """The registry of the installed plugins and of `settings.plugin_files`; read once per process and settings."""
+    """The registry of the installed plugins and of `settings.plugin_files`, read again when a file has changed."""
+    files = tuple(settings.plugin_files)
+    contents = tuple(file_digest(path) if os.path.isfile(path) else "" for path in files)
     with contextlib.redirect_stdout(sys.stderr):  # what a plugin prints must not get into a board
-        return _load(tuple(settings.plugin_files), os.environ.get("BENCH_PLUGINS"))
+        return _load(files, contents, os.environ.get("BENCH_PLUGINS"))
 
 
 def forget() -> None:
@@ -168,7 +170,7 @@ class _Found:
 
 
 @lru_cache(maxsize=16)
-def _load(plugin_files: tuple[Any, ...], _blocking: str | None) -> Registry:
+def _load(plugin_files: tuple[Any, ...], _contents: tuple[str, ...], _blocking: str | None) -> Registry:
     manager = pluggy.PluginManager("bench")
     manager.add_hookspecs(hookspecs)
     sources = list(installed())

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.api import TrainData
+from bench.arguments import Selection, flag, folder_of, joined, maybe_path, numbers, path_of, paths, seconds, whole
 from bench.data.assets import Assets
 from bench.errors import UserError
 from bench.identities import made_by
@@ -22,6 +23,7 @@ from bench.runner import Runner, Summary
 from bench.selection import Choice
 from bench.settings import Settings, cores
 from bench.store.artifacts import Artifacts
+from bench.store.code import forget
 from bench.store.record import Record
 from bench.store.results import ResultStore
 from bench.store.text import shown
@@ -34,7 +36,7 @@ if TYPE_CHECKING:
     from bench.work.context import JobContext
     from leaderboard.board import Board
 
-Selection = str | Sequence[str] | None
+EXAMPLE = ("task", "dpc", "method", "set", "label")  # columns of `Results.examples`
 
 
 def run(
@@ -55,7 +57,7 @@ def run(
     cache: str | Path | None = None,
     data_dir: str | Path | None = None,
     offline: bool = False,
-    plugins: Sequence[str | Path] = (),
+    plugins: str | Path | Sequence[str | Path] = (),
 ) -> Results:
     """Compute every replicate of a suite that `out` does not hold yet, as `bench run` with the same flags.
 
@@ -66,22 +68,29 @@ def run(
     `Results.failures`, and everything that was finished before is kept.
     """
     gpus = choose_device(device)
-    settings = Settings.make(cache, data_dir, offline, tuple(plugins))
+    files = paths(plugins, "plugins")
+    own_cache, own_data = maybe_path(cache, "cache"), maybe_path(data_dir, "data_dir")
+    settings = Settings.make(own_cache, own_data, flag(offline, "offline"), files)
+    execution: dict[str, Any] = {
+        "jobs": whole(jobs, "jobs"),
+        "timeout": seconds(timeout),
+        "mlflow": mlflow if isinstance(mlflow, str) else flag(mlflow, "mlflow"),
+    }
     session = Session.open(
         settings,
-        suite,
-        tasks=joined(tasks),
-        methods=joined(methods),
-        students=joined(students),
-        dpc=(dpc,) if isinstance(dpc, int) else dpc,
-        sets=sets,
-        runs=runs,
-        seed=seed,
+        path_of(suite, "suite"),
+        tasks=joined(tasks, "tasks"),
+        methods=joined(methods, "methods"),
+        students=joined(students, "students"),
+        dpc=numbers(dpc),
+        sets=whole(sets, "sets"),
+        runs=whole(runs, "runs"),
+        seed=whole(seed, "seed", least=0),
     )
     with ResultStore(folder_of(out), "w") as store:
         plan = session.plan(store.records())
         session.fetch(plan)
-        return session.execute(plan, store, gpus=gpus, jobs=jobs, timeout=timeout, mlflow=mlflow)
+        return session.execute(plan, store, gpus=gpus, **execution)
 
 
 def results(out: str | Path = "bench-out") -> Results:
@@ -110,31 +119,39 @@ class Results:
 
         return records_frame(self._store())
 
-    def board(self, tasks: Sequence[str] = (), students: Sequence[str] = (), baseline: str | None = None) -> BoardView:
+    def board(
+        self, tasks: str | Sequence[str] = (), students: str | Sequence[str] = (), baseline: str | None = None
+    ) -> BoardView:
         """The board of these tasks and students (all by default), with differences to `baseline` (random)."""
         from leaderboard.board import build
 
+        chosen = [[each] if isinstance(each, str) else list(each) for each in (tasks, students)]
         store = self._store()
-        found = build(store.records(), store.cells(), tasks=list(tasks), students=list(students), baseline=baseline)
+        found = build(store.records(), store.cells(), tasks=chosen[0], students=chosen[1], baseline=baseline)
         pass_on(store)
         return BoardView(found)
 
     def examples(self) -> pd.DataFrame:
-        """One row an example of the distilled sets: task, dpc, method, set, label, texts; the first 200 of each set."""
+        """One row an example of the sets on the board: task, dpc, method, set, label, texts; the first 200 of each set.
+
+        A text field with the name of one of these columns stands as `text.<name>`.
+        """
         import pandas as pd
 
+        from leaderboard.frame import current
+
         store = self._store()
-        rows = []
-        for key, record in {record.set_key: record for record in store.records() if record.finished}.items():
+        shown, rows = current(store), []
+        for key, record in {record.set_key: record for record in store.records() if record.key in shown}.items():
             card = store.set(key)
             if card is None:
                 continue
             names = store.task(record.task.revision).label_names
             place = {"task": record.task.label, "dpc": record.dpc, "method": record.method.label, "set": record.set}
             for row in card.rows:
-                texts = {field: row[field] for field in card.fields}
+                texts = {f"text.{name}" if name in EXAMPLE else name: row[name] for name in card.fields}
                 rows.append({**place, "label": names[int(row["label"])], **texts})
-        return pd.DataFrame(rows)
+        return pd.DataFrame(rows, columns=None if rows else list(EXAMPLE))
 
     def _store(self) -> ResultStore:
         return ResultStore(self.out)
@@ -200,6 +217,7 @@ class Session:
         flags: options that set parameters of a task (`TaskSpec.flags`). Those in `elsewhere` mean something without
         such a task too. Raises UserError when no chosen task takes one.
         """
+        forget()  # sources that were edited since the last session of this process
         registry = load(settings)
         for line in registry.warnings():
             echo(f"bench: warning: {line}", err=True)
@@ -316,11 +334,6 @@ class Session:
         return found
 
 
-def joined(selection: Selection) -> str | None:
-    """A selection as the grammar reads it."""
-    return selection if selection is None or isinstance(selection, str) else ",".join(selection)
-
-
 def choose_device(wanted: str) -> int:
     """The number of GPUs to use, 0 for the CPU; torch is loaded only when there may be a GPU."""
     if wanted not in {"auto", "cpu", "cuda"}:
@@ -342,10 +355,6 @@ def pass_on(*sources: Any) -> None:
         for line in source.said:
             echo(f"bench: warning: {line}", err=True)
         source.said.clear()
-
-
-def folder_of(value: str | Path) -> Path:
-    return Path(value).expanduser().absolute()
 
 
 def warn_of_overlaps(plan: Plan, store: ResultStore) -> None:

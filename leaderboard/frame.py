@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.store.results import ResultStore
+from leaderboard.cells import gather
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,20 +29,29 @@ COLUMNS = (
 )
 
 
+def current(store: ResultStore) -> set[str]:
+    """Keys of the records that the board counts: not those of an older code, base seed or revision of a task."""
+    cells, _ = gather(store.records(), store.cells())
+    return {record.key for cell in cells for record in cell.records}
+
+
 def records_frame(store: ResultStore) -> pd.DataFrame:
     """One row a replicate, in canonical order: labels, indices, seeds, status, scores as fractions, seconds.
 
+    `current`: whether the board counts it; records of an older code or base seed are no part of the same average.
     Columns of `metrics` are named `metrics.<name>`, those of `time` `time.<name>`; predictions are left out
     (`record.predictions.labels()` reads them from a record), and what a set was made of.
     """
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
+    shown = current(store)
     for record in store.records():
         row: dict[str, Any] = {
             "task": record.task.label,
             "method": record.method.label,
             "student": record.student.label,
+            "current": record.key in shown,
         }
         row |= {name: getattr(record, name) for name in COLUMNS}
         row |= {f"seed.{name}": getattr(record.seed, name) for name in ("base", "run", "set")}

@@ -11,10 +11,11 @@ from typing import Any
 
 import click
 
+from bench.arguments import folder_of
 from bench.cli.options import settings_options
 from bench.errors import UserError
 from bench.output import echo
-from bench.session import folder_of, pass_on
+from bench.session import pass_on
 from bench.store.files import write_atomic
 from bench.store.record import Kind, Record, SetCard
 from bench.store.text import shown as safe

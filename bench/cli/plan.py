@@ -8,13 +8,14 @@ from typing import Any
 
 import click
 
+from bench.arguments import folder_of
 from bench.cli.options import opened, selection_options, settings_options
 from bench.jobs import PartsJob
 from bench.output import echo
 from bench.own_files import open_own_files
 from bench.plan import estimate
 from bench.progress import duration
-from bench.session import folder_of, pass_on
+from bench.session import pass_on
 from bench.settings import cores
 from bench.store.results import ResultStore
 

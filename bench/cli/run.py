@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
+from bench.arguments import folder_of
 from bench.cli.options import opened, selection_options, settings_options
 from bench.output import echo
 from bench.runner import worse
-from bench.session import Results, choose_device, folder_of
+from bench.session import Results, choose_device
 from bench.store.results import ResultStore
 
 
@@ -84,5 +85,9 @@ def command(verified: int | None, **options: Any) -> int:
 
 def show(found: Results) -> None:
     """Print the board, and where its page is."""
-    echo(str(found.board()))
+    view = found.board()
+    echo(str(view))
+    for note in view.board.notes:
+        if "left out" in note:
+            echo(f"bench: warning: {note}", err=True)
     echo(f"Plots and the distilled sets to read: {found.out / 'leaderboard.html'}", err=True)

@@ -7,10 +7,11 @@ from typing import Any
 
 import click
 
+from bench.arguments import folder_of
 from bench.cli.options import opened, scoring_options, settings_options
 from bench.cli.run import execution, execution_options, show
 from bench.errors import UserError
-from bench.session import choose_device, folder_of
+from bench.session import choose_device
 
 
 @click.command("score", short_help="Score distilled sets made elsewhere.")

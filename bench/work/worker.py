@@ -17,7 +17,7 @@ from bench.data.assets import Assets
 from bench.data.grants import granted, refuse_data
 from bench.environment import environment
 from bench.errors import PluginError, UserError
-from bench.identities import made_by, metrics_code
+from bench.identities import made_by, metrics_code, plugin_code
 from bench.jobs import (
     Job,
     LoadJob,
@@ -123,13 +123,17 @@ class Worker:
 
     def choice(self, ref: PlannedPlugin) -> Choice:
         """What a job names, looked up in this process's registry once."""
-        name = canonical([ref.kind, ref.name, ref.params, ref.label, ref.source])
+        name = canonical([ref.kind, ref.name, ref.params, ref.label, ref.code, ref.source])
         if name not in self._choices:
             if ref.source:
                 module, _, function = ref.source.partition(":")
                 spec = getattr(importlib.import_module(module), function)(ref.name)
             else:
                 spec = self.registry.spec(ref.kind, ref.name)
+            if plugin_code(spec) != ref.code:
+                raise PluginError(
+                    f"the code of {ref.kind} '{ref.name}' has changed since this run was planned: run the same again"
+                )
             self._choices[name] = Choice(spec, spec.params.model_validate_json(canonical(ref.params)), ref.label)
         return self._choices[name]
 

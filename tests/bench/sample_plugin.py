@@ -303,7 +303,8 @@ class Centroid(Student):
             return np.full(len(queries), 9)
         time.sleep(self.params.seconds)
         assert distilled.texts is not None
-        vocabulary = {word: i for i, word in enumerate(sorted({w for t in distilled.texts["text"] for w in t.split()}))}
+        own, asked = distilled.texts[queries.info.fields[0]], queries.texts[queries.info.fields[0]]
+        vocabulary = {word: i for i, word in enumerate(sorted({w for t in own for w in t.split()}))}
 
         def count(texts: Sequence[str]) -> np.ndarray:
             found = np.zeros((len(texts), len(vocabulary)))
@@ -313,9 +314,9 @@ class Centroid(Student):
                         found[row, vocabulary[word]] += 1
             return found
 
-        features = count(distilled.texts["text"])
+        features = count(own)
         centroids = [features[distilled.labels == c].mean(0) for c in range(queries.info.n_classes)]
-        scores = count(queries.texts["text"]) @ np.stack(centroids).T
+        scores = count(asked) @ np.stack(centroids).T
         return (scores + ctx.rng("tie").normal(0, 0.3, scores.shape)).argmax(1)
 
 

@@ -13,6 +13,7 @@ import pytest
 import bench
 from bench.session import Session, choose_device
 from bench.settings import Settings
+from bench.store.results import ResultStore
 from tests.bench.conftest import records
 from tests.conftest import Bench
 
@@ -74,6 +75,22 @@ def test_a_failing_cell_is_a_row_and_a_mistake_is_an_error(door: dict[str, Any],
         ({"sets": 0}, "sets is 0"),
         ({"device": "gpu"}, "choose auto, cpu or cuda"),
         ({"dpc": []}, "dpc"),
+        ({"dpc": "2"}, "dpc is '2', but must be a whole number >= 1"),
+        ({"dpc": 2.0}, "dpc is 2.0"),
+        ({"tasks": ["words", 3]}, "tasks is .*write a text"),
+        ({"students": 3}, "students is 3"),
+        ({"jobs": -1}, "jobs is -1"),
+        ({"jobs": 0}, "jobs is 0"),
+        ({"jobs": True}, "jobs is True"),
+        ({"timeout": -1}, "timeout is -1"),
+        ({"timeout": "10"}, "timeout is '10'"),
+        ({"offline": "no"}, "offline is 'no', but must be True or False"),
+        ({"mlflow": 3}, "mlflow is 3"),
+        ({"out": 3}, "out is 3, but must be a path"),
+        ({"out": ""}, "out is ''"),
+        ({"suite": None}, "suite is None"),
+        ({"plugins": [3]}, "plugins is 3"),
+        ({"plugins": "nope.py"}, "nope.py: no such file"),
     ):
         with pytest.raises(bench.UserError, match=said):
             bench.run(**{**door, "out": "wrong", **wrong})
@@ -157,3 +174,47 @@ def test_a_method_can_be_tried_out_in_this_process(door: dict[str, Any]) -> None
     tried = session.registry.build(choice.spec, choice.params).distill(data, 2, ctx)
     bench.run(methods="fixed", dpc=2, sets=1, out="kept", **door)
     assert list(tried.texts["text"]) == list(bench.results("kept").examples()["text"])
+
+
+def test_whole_numbers_of_any_type_are_taken(door: dict[str, Any]) -> None:
+    import numpy as np
+
+    results = bench.run(methods="fixed", dpc=np.array([2]), sets=np.int64(1), out=Path("numbers"), **door)
+    assert set(results.frame()["dpc"]) == {2}
+    assert results.board(tasks="words").frame()["task"].tolist() == ["words"]
+
+
+def test_a_plugin_that_is_edited_between_two_calls_is_another_one(door: dict[str, Any]) -> None:
+    """The class of silent mistake: results of new code under the identity of the old one, or the other way round."""
+    bench.run(methods="fixed", dpc=2, sets=1, out="edited", **door)
+    plugin = Path("plugin.py")
+    plugin.write_text(
+        plugin.read_text().replace("data.class_rows(label)[:dpc] for", "data.class_rows(label)[-dpc:] for")
+    )
+    results = bench.run(methods="fixed", dpc=2, sets=2, out="edited", **door)
+    frame = results.frame()
+    assert frame.groupby("cell")["set_digest"].nunique().tolist() == [1, 1]
+    assert frame.groupby("cell")["current"].unique().map(list).tolist().count([True]) == 1
+    assert frame["current"].sum() == 4  # 2 sets x 2 runs of the new code
+    assert set(results.board().frame()["ok"]) == {4}
+    assert len(results.examples()) == 4
+
+
+def test_code_that_changes_while_a_run_goes_on_is_refused(door: dict[str, Any]) -> None:
+    session = Session.open(Settings.make(plugin_files=("plugin.py",)), "suite.toml", methods="fixed", dpc=(2,), sets=1)
+    with ResultStore(Path("during").absolute(), "w") as store:
+        plan = session.plan([])
+        plugin = Path("plugin.py")
+        plugin.write_text(plugin.read_text().replace("[:dpc] for label", "[-dpc:] for label"))
+        with pytest.raises(bench.PluginError, match="the code of task 'words' has changed since this run was planned"):
+            session.execute(plan, store, jobs=1, mlflow=False)
+    assert not Path("during", "results", "records.jsonl").exists()
+
+
+def test_text_fields_with_the_names_of_columns_keep_their_texts(door: dict[str, Any]) -> None:
+    rows = "".join(f"{'team goal' if i % 2 else 'bank profit'} number {i},{i % 2}\n" for i in range(80))
+    Path("odd.csv").write_text("method,task\n" + rows)
+    table = 'table[path="odd.csv",text=["method"],label="task"]'
+    examples = bench.run(tasks=table, methods="fixed", dpc=2, sets=1, out="odd", **door).examples()
+    assert set(examples["method"]) == {"fixed"}
+    assert set(examples["text.method"].str.split().str[0]) == {"team", "bank"}
