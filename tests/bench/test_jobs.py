@@ -120,10 +120,11 @@ def test_a_worker_does_what_comes_as_json(plan_and_worker: tuple[Any, Worker]) -
 def test_a_job_names_its_plugins_and_holds_nothing_else_of_them(plan_and_worker: tuple[Any, Worker]) -> None:
     plan, _ = plan_and_worker
     found = json.loads(encode(plan.missing_runs()[0]))
+    assert len(found["student"].pop("code")) == 64
     assert found["student"] == {
         "kind": "student",
         "name": "centroid",
-        "params": {"seconds": 0.0},
+        "params": {"seconds": 0.0, "how": ""},
         "label": "centroid",
         "source": "",
     }
