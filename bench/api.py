@@ -92,7 +92,7 @@ def _named(params: Any) -> Sequence[str]:
     return tuple(dict.fromkeys(named_assets(params).values()))
 
 
-def _no_parts(params: Any) -> Sequence[Part]:
+def _no_parts(params: Any, dpc: int | None, seed: int) -> Sequence[Part]:
     return ()
 
 
@@ -142,7 +142,9 @@ class MethodSpec(Spec):
     deterministic: bool | Callable[[Any], bool] = False
     uses_dpc: bool = True  # False: one cell per task and student, whatever dpc is asked for (dpc is None)
     selects: bool = False  # True: examples are train rows, so no class can give more than it has
-    parts: Callable[[Any], Sequence[Part]] = _no_parts  # params -> what the sets need, made before them (see `Part`)
+    # (params, dpc, seed) -> what a set needs, made before it (see `Part`). `seed` is its context's `common_seed`: parts
+    # that name it are made for each set anew, those that name neither it nor dpc are made once a task.
+    parts: Callable[[Any, int | None, int], Sequence[Part]] = _no_parts
 
     def one_set(self, params: Any) -> bool:
         """Whether the seed makes no difference with these parameters."""
@@ -250,10 +252,20 @@ class TaskData:
 
 @dataclass(frozen=True)
 class Embeddings:
-    """The embedding level of a distilled set.
+    """The embedding level of a distilled set: what a learner with one encoder reads in the place of N texts.
 
-    inputs_embeds float32 [N, L, d]; attention_mask int64 [N, L]; label_distribution float32 [N, C];
-    step_sizes float32 [T] learned step sizes, or None; encoder: the asset reference whose embedding space it is.
+    inputs_embeds float32 [N, L, d] is the input of the encoder's layer `layer`: 0 word embeddings, to which the encoder
+    adds positions; l the hidden states above its l lowest layers. attention_mask int64 [N, L]: ones, at least one in a
+    row, then zeros. label_distribution float32 [N, C]: targets of the cross-entropy; rows sum to one unless
+    `unrestricted`. encoder: the asset's reference, and encoder_identity what `ctx.asset_identity` says of it.
+
+    What the set was made to be trained by, if anything (the students' `recipe=learned-sgd`): step_sizes float32 [T] of T
+    gradient steps, the t-th on the examples whose `groups` (int64 [N] in [0, G), None: on all) is t mod G;
+    attention_labels float32 [N, layers, heads, rows, L], distributions over keys for the `rows` first queries (1: [CLS]
+    alone, or L) of each layer from `layer` on that is trained, weighted by attention_weight (lambda) in the loss;
+    head_seed: of the head that the learner starts from (None: any); scratch: all that is trained starts at random.
+
+    nearest: for each example the real text or the words nearest to it, for people to look at and for nothing else.
     """
 
     inputs_embeds: np.ndarray
@@ -261,6 +273,15 @@ class Embeddings:
     label_distribution: np.ndarray
     encoder: str
     step_sizes: np.ndarray | None = None
+    layer: int = 0
+    encoder_identity: Mapping[str, Any] | None = None
+    unrestricted: bool = False
+    groups: np.ndarray | None = None
+    attention_labels: np.ndarray | None = None
+    attention_weight: float = 1.0
+    head_seed: int | None = None
+    scratch: bool = False
+    nearest: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -302,6 +323,7 @@ class Context(Protocol):
 
     device: str  # "cpu" or "cuda"
     seed: int  # in [0, 2**32)
+    common_seed: int  # in a set's job: of the task, dpc and the number of the set, the same for all methods; else 0
     data: TaskData | TrainData | Queries | None  # what the job may see of its task; None while a task loads
 
     def derive(self, *purpose: str | int) -> int:
@@ -414,6 +436,10 @@ class Student(abc.ABC):
     def refuses(self, distilled: DistilledSet) -> str | None:
         """Why this student cannot use this set (the cell becomes not applicable), or None when it can."""
         return "the set has no text level" if distilled.texts is None else None
+
+    def reads(self, distilled: DistilledSet) -> Literal["texts", "embeddings"]:
+        """What of a set this student trains on, which decides the league that the result is ranked in."""
+        return "embeddings" if distilled.texts is None else "texts"
 
     @abc.abstractmethod
     def predict(self, distilled: DistilledSet, queries: Queries, ctx: Context) -> np.ndarray:

@@ -99,7 +99,8 @@ class PartsJob:
 class SetJob:
     """Make one distilled set.
 
-    given: it was made elsewhere, so its seconds are unknown, and only its total is held against dpc.
+    common_seed: see `bench.api.Context`. given: it was made elsewhere, so its seconds are unknown, and only its total is
+    held against dpc.
     """
 
     what: ClassVar[str] = "set"
@@ -110,6 +111,7 @@ class SetJob:
     dpc: int | None
     index: int
     seed: int
+    common_seed: int = 0
     given: bool = False
 
     @property

@@ -27,13 +27,16 @@ class KeyedPart:
     needs: tuple[KeyedPart, ...]
 
 
-def parts_of(choice: Choice, revision: str, assets: Assets) -> tuple[KeyedPart, ...]:
-    """What the sets of a chosen method need on the task of that revision. PluginError for what its spec does wrong."""
+def parts_of(choice: Choice, revision: str, assets: Assets, dpc: int | None, seed: int) -> tuple[KeyedPart, ...]:
+    """What a set of a chosen method needs on the task of that revision. PluginError for what its spec does wrong.
+
+    seed: the set's `common_seed`.
+    """
     spec = choice.spec
     assert isinstance(spec, MethodSpec)
     who = f"method '{spec.name}'"
     try:
-        found = list(spec.parts(choice.params))
+        found = list(spec.parts(choice.params, dpc, seed))
     except Exception as error:
         raise PluginError(f"{who}: `parts` of its spec fails: {cause(error)}") from error
     declared = frozenset(spec.assets(choice.params)) if found else frozenset()

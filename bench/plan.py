@@ -50,7 +50,7 @@ class Plan:
     cells: list[Cell]
     sets: dict[str, SetJob]
     chosen: dict[tuple[str, str], Choice] = field(default_factory=dict)  # by kind and label
-    parts: dict[tuple[str, str], tuple[KeyedPart, ...]] = field(default_factory=dict)  # by revision and method's label
+    parts: dict[str, tuple[KeyedPart, ...]] = field(default_factory=dict)  # by the key of the set
     cached_sets: set[str] = field(default_factory=set)
     contents: dict[str, str] = field(default_factory=dict)  # set key -> digest of the cached content, where noted
     done: dict[str, Record] = field(default_factory=dict)
@@ -68,14 +68,11 @@ class Plan:
 
     def preparations(self, sets: Iterable[SetJob]) -> list[PartsJob]:
         """The jobs that make what these sets share."""
-        methods = {(job.task.revision, job.method.label): job.task for job in sets}
-        return part_jobs(
-            (task, label, self.parts.get((task.revision, label), ())) for (_, label), task in methods.items()
-        )
+        return part_jobs((job.task, job.method.label, self.parts.get(job.key, ())) for job in sets)
 
     def part_keys(self, job: SetJob) -> tuple[str, ...]:
         """The keys of the parts that a set is made of."""
-        return tuple(each.key for each in self.parts.get((job.task.revision, job.method.label), ()))
+        return tuple(each.key for each in self.parts.get(job.key, ()))
 
     def tasks(self) -> list[PlannedTask]:
         """The tasks of the plan, each once."""
@@ -123,14 +120,19 @@ def make_plan(suite: Suite, assets: Assets, artifacts: Artifacts, records: Seque
         for choice, method, method_identity in methods:
             spec = choice.spec
             assert isinstance(spec, MethodSpec)
-            parts = plan.parts[task.revision, method.label] = parts_of(choice, task.revision, assets)
-            # What makes the parts is named in them alone, so their keys are a part of the method's identity.
-            about = method_identity | ({"parts": [each.key for each in parts]} if parts else {})
             for dpc in suite.dpc_for(plan.choice(task.plugin)) if spec.uses_dpc else (None,):
                 count = 1 if spec.one_set(choice.params) else suite.sets
-                set_jobs = [_set_job(task, method, about, dpc, index, suite.seed) for index in range(count)]
-                plan.sets |= {job.key: job for job in set_jobs}
-                set_keys = [job.key for job in set_jobs] * (suite.sets if count == 1 else 1)
+                set_keys, about = [], method_identity
+                for index in range(count):
+                    common = seeds.derive("common", suite.seed, task.plugin.name, dpc, index)
+                    parts = parts_of(choice, task.revision, assets, dpc, common)
+                    # What makes the parts is named in them alone, so their keys are a part of the set's identity.
+                    made_of = method_identity | ({"parts": [each.key for each in parts]} if parts else {})
+                    about = about if index else made_of  # the cell's, however many sets it has
+                    job = _set_job(task, method, made_of, dpc, index, suite.seed, common)
+                    plan.sets[job.key], plan.parts[job.key] = job, parts
+                    set_keys.append(job.key)
+                set_keys *= suite.sets if count == 1 else 1
                 for student in students:
                     runs = replicate_runs(task, set_keys, student, dpc, suite.runs, suite.seed)
                     key = cell_key(task, about, student.identity, dpc, suite.seed)
@@ -162,11 +164,11 @@ def cell_key(task: PlannedTask, method: Any, student: Mapping[str, Any], dpc: in
 
 
 def _set_job(
-    task: PlannedTask, method: PlannedPlugin, method_identity: dict[str, Any], dpc: int | None, index: int, base: int
+    task: PlannedTask, method: PlannedPlugin, about: dict[str, Any], dpc: int | None, index: int, base: int, common: int
 ) -> SetJob:
     seed = seeds.derive("set", base, task.plugin.name, method.name, dpc, index)
-    fields = {"method": method_identity, "dpc": dpc, "set": index, "seed": seed}
-    return SetJob(set_key(task.revision, fields), fields, task, method, dpc, index, seed)
+    fields = {"method": about, "dpc": dpc, "set": index, "seed": seed}
+    return SetJob(set_key(task.revision, fields), fields, task, method, dpc, index, seed, common)
 
 
 def replicate_runs(

@@ -96,7 +96,7 @@ def unknown(registry: Registry, name: str, cache: Path) -> UserError:
 def part_kinds(spec: MethodSpec) -> list[str]:
     """The kinds of the parts that sets need with the default parameters, what parts need included, each once."""
     try:
-        todo = list(spec.parts(validate(spec, {})))
+        todo = list(spec.parts(validate(spec, {}), 1, 0))
     except UserError:
         return []  # a required parameter decides
     kinds: dict[str, None] = {}
@@ -122,7 +122,7 @@ def spec_lines(spec: Spec, registry: Registry, assets: Assets) -> list[str]:
         if not spec.uses_dpc:
             facts.append(("dpc", "not used"))
         if kinds := part_kinds(spec):
-            facts.append(("parts", f"{', '.join(kinds)}: made before the sets that need them, once a task"))
+            facts.append(("parts", f"{', '.join(kinds)}: made before the sets that need them, equal ones once"))
     lines = [f"{spec.kind} {spec.name}", f"  {spec.summary}", *columns(facts)]
     if spec.notes:
         lines += ["notes", *wrapped([(" ".join(spec.notes.split()),)], indent=0)]

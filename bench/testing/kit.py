@@ -97,7 +97,7 @@ class Kit:
     def context(self, data: TaskData | TrainData | Queries | None, seed: int) -> JobContext:
         """A job's real context; the features it computes go to a folder that is deleted afterwards."""
         identity = {"kit": key_of(texts_of(data)) if data is not None else ""}
-        return JobContext(
+        ctx = JobContext(
             self.assets,
             self.artifacts,
             seed=seed,
@@ -108,6 +108,8 @@ class Kit:
             allowed=granted(self.assets, self.spec, self.params, ()),
             engine=self.state.engine,
         )
+        ctx.common_seed = seed if isinstance(data, TrainData) else 0
+        return ctx
 
 
 @contextlib.contextmanager

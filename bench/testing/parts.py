@@ -28,7 +28,7 @@ TASK = PlannedTask(PlannedPlugin("task", "kit", {}, "kit"), {}, "kit")
 def check_parts(kit: Kit, data: TrainData, sets: Mapping[int | None, DistilledSet], seed: int) -> None:
     """Check the parts that a method declares. `sets`: made with `seed` and no part before, by dpc."""
     who = f"{kit.who} ({data.info.label})"
-    jobs = part_jobs([(TASK, kit.spec.name, _declared(kit))])
+    jobs = part_jobs((TASK, kit.spec.name, _declared(kit, dpc, seed)) for dpc in sets)
     if not jobs:
         return
     with _cache(kit) as together, _cache(kit) as alone:
@@ -51,13 +51,14 @@ def check_parts(kit: Kit, data: TrainData, sets: Mapping[int | None, DistilledSe
             demand(not new, f"{who}: distill makes another '{''.join(new[:1])}' than `parts` of the spec names")
 
 
-def _declared(kit: Kit) -> Sequence[KeyedPart]:
-    """The parts, which must be the same for parameters that were written and read."""
+def _declared(kit: Kit, dpc: int | None, seed: int) -> Sequence[KeyedPart]:
+    """The parts of a set, which must be the same for parameters that were written and read."""
     spec = kit.spec
     assert isinstance(spec, MethodSpec)
     again = spec.params.model_validate_json(canonical(plain(kit.params)))
     first, second = (
-        parts_of(Choice(spec, params, spec.name), TASK.revision, kit.assets) for params in (kit.params, again)
+        parts_of(Choice(spec, params, spec.name), TASK.revision, kit.assets, dpc, seed)
+        for params in (kit.params, again)
     )
     same = [each.key for each in first] == [each.key for each in second]
     demand(same, f"{kit.who}: `parts` of its spec gives other parts for equal parameters")

@@ -11,9 +11,11 @@ from bench.store.text import HALF, unwritable
 EXAMPLE = ("label", "row")  # what an example of a set has beside its texts
 
 
-def league(distilled: DistilledSet) -> str:
-    """A: text and hard labels; B: text and soft labels; C: embedding level. Ranked apart."""
-    if distilled.texts is None:
+def league(distilled: DistilledSet, read: str, student: str) -> str:
+    """A: text and hard labels; B: text and soft labels; C: embedding level. Ranked apart, by what the student read."""
+    if read not in ("texts", "embeddings") or getattr(distilled, read) is None:
+        raise PluginError(f"student '{student}' says that it reads {read!r:.60} of a set that has none")
+    if read == "embeddings":
         return "C"
     return "A" if distilled.soft_labels is None else "B"
 

@@ -58,6 +58,7 @@ class JobContext:
         self._assets = assets
         self._artifacts = artifacts
         self.seed = seed
+        self.common_seed = 0  # of a set's job
         self.device = device
         self.data = data
         self._task_identity = task_identity
@@ -235,7 +236,7 @@ class JobContext:
         for ref in refs:
             self._check_declared(ref)
         lent = copy.copy(self)
-        lent.seed = self._part_seed(parts[0])
+        lent.seed, lent.common_seed = self._part_seed(parts[0]), 0
         lent.reports = {}
         lent._made_by = [made_by(parts[0].make.partition(":")[0])]
         lent._allowed = refs

@@ -294,6 +294,7 @@ class Worker:
         with self._plugin(who, data):
             method = self.registry.build(choice.spec, choice.params)
             ctx = self._context_of(data, job.task, job.seed, who, choice)
+            ctx.common_seed = job.common_seed
             distilled = method.distill(data, job.dpc, ctx)
             seconds = ctx.meter.own
         who = f"the {who}"
@@ -320,13 +321,13 @@ class Worker:
         """Train the student on the set; metrics, predictions and the size of the set."""
         data = self.load(job.task)
         distilled = self._cached_set(job.set_key)
-        labels = self._predict(job, distilled)
+        labels, read = self._predict(job, distilled)
         scores = metrics.score(data.info.metric, data.test.labels, labels)
         if self._digest[0] != job.set_key:
             self._digest = job.set_key, content_digest(distilled)
         return {
             "set_digest": self._digest[1],
-            "league": league(distilled),
+            "league": league(distilled, read, job.student.label),
             "metric": data.info.metric,
             "score": scores[data.info.metric],
             "metrics": scores,
@@ -342,8 +343,8 @@ class Worker:
             raise UserError(f"the set {key[:12]} vanished from the cache: run the same command again")
         return lend_set(load_set(folder))
 
-    def _predict(self, job: RunJob, distilled: DistilledSet) -> np.ndarray:
-        """Train the student on the set; its labels for the test split, int [n], checked."""
+    def _predict(self, job: RunJob, distilled: DistilledSet) -> tuple[np.ndarray, str]:
+        """Train the student on the set; its labels for the test split, int [n], checked, and what it read."""
         import numpy as np
 
         queries, choice = self.load(job.task).queries(), self.choice(job.student)
@@ -354,9 +355,10 @@ class Worker:
             refusal = student.refuses(distilled)
             if refusal:
                 raise NotApplicable(refusal)
+            read = student.reads(distilled)
             labels = student.predict(distilled, queries, ctx)
             check_predictions(labels, len(queries), queries.info.n_classes, job.student.label)
-            return np.asarray(labels)
+            return np.asarray(labels), read
 
     def _set_again(self, job: SetJob) -> str:
         """The part in which a set that is made anew differs from the cached one, or an empty string."""
@@ -364,7 +366,7 @@ class Worker:
 
     def _run_again(self, job: RunJob) -> dict[str, Any]:
         """The predictions of a run that is made anew, encoded."""
-        found: dict[str, Any] = plain(encode(self._predict(job, self._cached_set(job.set_key))))
+        found: dict[str, Any] = plain(encode(self._predict(job, self._cached_set(job.set_key))[0]))
         return found
 
     def _student_for(self, choice: Choice) -> Student:

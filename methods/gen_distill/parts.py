@@ -39,8 +39,8 @@ STAGE_2 = (
 SAMPLES = ("encoder", "pooling", "max_length", "top_p")  # what the report on samples follows beside the generator
 
 
-def parts(params: GenDistillParams) -> Sequence[Part]:
-    """The generators of all stages, and a report on samples of each."""
+def parts(params: GenDistillParams, dpc: int | None = None, seed: int = 0) -> Sequence[Part]:
+    """The generators of all stages, and a report on samples of each: the same for all sets."""
     stages = [lm_part(params), *([tuned_part(params)] if params.finetune else [])]
     return [*stages, *(samples_part(stage, params) for stage in stages)]
 

@@ -164,7 +164,7 @@ class Trained(Method):
 
     def distill(self, data: TrainData, dpc: int | None, ctx: Context) -> DistilledSet:
         assert dpc is not None
-        priorities = json.loads((ctx.part(*parts_of(self.params)) / "priorities.json").read_text())
+        priorities = json.loads((ctx.part(*parts_of(self.params, dpc, 0)) / "priorities.json").read_text())
         rng = ctx.rng("rows")
         rows = []
         for label in range(data.info.n_classes):
@@ -173,7 +173,7 @@ class Trained(Method):
         return DistilledSet.from_rows(data, np.concatenate(rows))
 
 
-def parts_of(params: TrainedParams) -> Sequence[Part]:
+def parts_of(params: TrainedParams, dpc: int | None, seed: int) -> Sequence[Part]:
     fields = params.model_dump(exclude={"together"})
     return [Part(kind="priorities", fields=fields, make=f"{__name__}:train_all", together=params.together)]
 
@@ -246,13 +246,13 @@ class Summed(Method):
 
     def distill(self, data: TrainData, dpc: int | None, ctx: Context) -> DistilledSet:
         assert dpc is not None
-        total = json.loads((ctx.part(*sums(self.params)) / "total.json").read_text())
+        total = json.loads((ctx.part(*sums(self.params, dpc, 0)) / "total.json").read_text())
         rng = ctx.rng("rows", total)
         rows = [rng.choice(data.class_rows(label), dpc, replace=False) for label in range(data.info.n_classes)]
         return DistilledSet.from_rows(data, np.concatenate(rows))
 
 
-def sums(params: SummedParams) -> Sequence[Part]:
+def sums(params: SummedParams, dpc: int | None, seed: int) -> Sequence[Part]:
     count = Part(kind="count", fields={"of": params.of}, make=f"{__name__}:make_counts")
     return [Part(kind="sum", fields={}, make=f"{__name__}:make_sums", needs=(count,), together="sums")]
 

@@ -158,7 +158,7 @@ def test_parts_with_the_same_text_are_made_together_but_never_with_what_they_nee
     first = [part(1), part(2)]
     declared = {"chain": [part(3, *first), part(4, first[0])], "alone": [part(2)]}
     for name, parts in declared.items():
-        planner.registry.methods[name] = dataclasses.replace(spec, name=name, parts=lambda _, parts=parts: parts)
+        planner.registry.methods[name] = dataclasses.replace(spec, name=name, parts=lambda *_, parts=parts: parts)
     plan = planner(methods="chain,alone", dpc=(2,))
     jobs = plan.preparations(plan.sets.values())
     assert [([part.fields["n"] for part in job.parts], job.methods) for job in jobs] == [
@@ -189,7 +189,7 @@ def test_the_keys_of_a_part_and_of_its_sets_follow_what_it_is(
     keys: list[str] = []
     made: list[tuple[set[str], set[str]]] = []
     for each in (part, dataclasses.replace(part, **change)):
-        planner.registry.methods["pick"] = dataclasses.replace(spec, parts=lambda _, each=each: [each])
+        planner.registry.methods["pick"] = dataclasses.replace(spec, parts=lambda *_, each=each: [each])
         plan = planner(methods="pick")
         keys.append([key for job in plan.preparations(plan.sets.values()) for key in job.keys][-1])
         made.append((set(plan.sets), {cell.key for cell in plan.cells}))
@@ -202,7 +202,7 @@ def test_sets_follow_the_code_of_their_parts(planner: Planner, tmp_path: Path, m
     monkeypatch.syspath_prepend(str(tmp_path))
     module = tmp_path / "made_elsewhere.py"
     part = Part(kind="step", fields={}, make="made_elsewhere:make")
-    planner.registry.methods["pick"] = dataclasses.replace(planner.registry.methods["pick"], parts=lambda _: [part])
+    planner.registry.methods["pick"] = dataclasses.replace(planner.registry.methods["pick"], parts=lambda *_: [part])
     found = []
     for source in ("STEPS = 1\n", "STEPS = 1  # as before\n", "STEPS = 2\n"):
         module.write_text(source)
@@ -216,7 +216,7 @@ def test_the_asset_of_a_part_counts_by_its_content(planner: Planner, tmp_path: P
     weights = tmp_path / "weights.txt"
     part = Part(kind="step", fields={"of": str(weights)}, assets=("of",), make="bench.seeds:derive")
     spec = planner.registry.methods["pick"]
-    changed = dataclasses.replace(spec, parts=lambda _: [part], assets=lambda _: [str(weights)])
+    changed = dataclasses.replace(spec, parts=lambda *_: [part], assets=lambda _: [str(weights)])
     planner.registry.methods["pick"] = changed
     keys = []
     for content in ("one", "two", "one"):

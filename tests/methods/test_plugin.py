@@ -23,7 +23,7 @@ def test_names_and_what_the_runner_needs_to_know() -> None:
     greedy = SPECS["kcenter-greedy"]
     assert greedy.one_set(greedy.params(start="mean"))
     assert {name for name, spec in SPECS.items() if not spec.uses_dpc} == {"full"}
-    assert {name for name, spec in SPECS.items() if spec.parts(spec.params(**spec.preset))} == GENERATED
+    assert {name for name, spec in SPECS.items() if spec.parts(spec.params(**spec.preset), 1, 0)} == GENERATED
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)

@@ -203,7 +203,7 @@ def make(parts, data, ctx):
     BODY
 
 
-def parts(params):
+def parts(params, dpc=None, seed=0):
     return DECLARED
 
 
