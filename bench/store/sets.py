@@ -9,8 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.api import DistilledSet, Embeddings
+from bench.api import DistilledSet
 from bench.errors import PluginError, UserError
+from bench.store.embeddings import SEEN_BY_PEOPLE, WHOLE, arrays_of, facts_of, joined
 from bench.store.files import read_json
 from bench.store.identity import canonical
 from bench.store.text import HALF, one_line, unwritable
@@ -22,22 +23,19 @@ def save_set(folder: Path, distilled: DistilledSet, reports: Mapping[str, str] |
     if distilled.soft_labels is not None:
         arrays["soft_labels"] = distilled.soft_labels
     if distilled.embeddings is not None:
-        embeddings = distilled.embeddings
-        arrays |= {
-            name: getattr(embeddings, name) for name in ("inputs_embeds", "attention_mask", "label_distribution")
-        }
-        if embeddings.step_sizes is not None:
-            arrays["step_sizes"] = embeddings.step_sizes
+        arrays |= arrays_of(distilled.embeddings)
     if arrays:
+        import numpy as np
         from safetensors.numpy import save_file
 
-        save_file(arrays, folder / "arrays.safetensors")
+        # safetensors writes the memory of an array, whatever its strides say
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / "arrays.safetensors")
     with open(folder / "examples.jsonl", "w", encoding="utf-8") as file:
         for row in example_rows(distilled):
             file.write(canonical(row) + "\n")
     head = {
         "fields": list(distilled.texts) if distilled.texts is not None else None,
-        "encoder": distilled.embeddings.encoder if distilled.embeddings is not None else None,
+        "embeddings": facts_of(distilled.embeddings) if distilled.embeddings is not None else None,
         "diagnostics": dict(distilled.diagnostics),
         "reports": dict(reports or {}),
     }
@@ -59,16 +57,18 @@ def example_rows(distilled: DistilledSet) -> list[dict[str, Any]]:
 def content_digest(distilled: DistilledSet) -> str:
     """Hex SHA-256 of what a student can see of a set: labels, texts, soft labels, embeddings, in any order of examples.
 
-    Two sets with the same digest are one observation, whatever made them and under whichever key they are kept.
+    The group of an example goes with it. Two sets with the same digest are one observation, whatever made them and
+    under whichever key they are kept.
     """
     import numpy as np
 
     arrays = [] if distilled.soft_labels is None else [distilled.soft_labels]
     whole: list[Any] = []
     if (embeddings := distilled.embeddings) is not None:
-        arrays += [embeddings.inputs_embeds, embeddings.attention_mask, embeddings.label_distribution]
-        steps = embeddings.step_sizes
-        whole = [embeddings.encoder, None if steps is None else np.asarray(steps, np.float64).tolist()]
+        known, facts = arrays_of(embeddings), facts_of(embeddings)
+        arrays += [array for name, array in known.items() if name not in WHOLE]
+        whole = [list(known), {name: fact for name, fact in facts.items() if name not in SEEN_BY_PEOPLE}]
+        whole += [[array.dtype.str, array.tolist()] for name, array in known.items() if name in WHOLE]
     fields = sorted(distilled.texts or {})
     examples = []
     for i, label in enumerate(distilled.labels):
@@ -102,18 +102,17 @@ def load_set(folder: Path) -> DistilledSet:
             from safetensors.numpy import load_file
 
             arrays = load_file(folder / "arrays.safetensors")
-        embeddings = None
-        if head["encoder"] is not None:
-            names = ("inputs_embeds", "attention_mask", "label_distribution")
-            parts = {name: arrays[name] for name in names}
-            embeddings = Embeddings(**parts, encoder=head["encoder"], step_sizes=arrays.get("step_sizes"))
+        if "embeddings" in head:
+            facts = head["embeddings"]
+        else:  # of an older bench: all that it kept beside arrays
+            facts = None if head["encoder"] is None else {"encoder": head["encoder"]}
         fields = head["fields"]
         copied = bool(rows) and "row" in rows[0]
         return DistilledSet(
             labels=np.array([row["label"] for row in rows], dtype=np.int64),
             texts={name: [row[name] for row in rows] for name in fields} if fields is not None else None,
             soft_labels=arrays.get("soft_labels"),
-            embeddings=embeddings,
+            embeddings=joined(arrays, facts) if facts is not None else None,
             rows=np.array([row["row"] for row in rows], dtype=np.int64) if copied else None,
             diagnostics=head["diagnostics"],
         )
