@@ -11,6 +11,7 @@ from typing import Any
 
 from bench.api import DistilledSet
 from bench.errors import PluginError, UserError
+from bench.store.defects import embeddings_defect, soft_labels_defect
 from bench.store.embeddings import SEEN_BY_PEOPLE, WHOLE, arrays_of, facts_of, joined
 from bench.store.files import read_json
 from bench.store.identity import canonical
@@ -177,5 +178,10 @@ def check_set(
         canonical(dict(distilled.diagnostics)).encode()
     except (TypeError, ValueError, RecursionError) as cause:
         raise error(f"{who} returned diagnostics that are no JSON: {one_line(str(cause), 200)}") from cause
-    if distilled.soft_labels is not None and distilled.soft_labels.shape != (n, n_classes):
-        raise error(f"{who} returned soft labels of shape {distilled.soft_labels.shape}; ({n}, {n_classes}) is needed")
+    found = ""
+    if distilled.soft_labels is not None:
+        found = soft_labels_defect(distilled.soft_labels, n, n_classes)
+    if not found and distilled.embeddings is not None:
+        found = embeddings_defect(distilled.embeddings, n, n_classes)
+    if found:
+        raise error(f"{who} returned {found}")

@@ -228,6 +228,12 @@ def whole_of(embeddings: Embeddings) -> DistilledSet:
         ({"texts": {"text": ["a"]}}, "1 texts"),
         ({"texts": {"text": ["a", " "]}}, "example 1"),
         ({"soft_labels": np.ones((2, 3), np.float32)}, r"\(2, 3\)"),
+        ({"soft_labels": [[1, 0], [0, 1]]}, "soft labels of type list; a float array"),
+        ({"soft_labels": np.eye(2, dtype=np.int64)}, "soft labels of type int64"),
+        ({"soft_labels": np.array([[1, 0], [0.6, 0.3]])}, "sum to 0.9, not 1: soft labels, example 1"),
+        ({"soft_labels": np.array([[1.5, -0.5], [1, 0]])}, "a negative number: soft labels, example 0"),
+        ({"soft_labels": np.array([[1, 0], [1, np.nan]])}, "not finite: soft labels, example 1"),
+        ({"embeddings": 3}, "int as embeddings"),
     ],
 )
 def test_useless_sets_are_refused(changes: dict[str, Any], line: str) -> None:
