@@ -183,11 +183,12 @@ def _distribution_defect(name: str, values: np.ndarray) -> str:
         return found
     if (wrong := (values < 0).reshape(len(values), -1).any(1)).any():
         return f"a negative number: {name}, example {_first(wrong)}"
-    sums = values.sum(-1, dtype=np.float64).reshape(len(values), -1)
-    if (wrong := (np.abs(sums - 1) > SUM).any(1)).any():
-        row: np.ndarray = sums[_first(wrong)]
-        total = row[np.abs(row - 1).argmax()]
-        return f"numbers that sum to {total:.6g}, not 1: {name}, example {_first(wrong)}"
+    sums: np.ndarray = values.sum(-1, dtype=np.float64).reshape(len(values), -1)
+    misses = np.abs(sums - 1).max(axis=1)
+    if (misses > SUM).any():
+        row = int((misses > SUM).argmax())
+        total = sums[row, np.abs(sums[row] - 1).argmax()]
+        return f"numbers that sum to {total:.6g}, not 1: {name}, example {row}"
     return ""
 
 

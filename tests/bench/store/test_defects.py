@@ -51,7 +51,7 @@ def test_whole_sets_are_accepted() -> None:
     [
         (
             {"inputs_embeds": GOOD.inputs_embeds.astype(np.float64)},
-            "inputs_embeds of type float64; an array of float32 [N, L, d]",
+            "inputs_embeds of type float64; an array of float32 [N",
         ),
         ({"inputs_embeds": torch.zeros(4, 3, 5)}, "inputs_embeds of type Tensor; an array of float32 [N, L, d]"),
         ({"inputs_embeds": GOOD.inputs_embeds[:3]}, "inputs_embeds of shape (3, 3, 5); [N = 4, L, d] is needed"),
