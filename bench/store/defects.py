@@ -181,7 +181,8 @@ def _distribution_defect(name: str, values: np.ndarray) -> str:
 
     if found := _finite_defect(name, values):
         return found
-    if (wrong := (values < 0).reshape(len(values), -1).any(1)).any():
+    wrong: np.ndarray = (values < 0).reshape(len(values), -1).any(axis=1)
+    if wrong.any():
         return f"a negative number: {name}, example {_first(wrong)}"
     sums: np.ndarray = values.sum(-1, dtype=np.float64).reshape(len(values), -1)
     misses = np.abs(sums - 1).max(axis=1)
