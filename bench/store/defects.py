@@ -181,9 +181,9 @@ def _distribution_defect(name: str, values: np.ndarray) -> str:
 
     if found := _finite_defect(name, values):
         return found
-    wrong: np.ndarray = (values < 0).reshape(len(values), -1).any(axis=1)
-    if wrong.any():
-        return f"a negative number: {name}, example {_first(wrong)}"
+    lowest = values.reshape(len(values), -1).min(axis=1)
+    if lowest.min() < 0:
+        return f"a negative number: {name}, example {int((lowest < 0).argmax())}"
     sums: np.ndarray = values.sum(-1, dtype=np.float64).reshape(len(values), -1)
     misses = np.abs(sums - 1).max(axis=1)
     if (misses > SUM).any():
