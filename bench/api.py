@@ -259,8 +259,8 @@ class Embeddings:
     row, then zeros. label_distribution float32 [N, C]: targets of the cross-entropy; rows sum to one unless
     `unrestricted`. encoder: the asset's reference, and encoder_identity what `ctx.asset_identity` says of it.
 
-    What the set was made to be trained by, if anything (the students' `recipe=learned-sgd`): step_sizes float32 [T] of T
-    gradient steps, the t-th on the examples whose `groups` (int64 [N] in [0, G), None: on all) is t mod G;
+    What the set was made to be trained by, if anything (the students' `recipe=learned-sgd`): step_sizes float32 [T] of
+    T gradient steps, the t-th on the examples whose `groups` (int64 [N] in [0, G), None: on all) is t mod G;
     attention_labels float32 [N, layers, heads, rows, L], distributions over keys for the `rows` first queries (1: [CLS]
     alone, or L) of each layer from `layer` on that is trained, weighted by attention_weight (lambda) in the loss;
     head_seed: of the head that the learner starts from (None: any); scratch: all that is trained starts at random.

@@ -99,8 +99,8 @@ class PartsJob:
 class SetJob:
     """Make one distilled set.
 
-    common_seed: see `bench.api.Context`. given: it was made elsewhere, so its seconds are unknown, and only its total is
-    held against dpc.
+    common_seed: see `bench.api.Context`. given: it was made elsewhere, so its seconds are unknown, and only its total
+    is held against dpc.
     """
 
     what: ClassVar[str] = "set"

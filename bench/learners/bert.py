@@ -96,14 +96,20 @@ class BertNetwork:
         packed = inputs.rows(rows) if isinstance(inputs, Packed) else self.frozen.states(inputs, rows)
         return packed.batch(self.device)
 
-    def encode(self, weights: Weights, batch: Batch, drop: Drop) -> tuple[Tensor, Tensor]:
-        """See Network."""
+    def encode(
+        self, weights: Weights, batch: Batch, drop: Drop, seen: list[Tensor] | None = None, rows: int = 1
+    ) -> tuple[Tensor, Tensor]:
+        """See Network. seen: gets the attention scores of the trained layers, of the last one for `rows` queries."""
         with precision(self.device):
             x = batch.states
             for layer in self.layers[:-1]:
-                x = feed_forward(layer, weights, attention(layer, weights, x, batch, drop), drop)
+                x = feed_forward(layer, weights, attention(layer, weights, x, batch, drop, seen), drop)
             last = self.layers[-1]
-            x = feed_forward(last, weights, first_attention(last, weights, x, batch, drop), drop)
+            if rows == 1:
+                x = first_attention(last, weights, x, batch, drop, seen)
+            else:
+                x = attention(last, weights, x, batch, drop, seen).index_select(-2, batch.first)
+            x = feed_forward(last, weights, x, drop)
             if self.pooler is None:
                 return x, x
             return x, torch.tanh(affine(x, weights[f"{self.pooler}.weight"], weights[f"{self.pooler}.bias"]))
@@ -111,6 +117,18 @@ class BertNetwork:
     def logits(self, weights: Weights, batch: Batch, drop: Drop) -> Tensor:
         """See Network."""
         return self.forward(weights, batch, drop).logits
+
+    def attended(self, weights: Weights, batch: Batch, rows: int) -> tuple[Tensor, Tensor]:
+        """Logits, and log attention [B, layers, heads, rows, L] of the `rows` first queries, without dropout.
+
+        rows: 1 or L. Raises ValueError for texts of different lengths: where one ends, rows and keys mean nothing.
+        """
+        if batch.ragged or rows not in (1, batch.longest):
+            raise ValueError(f"attention of {rows} rows is asked for in texts of up to {batch.longest} tokens")
+        seen: list[Tensor] = []
+        _, head_input = self.encode(weights, batch, self.dropout(), seen, rows)
+        logits = self.head.logits(weights, head_input, self.dropout(), affine).float()
+        return logits, torch.log_softmax(torch.stack([scores[..., :rows, :] for scores in seen], 1).float(), -1)
 
     def forward(self, weights: Weights, batch: Batch, drop: Drop) -> Output:
         """See Network."""

@@ -57,8 +57,13 @@ class Layer:
         return functional.layer_norm(x, scale.shape[1:], eps=eps) * scale[:, None] + shift[:, None]
 
 
-def attention(layer: Layer, weights: Weights, x: Tensor, batch: Batch, drop: Drop) -> Tensor:
-    """Self-attention of all tokens with its residual and LayerNorm: packed [tokens, d] -> the same shape."""
+def attention(
+    layer: Layer, weights: Weights, x: Tensor, batch: Batch, drop: Drop, seen: list[Tensor] | None = None
+) -> Tensor:
+    """Self-attention of all tokens with its residual and LayerNorm: packed [tokens, d] -> the same shape.
+
+    seen: gets the scores before softmax, [B, H, L, L].
+    """
     q, k, v = (
         batch.pad(layer.linear(weights, f"attention.self.{part}", x))
         .unflatten(-1, (layer.heads, layer.size))
@@ -66,13 +71,17 @@ def attention(layer: Layer, weights: Weights, x: Tensor, batch: Batch, drop: Dro
         for part in ("query", "key", "value")
     )
     scores = batch.masked(q @ k.transpose(-1, -2) / math.sqrt(layer.size))
+    if seen is not None:
+        seen.append(scores)
     context = drop(torch.softmax(scores, -1), layer.rates[0]) @ v
     merged = batch.unpad(context.transpose(-2, -3).flatten(-2))
     return _attended(layer, weights, merged, x, drop)
 
 
-def first_attention(layer: Layer, weights: Weights, x: Tensor, batch: Batch, drop: Drop) -> Tensor:
-    """The same for position 0 of each text alone: packed [tokens, d] -> [B, d].
+def first_attention(
+    layer: Layer, weights: Weights, x: Tensor, batch: Batch, drop: Drop, seen: list[Tensor] | None = None
+) -> Tensor:
+    """The same for position 0 of each text alone: packed [tokens, d] -> [B, d]; scores [B, H, 1, L].
 
     Keys and values are never formed: q.(W_k x) = (W_k^T q).x and sum_j a_j (W_v x_j) = W_v (sum_j a_j x_j). The key's
     bias adds the same number to all scores of a query, which softmax cancels.
@@ -82,6 +91,8 @@ def first_attention(layer: Layer, weights: Weights, x: Tensor, batch: Batch, dro
     q = layer.linear(weights, "attention.self.query", first).unflatten(-1, heads)
     back = torch.einsum("...bhe,...hed->...bhd", q, weights[own + "key.weight"].unflatten(-2, heads))
     scores = batch.masked((back @ padded.transpose(-1, -2) / math.sqrt(layer.size)).unsqueeze(-2))
+    if seen is not None:
+        seen.append(scores)
     a = drop(torch.softmax(scores, -1), layer.rates[0]).squeeze(-2)
     context = torch.einsum("...bhd,...hed->...bhe", a @ padded, weights[own + "value.weight"].unflatten(-2, heads))
     bias = weights[own + "value.bias"].unflatten(-1, heads)

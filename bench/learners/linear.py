@@ -10,7 +10,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.autograd.function import once_differentiable
 from torch.nn import functional
 from transformers.pytorch_utils import Conv1D
 
@@ -18,7 +17,7 @@ from bench.data import onednn
 
 
 class _Product(torch.autograd.Function):
-    """x [n, d_in] times weight [d_out, d_in] transposed."""
+    """x [n, d_in] times weight [d_out, d_in] transposed; the way back is made of itself, so it has all derivatives."""
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -26,14 +25,13 @@ class _Product(torch.autograd.Function):
         return onednn.product(weight, bias, x)
 
     @staticmethod
-    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
         x, weight = ctx.saved_tensors
         to_x, to_weight, to_bias = ctx.needs_input_grad
         grad = grad.contiguous()
         return (
-            onednn.product(weight.t(), None, grad) if to_x else None,
-            onednn.product(x.t(), None, grad.t()) if to_weight else None,
+            _Product.apply(grad, weight.t(), None) if to_x else None,
+            _Product.apply(grad.t(), x.t(), None) if to_weight else None,
             grad.sum(0) if to_bias else None,
         )
 
