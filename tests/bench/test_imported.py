@@ -90,7 +90,7 @@ def test_one_folder_of_several_formats_in_the_order_of_their_names(tmp_path: Pat
     assert refused(tmp_path / "none") == f"{tmp_path / 'none'} is no folder"
     assert "is a file: put it into a folder" in refused(folder / "c.csv")
     (tmp_path / "empty").mkdir()
-    assert "has no .jsonl, .json, .csv, .tsv or .parquet file" in refused(tmp_path / "empty")
+    assert "has no .jsonl, .json, .csv, .tsv, .parquet or .safetensors file" in refused(tmp_path / "empty")
 
 
 STARS = TaskInfo("stars", ("text",), ("1", "2", "3"))

@@ -17,6 +17,7 @@ import pytest
 from tests.bench.conftest import records
 
 Sample = Any
+EXPORTED = (".jsonl", ".md", ".safetensors")
 
 
 def calls(folder: Path, what: str) -> int:
@@ -314,6 +315,31 @@ def test_score_puts_sets_made_elsewhere_on_the_board(sample: Sample) -> None:
     assert wrong.stderr == "bench: error: --test-table goes with --tasks table:PATH\n"
     card = (folder / "sets" / "words-fixed-dpc2-set0.md").read_text()
     assert "centroid, accuracy" in card
+
+
+def test_a_set_of_vectors_is_exported_and_scored_with_the_same_predictions(sample: Sample) -> None:
+    """Steps, groups and distributions with it; what was changed by hand is never scored as it was."""
+    folder, few = sample.bench.folder, ("--students", "reader", "--dpc", "2", "--runs", "3")
+    sample("run", *few, "--methods", "vectors", "--sets", "1")
+    sample.bench("export", "--method", "vectors", "--to", "sets")
+    name = "words-vectors-dpc2-set0"
+    assert {path.name for path in (folder / "sets").iterdir()} == {f"{name}{end}" for end in EXPORTED}
+    sample("score", "sets", "--name", "mine", "--students", "reader", "--runs", "3")
+    found = {(one["method"]["name"], one["run"]): one for one in records(folder / "bench-out")}
+    assert len({found["vectors", run]["predictions"]["data"] for run in range(3)}) > 1, "of the seed of the run"
+    for run in range(3):
+        mine, theirs = found["mine", run], found["vectors", run]
+        for part in ("predictions", "set_digest", "league", "dpc", "n_train"):
+            assert mine[part] == theirs[part], part
+        assert mine["league"] == "C"
+    copy = folder / "sets" / f"{name}.jsonl"
+    rows = copy.read_text().splitlines()
+    assert json.loads(rows[0])["nearest"].count(" ") == 3
+    copy.write_text("\n".join(reversed(rows)))
+    wrong = sample("score", "sets", "--name", "mine", "--students", "reader", "--runs", "3", code=1)
+    assert f"{name}.jsonl differs from {name}.safetensors in 'label'" in wrong.stderr
+    page = (folder / "bench-out" / "leaderboard.html").read_text()
+    assert json.loads(rows[0])["nearest"] in page
 
 
 def test_a_set_made_again_with_other_content_is_another_set(sample: Sample, tmp_path: Path) -> None:
