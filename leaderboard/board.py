@@ -42,6 +42,7 @@ LEAGUES = {
 }
 FULL = "full"  # the method that is the upper bound
 REFERENCES = ("random", FULL)  # methods whose rows may stand, marked, beside those of other leagues
+EMBEDDED = "C"
 HOME = "A"  # the league of their sets: texts of the task with their labels
 METRICS = {"accuracy": "accuracy", "accuracy_f1": "mean of accuracy and F1"}
 
@@ -72,6 +73,7 @@ class Row:
     rank: tuple[int, int] | None = None
     gap: float | None = None
     n_train: int | None = None
+    n_bytes: int | None = None  # a set, in the mean over its different sets; None when a record does not say
     set_keys: tuple[str, ...] = ()  # one of each group of sets with equal content
     n_keys: int = 0  # sets that were made, with equal ones
     mixed: tuple[str, ...] = ()  # the leagues of a row whose replicates disagree
@@ -204,8 +206,15 @@ def _row(cell: CellRecords, revision: str, metric: str, contents: Mapping[str, s
         bootstrap=hierarchical_bootstrap(scores, sets),
         components=variance_components(scores, sets),
         n_train=ok[0].n_train,
+        n_bytes=_mean_bytes({contents[record.key]: record.n_bytes for record in ok}),
         scores={replicate_of(record): (score, key) for record, score, key in zip(ok, scores, sets, strict=True)},
     )
+
+
+def _mean_bytes(sizes: Mapping[str, int | None]) -> int | None:
+    """The mean of the sizes of different sets, to a byte; None when one is not known."""
+    known = [size for size in sizes.values() if size is not None]
+    return round(sum(known) / len(known)) if len(known) == len(sizes) else None
 
 
 def _pick_baseline(rows: Sequence[Row], wanted: str | None) -> str | None:

@@ -42,6 +42,8 @@ def card(name: str, shown: SetCard, records: list[Record], names: Sequence[str],
         lines[-1] += f", and of what it shares with other sets: {spent}"
     if distilled is not None:
         lines += _arrays(name, distilled)
+    if shown.n_bytes is not None:
+        lines.append(f"- bytes that a student reads of it: {shown.n_bytes:,}")
     if (chosen := shown.diagnostics.get("chosen_on")) is not None:
         lines.append(f"- chosen on: {code_span(chosen if isinstance(chosen, str) else json.dumps(chosen))}")
     if any("row" in row for row in shown.rows):

@@ -91,6 +91,23 @@ def content_digest(distilled: DistilledSet) -> str:
     return hashlib.sha256(canonical([shape, sorted(examples)]).encode()).hexdigest()
 
 
+def set_bytes(distilled: DistilledSet, level: str, n_classes: int) -> int:
+    """Bytes of what a student reads of a set, by its level ("texts" or "embeddings"), to compare those of one league.
+
+    Texts in UTF-8, and per example a soft label as it is, or the smallest integer that counts the classes; of the
+    embedding level all arrays, padding included.
+    """
+    import numpy as np
+
+    if level == "embeddings":
+        assert distilled.embeddings is not None
+        return sum(array.nbytes for array in arrays_of(distilled.embeddings).values())
+    texts = sum(len(text.encode()) for values in (distilled.texts or {}).values() for text in values)
+    soft = distilled.soft_labels
+    label = np.min_scalar_type(n_classes - 1).itemsize
+    return texts + (len(distilled) * label if soft is None else soft.nbytes)
+
+
 def set_reports(folder: Path) -> dict[str, str]:
     """Key -> kind of the artifacts with a report that a set was made of."""
     found: dict[str, str] = read_json(folder / "set.json").get("reports", {})
