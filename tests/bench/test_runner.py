@@ -18,7 +18,6 @@ from tests.bench.conftest import records
 
 Sample = Any
 VECTORS_BYTES = 4 * (4 * 16 * 4 + 4 * 8 + 2 * 4 + 8) + 2 * 4  # 4 times inputs, mask, targets, group; 2 step sizes
-EXPORTED = (".jsonl", ".md", ".safetensors")
 
 
 def calls(folder: Path, what: str) -> int:
@@ -294,11 +293,14 @@ def test_folders_named_like_our_packages_do_not_matter(sample: Sample) -> None:
 
 def test_score_puts_sets_made_elsewhere_on_the_board(sample: Sample) -> None:
     folder = sample.bench.folder
-    sample("run", "--methods", "fixed", "--dpc", "2")
-    sample.bench("export", "--method", "fixed", "--to", "sets")
+    sample("run", "--methods", "fixed,vectors", "--students", "centroid,reader", "--dpc", "2")
+    sample.bench("export", "--to", "sets")
+    check_vectors(folder, sample)
     sample("score", "sets", "--name", "mine")
     found = records(folder / "bench-out")
-    fixed = {(r["set"], r["run"]): r for r in found if r["method"]["name"] == "fixed"}
+    fixed = {
+        (r["set"], r["run"]): r for r in found if (r["method"]["name"], r["student"]["name"]) == ("fixed", "centroid")
+    }
     mine = {(r["set"], r["run"]): r for r in found if r["method"]["name"] == "mine"}
     assert set(mine) == {(0, 0), (0, 1)}
     for place, record in mine.items():  # the same set and the same learner seeds: the same predictions
@@ -318,24 +320,26 @@ def test_score_puts_sets_made_elsewhere_on_the_board(sample: Sample) -> None:
     assert "centroid, accuracy" in card
 
 
-def test_a_set_of_vectors_is_exported_and_scored_with_the_same_predictions(sample: Sample) -> None:
-    """Steps, groups and distributions with it; its nearest texts are on the page."""
-    folder, few = sample.bench.folder, ("--students", "reader", "--dpc", "2", "--runs", "3")
-    sample("run", *few, "--methods", "vectors", "--sets", "1")
-    sample.bench("export", "--method", "vectors", "--to", "sets")
+def check_vectors(folder: Path, sample: Sample) -> None:
+    """Of the embedding level: steps, groups and distributions with it, and its nearest texts on the page."""
     name = "words-vectors-dpc2-set0"
-    assert {path.name for path in (folder / "sets").iterdir()} == {f"{name}{end}" for end in EXPORTED}
-    sample("score", "sets", "--name", "mine", "--students", "reader", "--runs", "3")
-    found = {(one["method"]["name"], one["run"]): one for one in records(folder / "bench-out")}
-    assert len({found["vectors", run]["predictions"]["data"] for run in range(3)}) > 1, "of the seed of the run"
-    for run in range(3):
-        mine, theirs = found["mine", run], found["vectors", run]
-        for part in ("predictions", "set_digest", "league", "dpc", "n_train", "n_bytes"):
-            assert mine[part] == theirs[part], part
-        assert (mine["league"], mine["n_bytes"]) == ("C", VECTORS_BYTES)
-    rows = [json.loads(line) for line in (folder / "sets" / f"{name}.jsonl").read_text().splitlines()]
+    (folder / "vectors").mkdir()
+    for end in (".jsonl", ".md", ".safetensors"):
+        (folder / "sets" / f"{name}{end}").rename(folder / "vectors" / f"{name}{end}")
+    sample("score", "vectors", "--name", "ours", "--students", "reader")
+    first_set = (one for one in records(folder / "bench-out") if one["set"] == 0)
+    found = {(one["method"]["name"], one["student"]["name"], one["run"]): one for one in first_set}
+    assert found["fixed", "reader", 0]["status"] == found["vectors", "centroid", 0]["status"] == "not_applicable"
+    first, second = (found["vectors", "reader", run]["predictions"]["data"] for run in (0, 1))
+    assert first != second, "they are of the run's seed"
+    for run in (0, 1):
+        ours, theirs = found["ours", "reader", run], found["vectors", "reader", run]
+        for part in ("predictions", "set_digest", "dpc", "n_train"):
+            assert ours[part] == theirs[part], part
+        assert (ours["league"], ours["n_bytes"], theirs["n_bytes"]) == ("C", VECTORS_BYTES, VECTORS_BYTES)
+    rows = [json.loads(line) for line in (folder / "vectors" / f"{name}.jsonl").read_text().splitlines()]
     page = (folder / "bench-out" / "leaderboard.html").read_text()
-    assert all(row["nearest"] in page for row in rows)
+    assert [row["nearest"] in page for row in rows] == [True] * 4
 
 
 def test_a_set_made_again_with_other_content_is_another_set(sample: Sample, tmp_path: Path) -> None:
