@@ -18,6 +18,12 @@ class EncoderParams(Params):
     trainable_layers: int | None = Field(
         None, ge=1, description="Train only the top layers and the head; None trains everything."
     )
+    recipe: Literal["standard", "learned-sgd"] = Field(
+        "standard",
+        description="standard: AdamW with the numbers below, on a set's texts or, without them, on its embeddings. "
+        "learned-sgd: exactly the gradient steps that were learned with the embeddings, without dropout and without "
+        "any of these numbers.",
+    )
     learning_rate: float = Field(1e-4, gt=0, description="Peak step size of AdamW (betas 0.9 and 0.999).")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled decay; biases and LayerNorm are left out.")
     warmup: float = Field(0.5, ge=0, le=1, description="Part of the steps with linear warm-up; cosine to 0 after it.")
