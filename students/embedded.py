@@ -47,7 +47,8 @@ def misfit(embeddings: Embeddings, network: Network, n_classes: int, splits: boo
     if e.attention_labels is None:
         return None
     if network.attention is None:
-        return "attention labels need explicit layers: a BERT-like encoder with trainable_layers"
+        mend = f": trainable_layers={e.attention_labels.shape[1]} fits" if splits else ""
+        return f"attention labels need explicit layers{mend}"
     if (lengths != longest).any():
         return "attention labels need texts of one length"
     (layers, heads), found = network.attention, e.attention_labels.shape[1:]

@@ -50,24 +50,27 @@ class BertNetwork:
         n_classes: int,
         device: str,
         *,
-        trainable_layers: int,
+        trainable_layers: int | None,
         dropout: float | None,
         max_length: int,
         identity: Mapping[str, Any],
     ) -> None:
-        """identity: of the encoder, for the cache. Raises UserError when it has fewer layers than are to be trained."""
+        """trainable_layers: None trains all. identity: of the encoder, for the cache.
+
+        Raises UserError when it has fewer layers than are to be trained.
+        """
         self.device, self.n_classes = device, n_classes
         model, drawn = load_classifier(folder, n_classes, dropout)
         base, prefix = model.base_model, f"{model.base_model_prefix}."
         self.texts = Texts(folder, base, max_length)
         self.width, self.depth = int(model.config.hidden_size), len(base.encoder.layer)
-        check_depth(trainable_layers, self.depth)
-        first = self.depth - trainable_layers
-        self.entries: Mapping[int, int] = {0: self.width, first: self.width}
-        self.positions = max_positions(base)
+        check_depth(trainable_layers or self.depth, self.depth)
+        first = self.depth - (trainable_layers or self.depth)
+        self.entries = {0: self.width, first: self.width}
+        self.positions = max_positions(base) or max_length
         layers = [Layer.of(f"{prefix}encoder.layer.{i}.", module) for i, module in enumerate(base.encoder.layer)]
         self.layers = layers[first:]
-        self.attention: tuple[int, int] | None = (trainable_layers, self.layers[0].heads)
+        self.attention = len(self.layers), self.layers[0].heads
         for module in (base.embeddings, *base.encoder.layer[:first]):
             module.requires_grad_(False)
         model.to(device)

@@ -45,10 +45,9 @@ class WholeNetwork:
         self.model, drawn = load_classifier(folder, n_classes, dropout)
         self.texts = Texts(folder, self.model.base_model, max_length)
         self.width = int(self.model.config.hidden_size)
-        self.entries: Mapping[int, int] = _entries(self.model)
+        self.entries = _entries(self.model)
         self.depth = len(_layers(self.model.base_model))
-        self.positions = max_positions(self.model.base_model)
-        self.attention: tuple[int, int] | None = None
+        self.positions, self.attention = max_positions(self.model.base_model), None
         self.frozen = freeze_lower(self.model, trainable_layers) if trainable_layers is not None else []
         self.model.to(device).eval()
         self.initial = Initial(self.model, drawn)

@@ -252,7 +252,7 @@ MISFITS: list[tuple[int | None, dict[str, Any], str]] = [
     (None, {"layer": 2}, "the input of layer 2, this student reads that of layer 0: trainable_layers=2 fits"),
     (2, LONG, "the embeddings have 130 positions, the encoder has 128"),
     (2, {"label_distribution": np.ones((N, 2), np.float32) / 2}, "labels of 2 classes, the task has 3"),
-    (None, {"attention_labels": LABELS}, "attention labels need explicit layers"),
+    (None, {"attention_labels": LABELS}, "attention labels need explicit layers: trainable_layers=2 fits"),
     (2, {"attention_labels": LABELS, "attention_mask": np.tril(FULL["attention_mask"])}, "texts of one length"),
     (2, {"attention_labels": LABELS[:, :1]}, "are 1 x 4 x 1 x 6 (layers, heads, queries, keys)"),
     (2, {"attention_labels": LABELS[..., :5]}, "this student's attention is 2 x 4 x 1 or 6 x 6"),
