@@ -37,7 +37,7 @@ class TableParams(Params):
 
 
 class Table(Method):
-    """The input of a layer for random rows, with two step sizes."""
+    """The input of a layer for random rows, with ten step sizes."""
 
     def distill(self, data: TrainData, dpc: int | None, ctx: Context) -> DistilledSet:
         rng = ctx.rng()
@@ -56,7 +56,7 @@ class Table(Method):
             batch["attention_mask"].numpy(),
             np.eye(data.info.n_classes, dtype=np.float32)[chosen.labels],
             self.params.encoder,
-            step_sizes=np.array([0.3, 0.1], np.float32),
+            step_sizes=np.full(10, 0.1, np.float32),
             layer=self.params.layer,
             encoder_identity=ctx.asset_identity(self.params.encoder),
         )
