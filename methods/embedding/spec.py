@@ -83,7 +83,7 @@ def specs() -> Sequence[MethodSpec]:
             name="kcenters-soft",
             summary="K-centers rows at the embedding level; labels and step sizes learned as tdd learns them.",
             preset={"start": "kcenters", "learn_embeddings": False},
-            notes="As random-soft, from the rows of K-centers (mean pooling, unit length). " + _SHARED,
+            notes="As random-soft (DD-Ranking), from the rows of K-centers (mean pooling, unit length). " + _SHARED,
             **learned,
         ),
     ]
