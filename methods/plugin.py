@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from bench.api import Asset, MethodSpec, hookimpl
 from methods.gen_distill import spec as gen_distill
 from methods.params import FeatureParams, HerdingParams, KCenterGreedyParams
+from methods.scores import spec as scores
 
 
 @hookimpl
@@ -67,6 +68,7 @@ def bench_methods() -> Sequence[MethodSpec]:
             tags=("bound", "text"),
         ),
         *gen_distill.specs(),
+        *scores.specs(),
     ]
 
 
