@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from bench.api import Context, DistilledSet, Method, TrainData
-from methods.common import class_pools, rounded
-from methods.scores.checkpoints import all_of, load_runs
+from methods.common import rounded
+from methods.scores.checkpoints import load_trainings, pools_of
 from methods.scores.difficulty import SCORES
 from methods.scores.params import CcsParams
 from methods.scores.rules import stratified
@@ -22,15 +22,13 @@ class Ccs(Method):
 
         Diagnostics by class: `score` of those taken, `class_score` of all.
         """
-        p, pools = self.params, class_pools(data, dpc)
-        scores = SCORES[p.score](all_of(load_runs(p, ctx)))
-        rows = [
-            pool.rows[stratified(scores[pool.rows], pool.dpc, p.beta, p.strata, ctx.rng("ccs", pool.name))]
-            for pool in pools
-        ]
-        return DistilledSet.from_rows(
-            data,
-            np.concatenate(rows),
-            score=[rounded(scores[taken].mean()) for taken in rows],
-            class_score=[rounded(scores[pool.rows].mean()) for pool in pools],
-        )
+        p, trainings = self.params, load_trainings(self.params, ctx)
+        scores = SCORES[p.score](trainings.all())
+        rows, means, class_means = [], [], []
+        for pool in pools_of(data, dpc, trainings.rows):
+            own = scores[pool.places]
+            picked = stratified(own, pool.dpc, p.beta, p.strata, ctx.rng("ccs", pool.name))
+            rows.append(pool.rows[picked])
+            means.append(rounded(own[picked].mean()))
+            class_means.append(rounded(own.mean()))
+        return DistilledSet.from_rows(data, np.concatenate(rows), score=means, class_score=class_means)

@@ -17,7 +17,7 @@ def el2n(checkpoints: Sequence[Checkpoint]) -> np.ndarray:
 
 
 def grand(checkpoints: Sequence[Checkpoint]) -> np.ndarray:
-    """GraNd (Paul et al. 2021) of the last linear map: the norm of each row's gradient, mean over the same, float64 [n].
+    """GraNd (Paul et al. 2021) of the last linear map: norm of a row's gradient, mean over the same, float64 [n].
 
     The norm of an outer product is the product of the norms: EL2N_i sqrt(1 + ||h_i||^2) at each checkpoint.
     """

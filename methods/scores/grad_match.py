@@ -9,8 +9,8 @@ import numpy as np
 
 from bench.api import Context, DistilledSet, Method, TrainData, UserError
 from bench.learners.seeds import derive
-from methods.common import Pool, class_pools, rounded
-from methods.scores.checkpoints import Checkpoint, all_of, finals, load_runs
+from methods.common import rounded
+from methods.scores.checkpoints import Checkpoint, ClassPool, load_trainings, pools_of
 from methods.scores.matching import Gradients, match_mean, projected
 from methods.scores.params import GradMatchParams
 from methods.selection import herding_mean
@@ -24,23 +24,23 @@ class GradMatch(Method):
     def distill(self, data: TrainData, dpc: int | None, ctx: Context) -> DistilledSet:
         """Rows in the order of selection.
 
-        Diagnostics by class: `mean_error`, ||mean gradient taken - mean of the pool|| / ||mean of the pool|| without
-        projection, and `pool`, the rows matched.
+        Diagnostics by class: `candidates`, how many there are, and `mean_error` without projection,
+        ||mean gradient of those taken - mean of the candidates|| / ||mean of the candidates||.
         """
-        pools = class_pools(data, dpc)
-        runs = load_runs(self.params, ctx)
-        if self.params.pool == "agreed":
-            right = agreed(finals(runs), data.train.labels)
-            pools = [_checked(replace(pool, rows=pool.rows[right[pool.rows]]), data) for pool in pools]
+        trainings = load_trainings(self.params, ctx)
+        pools = pools_of(data, dpc, trainings.rows)
+        if self.params.candidates == "agreed":
+            right = agreed(trainings.finals(), data.train.labels[trainings.rows])
+            pools = [_only(pool, right, data) for pool in pools]
         rows, errors = [], []
         for done, pool in enumerate(pools):
-            checkpoints = [each.rows(pool.rows) for each in all_of(runs)]
+            checkpoints = [each.at(pool.places) for each in trainings.all()]
             picked = self._match(checkpoints, pool.dpc)
             rows.append(pool.rows[picked])
             errors.append(rounded(mean_error(checkpoints, picked)))
             ctx.progress(done + 1, len(pools), "gradient matching")
         sizes = [len(pool.rows) for pool in pools]
-        return DistilledSet.from_rows(data, np.concatenate(rows), mean_error=errors, pool=sizes)
+        return DistilledSet.from_rows(data, np.concatenate(rows), mean_error=errors, candidates=sizes)
 
     def _match(self, checkpoints: Sequence[Checkpoint], k: int) -> np.ndarray:
         size, width = self.params.projection, checkpoints[0].errors.shape[1] * checkpoints[0].inputs.shape[1]
@@ -59,7 +59,7 @@ def agreed(checkpoints: Sequence[Checkpoint], labels: np.ndarray) -> np.ndarray:
 
 
 def mean_error(checkpoints: Sequence[Checkpoint], picked: np.ndarray) -> float:
-    """||mean gradient of the picked rows - mean of all|| / ||mean of all||, the checkpoints' gradients in one vector."""
+    """||mean gradient of the picked rows - mean of all|| / ||mean of all||, of all checkpoints as one vector."""
     difference = whole = 0.0
     for errors, inputs in checkpoints:
         mean = errors.T.astype(np.float64) @ inputs / len(errors)
@@ -69,10 +69,12 @@ def mean_error(checkpoints: Sequence[Checkpoint], picked: np.ndarray) -> float:
     return float(np.sqrt(difference / whole)) if whole else 0.0
 
 
-def _checked(pool: Pool, data: TrainData) -> Pool:
-    if len(pool.rows) < pool.dpc:
+def _only(pool: ClassPool, right: np.ndarray, data: TrainData) -> ClassPool:
+    """The rows of a class that are labelled right. right: bool, of all rows of the pool."""
+    kept = right[pool.places]
+    if kept.sum() < pool.dpc:
         raise UserError(
-            f"the learners label {len(pool.rows)} train rows of class '{pool.name}' of task '{data.info.label}' as the "
-            f"task does, fewer than dpc {pool.dpc}; take pool=all or a smaller --dpc"
+            f"the learners label {kept.sum()} rows of class '{pool.name}' of task '{data.info.label}' as the task "
+            f"does, fewer than dpc {pool.dpc}; take candidates=all or a smaller --dpc"
         )
-    return pool
+    return replace(pool, rows=pool.rows[kept], places=pool.places[kept])

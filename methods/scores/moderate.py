@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from bench.api import Context, DistilledSet, Method, TrainData
-from methods.common import class_pools, rounded
-from methods.scores.checkpoints import finals, load_runs
+from methods.common import rounded
+from methods.scores.checkpoints import load_trainings, pools_of
 from methods.scores.params import CheckpointParams
 from methods.scores.rules import nearest_median
 
@@ -18,11 +18,10 @@ class Moderate(Method):
 
     def distill(self, data: TrainData, dpc: int | None, ctx: Context) -> DistilledSet:
         """Rows in the order of |distance - median|; diagnostics by class: `median` and the `mean_distance` taken."""
-        pools = class_pools(data, dpc)
-        checkpoints = finals(load_runs(self.params, ctx))
+        trainings = load_trainings(self.params, ctx)
         rows, medians, means = [], [], []
-        for pool in pools:
-            distances = np.mean([to_mean(each.inputs[pool.rows]) for each in checkpoints], axis=0)
+        for pool in pools_of(data, dpc, trainings.rows):
+            distances = np.mean([to_mean(each.inputs[pool.places]) for each in trainings.finals()], axis=0)
             picked = nearest_median(distances, pool.dpc)
             rows.append(pool.rows[picked])
             medians.append(rounded(np.median(distances)))

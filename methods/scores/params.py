@@ -17,6 +17,12 @@ class CheckpointParams(Params):
     )
     learner_layers: int | None = Field(default=2, ge=1, description="Layers of the learner that train; null: all.")
     max_length: int = Field(default=128, ge=4, le=8192, description="The learner's texts are cut to this many tokens.")
+    pool_rows: int | None = Field(
+        default=1000,
+        ge=1,
+        description="Train rows of a class that the learner sees and the method chooses from: of a larger class a "
+        "random sample (learner_seed); null: all, as in the papers.",
+    )
     runs: int = Field(
         default=3, ge=1, le=100, description="R: trainings, each with a head, an order and dropout of its own."
     )
@@ -27,7 +33,7 @@ class CheckpointParams(Params):
         default=90, ge=1, description="AdamW steps of a training; the scores are meant to be early ones."
     )
     batch: int = Field(default=64, ge=1, description="Train rows a step, all classes mixed.")
-    learning_rate: float = Field(default=1e-4, gt=0, description="Peak step size of AdamW.")
+    learning_rate: float = Field(default=2e-4, gt=0, description="Peak step size of AdamW.")
     learner_seed: int = Field(
         default=0, ge=0, description="Seed of the trainings; all sets, dpc and methods share their checkpoints."
     )
@@ -62,10 +68,10 @@ class CcsParams(CheckpointParams):
 class GradMatchParams(CheckpointParams):
     """Parameters of `grad-match`."""
 
-    pool: Literal["all", "agreed"] = Field(
+    candidates: Literal["all", "agreed"] = Field(
         default="all",
-        description="Rows that are matched and may be taken: all, or those that the trained learners label as the "
-        "task does (the mean of their probabilities).",
+        description="Rows that are matched and may be taken: all of the pool, or those that the trained learners label "
+        "as the task does (by the mean of their probabilities).",
     )
     projection: int | None = Field(
         default=4096,

@@ -8,7 +8,8 @@ from bench.api import Part
 from methods.scores.params import CheckpointParams
 
 TRAINING = (
-    *("learner", "learner_layers", "max_length", "checkpoints", "steps", "batch", "learning_rate", "learner_seed"),
+    *("learner", "learner_layers", "max_length", "pool_rows"),
+    *("checkpoints", "steps", "batch", "learning_rate", "learner_seed"),
 )
 
 

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from bench.api import Context, DistilledSet, Method, TrainData
-from methods.common import class_pools, rounded
-from methods.scores.checkpoints import Checkpoint, all_of, load_runs
+from methods.common import rounded
+from methods.scores.checkpoints import Checkpoint, load_trainings, pools_of
 from methods.scores.difficulty import el2n, grand
 from methods.scores.params import RankedParams
 from methods.scores.rules import easiest, hardest
@@ -20,20 +20,20 @@ class _Ranked(Method):
 
     @abc.abstractmethod
     def scores(self, checkpoints: Sequence[Checkpoint]) -> np.ndarray:
-        """A score of every train row, float64 [n]; higher is harder."""
+        """A score of each row of the pool, float64 [n]; higher is harder."""
 
     def distill(self, data: TrainData, dpc: int | None, ctx: Context) -> DistilledSet:
         """Rows in the order of their scores; diagnostics by class: `score` of those taken, `class_score` of all."""
-        pools = class_pools(data, dpc)
-        scores = self.scores(all_of(load_runs(self.params, ctx)))
-        take = hardest if self.params.order == "hard" else easiest
-        rows = [pool.rows[take(scores[pool.rows], pool.dpc)] for pool in pools]
-        return DistilledSet.from_rows(
-            data,
-            np.concatenate(rows),
-            score=[rounded(scores[taken].mean()) for taken in rows],
-            class_score=[rounded(scores[pool.rows].mean()) for pool in pools],
-        )
+        trainings = load_trainings(self.params, ctx)
+        scores, take = self.scores(trainings.all()), hardest if self.params.order == "hard" else easiest
+        rows, means, class_means = [], [], []
+        for pool in pools_of(data, dpc, trainings.rows):
+            own = scores[pool.places]
+            picked = take(own, pool.dpc)
+            rows.append(pool.rows[picked])
+            means.append(rounded(own[picked].mean()))
+            class_means.append(rounded(own.mean()))
+        return DistilledSet.from_rows(data, np.concatenate(rows), score=means, class_score=class_means)
 
 
 class El2n(_Ranked):

@@ -1,4 +1,4 @@
-"""Which rows of a class to take by their scores, as pure functions: scores [n] -> indices [k]. Ties go to the lowest."""
+"""Which rows of a class to take by their scores, pure functions: scores [n] -> indices [k]. The lowest wins a tie."""
 
 from __future__ import annotations
 

@@ -10,10 +10,10 @@ from methods.scores.params import CcsParams, CheckpointParams, GradMatchParams, 
 from methods.scores.parts import parts
 
 _LEARNER = (
-    "The learner is trained on the train rows, R times from new heads; its last layer is read without dropout at K "
-    "checkpoints. These trainings are shared by el2n, grand, moderate, ccs and grad-match, and by all sets and dpc "
-    "(learner_seed): intervals over sets do not contain the luck of the trainings. No validation row is read. A "
-    "learner that is also the student favours the method: say so."
+    "The learner is trained on a pool of train rows (pool_rows a class: the papers score all), R times from new "
+    "heads; its last layer is read without dropout at K checkpoints. These trainings are shared by el2n, grand, "
+    "moderate, ccs and grad-match, and by all sets and dpc (learner_seed): intervals over sets do not contain the luck "
+    "of the trainings. No validation row is read. A learner that is also the student favours the method: say so."
 )
 _ONE_SET = "Deterministic: one set, all runs train on it. "
 
@@ -61,8 +61,8 @@ def specs() -> Sequence[MethodSpec]:
             target="methods.scores.ccs:Ccs",
             params=CcsParams,
             notes="Zheng et al. 2023, 'Coverage-centric coreset selection for high pruning rates', algorithm 1, in "
-            "each class by itself so that dpc holds. With fewer rows than strata only the fullest strata give any, so at "
-            "low dpc it is a random choice among usual difficulties; the paper tunes beta for each size, here it is "
+            "each class by itself so that dpc holds. With fewer rows than strata only the fullest strata give any, so "
+            "at low dpc it is a random choice among usual difficulties; the paper tunes beta for each size, here it is "
             f"fixed. {_LEARNER}",
             **shared,
         ),

@@ -29,8 +29,8 @@ REPORT = "report.json"
 def make(parts: Sequence[Part], data: TrainData, ctx: Context) -> dict[int, Exception]:
     """Train the learners that are not there; the error of each that failed, by its position.
 
-    An artifact holds errors.npy, float32 [K, n, C], and inputs.npy, float32 [K, n, q]: a `Reading` of the n train rows
-    at each of the K checkpoints.
+    An artifact holds rows.npy, int64 [n], the train rows of the pool, ascending, and what a `Reading` says of them at
+    each of the K checkpoints: errors.npy, float32 [K, n, C], and inputs.npy, float32 [K, n, q].
     """
     errors: dict[int, Exception] = {}
     for number, part in enumerate(parts):
@@ -45,6 +45,17 @@ def make(parts: Sequence[Part], data: TrainData, ctx: Context) -> dict[int, Exce
 def stops(steps: int, checkpoints: int) -> list[int]:
     """Steps after which a checkpoint is taken: evenly spaced, the last after all of them."""
     return [steps * number // checkpoints for number in range(1, checkpoints + 1)]
+
+
+def pool_of(labels: np.ndarray, most: int | None, seed: int) -> np.ndarray:
+    """Rows of a pool with at most that many of each class, drawn without replacement: int64, ascending."""
+    rows = []
+    for label in np.unique(labels):
+        own = np.flatnonzero(labels == label)
+        if most is not None and len(own) > most:
+            own = np.random.default_rng(derive(seed, "pool", int(label))).choice(own, size=most, replace=False)
+        rows.append(own)
+    return np.sort(np.concatenate(rows))
 
 
 def train(
@@ -64,20 +75,23 @@ def train(
         trainer.clear()
         logits = network.logits(weights, network.batch(inputs, rows), drop)
         loss = functional.cross_entropy(logits, labels[torch.from_numpy(rows).to(labels.device)])
-        if not math.isfinite(float(loss)):
+        if not math.isfinite(loss.item()):
             raise UserError(
-                f"learner {fields['learner']}: the loss is {float(loss)} at step {trainer.done + 1}; "
+                f"learner {fields['learner']}: the loss is {loss.item()} at step {trainer.done + 1}; "
                 f"take a learning_rate below {rate}"
             )
         loss.backward()
         trainer.step()
-        yield trainer.done, float(loss), weights
+        yield trainer.done, loss.item(), weights
 
 
 def _save(folder: Path, fields: Mapping[str, Any], data: TrainData, ctx: Context) -> None:
     network = _network(fields, data, ctx)
-    inputs = network.shared(data.train.texts, data.info.fields, ctx)
-    labels = torch.tensor(data.train.labels, device=ctx.device)
+    rows = pool_of(data.train.labels, fields["pool_rows"], fields["learner_seed"])
+    np.save(folder / "rows.npy", rows, allow_pickle=False)
+    texts = {name: [data.train.texts[name][row] for row in rows] for name in data.info.fields}
+    inputs = network.shared(texts, data.info.fields, ctx)
+    labels = torch.from_numpy(data.train.labels[rows]).to(ctx.device)
     wanted = stops(fields["steps"], fields["checkpoints"])
     batch_losses: list[float] = []
     losses: list[float] = []
@@ -105,7 +119,7 @@ def _save(folder: Path, fields: Mapping[str, Any], data: TrainData, ctx: Context
         file.flush()
     report = {
         "title": f"training {fields['run'] + 1} of the learner {fields['learner']} on {data.info.label}",
-        "facts": {**fields, "train rows": len(labels), "train accuracy at the end": accuracies[-1]},
+        "facts": {**fields, "rows": len(rows), "train accuracy at the end": accuracies[-1]},
         "curves": {
             "batch loss": {"x": list(range(1, len(batch_losses) + 1)), "y": batch_losses},
             "train loss": {"x": wanted, "y": losses},
