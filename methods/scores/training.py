@@ -117,9 +117,10 @@ def _save(folder: Path, fields: Mapping[str, Any], data: TrainData, ctx: Context
         accuracies.append(found.accuracy)
     for file in files.values():
         file.flush()
+    facts = {name: "all" if value is None else value for name, value in fields.items()}
     report = {
         "title": f"training {fields['run'] + 1} of the learner {fields['learner']} on {data.info.label}",
-        "facts": {**fields, "rows": len(rows), "train accuracy at the end": accuracies[-1]},
+        "facts": {**facts, "rows": len(rows), "train accuracy at the end": accuracies[-1]},
         "curves": {
             "batch loss": {"x": list(range(1, len(batch_losses) + 1)), "y": batch_losses},
             "train loss": {"x": wanted, "y": losses},

@@ -113,6 +113,16 @@ def test_the_report_shows_the_losses(data: TrainData, make_context: MakeContext,
         assert report["curves"]["train accuracy"]["y"][number] == pytest.approx((right.argmax(1) == labels).mean())
 
 
+def test_the_whole_learner_on_all_rows(data: TrainData, make_context: MakeContext, make_params: MakeParams) -> None:
+    p = make_params(runs=1, learner_layers=None, pool_rows=None, checkpoints=1)
+    ctx = make_context(data)
+    (part,) = parts(p)
+    report = load_report(ctx.part(part), part.kind)
+    assert report is not None
+    assert report["facts"]["learner_layers"] == report["facts"]["pool_rows"] == "all"
+    assert load_trainings(p, ctx).all()[0].errors.shape == (sum(SIZES), 3)
+
+
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
