@@ -75,8 +75,8 @@ def specs() -> Sequence[MethodSpec]:
             notes="The greedy rule of herding (Rebuffi et al. 2017, algorithm 4) on the last layer's gradients of the "
             "true labels, those of all checkpoints in one vector; the objective is that of Killamsetty et al. 2021 "
             "(GRAD-MATCH) with equal weights instead of orthogonal matching pursuit. Exact products cost n T (C + q) "
-            "a row taken; heads with more than `projection` entries are projected at random (learner_seed), as in the "
-            f"cheap selectors for language models (arXiv 2506.04579). {_ONE_SET}{_LEARNER}",
+            "a row taken; heads with more than `projection` entries are projected by random signs (learner_seed), much "
+            f"as in the cheap selectors for language models (arXiv 2506.04579). {_ONE_SET}{_LEARNER}",
             **shared,
         ),
     ]

@@ -75,6 +75,10 @@ def test_each_method_applies_its_rule_to_its_own_class(engine: Engine) -> None:
             assert found.rows[found.labels == label].tolist() == sorted(rows, key=lambda row: score[row])[:3]
         distance = np.mean([np.linalg.norm(own[rows] - own[rows].mean(0), axis=1) for own in h], axis=0)
         found = engine.distill("moderate")
+        assert found.diagnostics["median"][label] == pytest.approx(np.median(distance), abs=1e-6)
+        early = [np.float64(run[0].inputs[rows]) for run in trainings.runs]
+        before = np.mean([np.linalg.norm(own - own.mean(0), axis=1) for own in early], axis=0)
+        assert abs(np.median(before) - np.median(distance)) > 1e-4  # the last checkpoint counts
         order = np.abs(distance - np.median(distance)).argsort(kind="stable")[:3]
         assert found.rows[found.labels == label].tolist() == rows[order].tolist()
         for name, score in scores.items():
@@ -106,6 +110,9 @@ def test_a_pool_is_all_that_is_chosen_from(engine: Engine) -> None:
     for name in NAMES:
         found = engine.distill(name, 4, pool_rows=4)
         assert set(found.rows.tolist()) == rows
+        found = engine.distill(name, 2, pool_rows=4)
+        assert set(found.rows.tolist()) < rows
+        assert np.bincount(found.labels).tolist() == [2, 2, 2]
     few = engine.distill("ccs", 2, pool_rows=4, beta=0)
     assert set(few.rows.tolist()) < rows
 
