@@ -23,12 +23,18 @@ SEEDS = (
     "bench.work.context:JobContext.derive",
     "bench.work.context:JobContext.rng",
 )
-LENT = tuple(f"bench.work.lending:{name}" for name in ("lend_task", "lend_set", "_split", "_texts", "_array", "_json"))
+TAKEN_APART = tuple(
+    f"bench.store.embeddings:{name}" for name in ("arrays_of", "facts_of", "joined", "contiguous", "plain", "_items")
+)
+LENT = (
+    *(f"bench.work.lending:{name}" for name in ("lend_task", "lend_set", "_split", "_texts", "_array", "_json")),
+    *TAKEN_APART,
+)
 HANDED = {  # what a plugin of a kind, or what makes a part, is handed, and how what it returns is kept
     "part": (*SEEDS, "bench.work.context:JobContext._part_seed", "bench.api:TrainData", *LENT),
     "task": SEEDS,
     "method": (
-        *(*SEEDS, "bench.api:TrainData", "bench.api:DistilledSet"),
+        *(*SEEDS, "bench.api:TrainData", "bench.api:DistilledSet", "bench.api:Embeddings"),
         *("bench.store.sets:save_set", "bench.store.sets:example_rows", *LENT),
     ),
     "student": (*SEEDS, "bench.api:Queries", "bench.api:TaskData.queries", "bench.store.sets:load_set", *LENT),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.api import Asset, MethodSpec, hookimpl
+from methods.embedding import spec as embedding
 from methods.gen_distill import spec as gen_distill
 from methods.params import FeatureParams, HerdingParams, KCenterGreedyParams
 from methods.scores import spec as scores
@@ -69,6 +70,7 @@ def bench_methods() -> Sequence[MethodSpec]:
         ),
         *gen_distill.specs(),
         *scores.specs(),
+        *embedding.specs(),
     ]
 
 

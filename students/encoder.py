@@ -1,18 +1,23 @@
-"""The fine-tuned student: start from the published weights, train with the paper's recipe, label the queries."""
+"""The fine-tuned student: start from the published weights, train with a recipe, label the queries."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from bench.api import Context, DistilledSet, Queries, Student
+from bench.api import Context, DistilledSet, Embeddings, NotApplicable, Queries, Student, UserError
+from bench.learners.bert import can_split
+from bench.learners.embedded import inputs_of
 from bench.learners.layers import Weights
+from bench.learners.learned import learned_sgd
 from bench.learners.load import load_network
 from bench.learners.network import Inputs, Network
 from bench.learners.recipe import Recipe, fit, predict
+from students.embedded import foreign, misfit
 from students.params import EncoderParams
 
 DIRECT_ROWS = 1024  # larger sets go through the cache, as the queries do: full data are too much for memory
@@ -33,31 +38,74 @@ class EncoderStudent(Student):
         self._key: tuple | None = None
         self._recent: tuple[Mapping[str, Sequence[str]], Inputs] | None = None
 
+    def reads(self, distilled: DistilledSet) -> Literal["texts", "embeddings"]:
+        """The texts of a set that has both, except by the learned steps: these were learned on the embeddings."""
+        learned = self.params.recipe == "learned-sgd"
+        return "embeddings" if learned or distilled.texts is None else "texts"
+
     def refuses(self, distilled: DistilledSet) -> str | None:
-        """Sets without text, and empty ones."""
-        return super().refuses(distilled) or ("the set is empty" if len(distilled) == 0 else None)
+        """Empty sets, and those without learned steps when these are the recipe."""
+        if len(distilled) == 0:
+            return "the set is empty"
+        if self.reads(distilled) == "texts":
+            return None
+        if distilled.embeddings is None:
+            return "the set has no embedding level" if distilled.texts is not None else super().refuses(distilled)
+        if self.params.recipe == "learned-sgd" and distilled.embeddings.step_sizes is None:
+            return "the set has no learned step sizes"
+        return None
 
     def predict(self, distilled: DistilledSet, queries: Queries, ctx: Context) -> np.ndarray:
-        """Train on the set with `ctx.seed`, label every query: int64 [len(queries)] in [0, C)."""
-        network = self._load(queries.info.n_classes, ctx)
-        weights = self._fit(network, distilled, queries.info.fields, ctx)
-        scores = predict(network, weights, network.shared(queries.texts, queries.info.fields, ctx))
+        """Train on the set with `ctx.seed`, label every query: int64 [len(queries)] in [0, C).
+
+        Raises NotApplicable for embeddings of another encoder and for those that this network cannot read, UserError
+        where the training leaves the finite numbers.
+        """
+        fields, n_classes = queries.info.fields, queries.info.n_classes
+        embeddings = self._embeddings(distilled)
+        network = self._load(n_classes, ctx) if embeddings is None else self._fitting(embeddings, n_classes, ctx)
+        weights = self._fit(network, distilled, fields, ctx)
+        scores = predict(network, weights, network.shared(queries.texts, fields, ctx))
+        if not np.isfinite(scores).all():
+            raise UserError(f"the training diverged (recipe={self.params.recipe}): its scores are not finite")
         labels: np.ndarray = scores.argmax(axis=1).astype(np.int64)
         return labels
 
+    def _embeddings(self, distilled: DistilledSet) -> Embeddings | None:
+        """What is read of the set at embedding level."""
+        return distilled.embeddings if self.reads(distilled) == "embeddings" else None
+
+    def _fitting(self, embeddings: Embeddings, n_classes: int, ctx: Context) -> Network:
+        """The network, when it can read these embeddings. Raises NotApplicable, before it loads where that can be."""
+        model = self.params.model
+        reason = foreign(embeddings, model, ctx.asset_identity(model))
+        if reason is None:
+            network = self._load(n_classes, ctx)
+            reason = misfit(embeddings, network, n_classes, can_split(ctx.asset(model)))
+        if reason is not None:
+            raise NotApplicable(reason)
+        return network
+
     def _fit(self, network: Network, distilled: DistilledSet, fields: Sequence[str], ctx: Context) -> Weights:
-        """The weights of a run; every random draw comes from its seed."""
-        p = self.params
-        weights = network.initial(torch.Generator().manual_seed(ctx.derive("head")))
+        """The weights of a run; every random draw comes from its seed, or the head from the one that the set names."""
+        p, e = self.params, self._embeddings(distilled)
+        named = None if e is None else e.head_seed
+        head = torch.Generator().manual_seed(ctx.derive("head") if named is None else named)
+        weights = network.initial(head, scratch=e is not None and e.scratch)
+        inputs = self._inputs(network, distilled, fields, ctx) if e is None else network.prepare(inputs_of(e))
+        if e is not None and p.recipe == "learned-sgd":
+            return learned_sgd(network, weights, inputs, e)
         fit(
             network,
             weights,
-            self._inputs(network, distilled, fields, ctx),
-            targets(distilled),
+            inputs,
+            targets(distilled) if e is None else _floats(e.label_distribution),
             Recipe(p.learning_rate, p.weight_decay, p.warmup, p.steps, p.min_epochs, p.batch, p.clip),
             network.dropout(ctx.derive("dropout")),
             ctx.rng("order"),
             lambda done, total: ctx.progress(done, total, "training"),
+            attention=None if e is None or e.attention_labels is None else _floats(e.attention_labels),
+            attention_weight=1.0 if e is None else e.attention_weight,
         )
         return weights
 
@@ -93,5 +141,9 @@ class EncoderStudent(Student):
 def targets(distilled: DistilledSet) -> Tensor:
     """What cross-entropy is taken against: soft labels float32 [N, C] where the set has them, else int64 [N]."""
     if distilled.soft_labels is not None:
-        return torch.from_numpy(np.array(distilled.soft_labels, dtype=np.float32))
+        return _floats(distilled.soft_labels)
     return torch.from_numpy(np.array(distilled.labels, dtype=np.int64))
+
+
+def _floats(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(np.array(values, dtype=np.float32))

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from bench.api import AssetRef, Params
+
+_OF_ADAMW = ("learning_rate", "weight_decay", "warmup", "steps", "min_epochs", "batch", "clip", "dropout")
 
 
 class EncoderParams(Params):
@@ -17,6 +19,12 @@ class EncoderParams(Params):
     )
     trainable_layers: int | None = Field(
         None, ge=1, description="Train only the top layers and the head; None trains everything."
+    )
+    recipe: Literal["standard", "learned-sgd"] = Field(
+        "standard",
+        description="standard: AdamW with the numbers below, on a set's texts or, without them, on its embeddings. "
+        "learned-sgd: exactly the gradient steps that were learned with the embeddings, without dropout; the "
+        "numbers of AdamW's training are left out then.",
     )
     learning_rate: float = Field(1e-4, gt=0, description="Peak step size of AdamW (betas 0.9 and 0.999).")
     weight_decay: float = Field(0.01, ge=0, description="Decoupled decay; biases and LayerNorm are left out.")
@@ -31,6 +39,14 @@ class EncoderParams(Params):
         None, ge=0, lt=1, description="Dropout of hidden states, attention and head; None takes the model's own."
     )
     max_length: int = Field(512, ge=8, description="Tokens after which a text or a pair is truncated.")
+
+    @model_validator(mode="after")
+    def _no_number_without_effect(self) -> EncoderParams:
+        fields = type(self).model_fields
+        idle = [name for name in _OF_ADAMW if getattr(self, name) != fields[name].default]
+        if self.recipe == "learned-sgd" and idle:
+            raise ValueError(f"{idle[0]} has no effect with recipe=learned-sgd, whose steps are those of the set")
+        return self
 
 
 class ProbeParams(Params):

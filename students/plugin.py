@@ -12,7 +12,13 @@ _RECIPE = (
     "AdamW 1e-4, weight decay 0.01, 200 steps, linear warm-up over half of them, then cosine, batch min(64, N), "
     "clip 1.0, dropout of the model (0.1), the last step is scored. The head is drawn from N(0, initializer_range) "
     "with bias 0 by the run's seed; everything else restarts from the pretrained weights in each run. "
-    "Sets with soft labels are trained with soft cross-entropy and belong to league B."
+    "Sets with soft labels are trained with soft cross-entropy and belong to league B. "
+    "Sets of embeddings alone (league C) fit the encoder and the layer that they were made for, and no other; their "
+    "attention labels are a second term of the loss. recipe=learned-sgd trains on embeddings by exactly the T plain "
+    "gradient steps that were learned with them, without dropout. That is the evaluation in the public code of Maekawa "
+    "et al., Dataset Distillation with Attention Labels for Fine-tuning BERT (ACL 2023), which trains 100 models so. "
+    "Where a set names the seed of its head, the head is drawn from that; where it was made for a start from scratch, "
+    "all that is trained is drawn as the head is."
 )
 _MINILM_DATA = "all-MiniLM-L6-v2 was trained on NLI and Quora pairs, so MNLI and QQP are not new to it."
 

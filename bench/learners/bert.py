@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from bench.api import Context
-from bench.data.encoders import Tokens
+from bench.data.encoders import Tokens, max_positions
 from bench.learners.dropout import Drop, Dropout
 from bench.learners.frozen import Frozen
 from bench.learners.head import head_of
@@ -50,21 +50,27 @@ class BertNetwork:
         n_classes: int,
         device: str,
         *,
-        trainable_layers: int,
+        trainable_layers: int | None,
         dropout: float | None,
         max_length: int,
         identity: Mapping[str, Any],
     ) -> None:
-        """identity: of the encoder, for the cache. Raises UserError when it has fewer layers than are to be trained."""
+        """trainable_layers: None trains all. identity: of the encoder, for the cache.
+
+        Raises UserError when it has fewer layers than are to be trained.
+        """
         self.device, self.n_classes = device, n_classes
         model, drawn = load_classifier(folder, n_classes, dropout)
         base, prefix = model.base_model, f"{model.base_model_prefix}."
         self.texts = Texts(folder, base, max_length)
-        self.width = int(model.config.hidden_size)
-        check_depth(trainable_layers, len(base.encoder.layer))
-        first = len(base.encoder.layer) - trainable_layers
+        self.width, self.depth = int(model.config.hidden_size), len(base.encoder.layer)
+        check_depth(trainable_layers or self.depth, self.depth)
+        first = self.depth - (trainable_layers or self.depth)
+        self.entries = {0: self.width, first: self.width}
+        self.positions = max_positions(base) or max_length
         layers = [Layer.of(f"{prefix}encoder.layer.{i}.", module) for i, module in enumerate(base.encoder.layer)]
         self.layers = layers[first:]
+        self.attention = len(self.layers), self.layers[0].heads
         for module in (base.embeddings, *base.encoder.layer[:first]):
             module.requires_grad_(False)
         model.to(device)
@@ -118,16 +124,17 @@ class BertNetwork:
         """See Network."""
         return self.forward(weights, batch, drop).logits
 
-    def attended(self, weights: Weights, batch: Batch, rows: int) -> tuple[Tensor, Tensor]:
-        """Logits, and log attention [B, layers, heads, rows, L] of the `rows` first queries, without dropout.
+    def attended(self, weights: Weights, batch: Batch, rows: int, drop: Drop) -> tuple[Tensor, Tensor]:
+        """Logits, and log attention [B, layers, heads, rows, L] of the `rows` first queries, before its own dropout.
 
         rows: 1 or L. Raises ValueError for texts of different lengths: where one ends, rows and keys mean nothing.
         """
         if batch.ragged or rows not in (1, batch.longest):
             raise ValueError(f"attention of {rows} rows is asked for in texts of up to {batch.longest} tokens")
         seen: list[Tensor] = []
-        _, head_input = self.encode(weights, batch, self.dropout(), seen, rows)
-        logits = self.head.logits(weights, head_input, self.dropout(), affine).float()
+        _, head_input = self.encode(weights, batch, drop, seen, rows)
+        with precision(self.device):
+            logits = self.head.logits(weights, head_input, drop, affine).float()
         return logits, torch.log_softmax(torch.stack([scores[..., :rows, :] for scores in seen], 1).float(), -1)
 
     def forward(self, weights: Weights, batch: Batch, drop: Drop) -> Output:

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from bench.api import Embeddings
 from bench.learners.packed import Packed
 
 
@@ -17,7 +18,7 @@ class Embedded:
     """N texts as embeddings float32 [N, L, d]; mask [N, L]: 1 at their tokens, which come first, 0 after them.
 
     As word embeddings they stand for rows of the embedding table: the network adds positions and the first segment.
-    What begins with [CLS] and ends with [SEP] as a text does so here. Raises ValueError for another mask.
+    The first vector is what a head reads as [CLS], whatever it holds. Raises ValueError for another mask.
     """
 
     values: np.ndarray
@@ -52,3 +53,9 @@ class Embedded:
     def packed(self) -> Packed:
         """The same as hidden states without padding."""
         return Packed(self.values[self.mask != 0].astype(np.float32), self.lengths())
+
+
+def inputs_of(embeddings: Embeddings) -> Embedded | Packed:
+    """What a network reads of a set at embedding level: word embeddings, or hidden states above frozen layers."""
+    found = Embedded(embeddings.inputs_embeds, embeddings.attention_mask)
+    return found if embeddings.layer == 0 else found.packed()

@@ -42,15 +42,18 @@ def inner_loss(
     targets: Tensor,
     attention: Tensor | None = None,
     weight: float = 1.0,
+    drop: Any = None,
 ) -> Tensor:
     """Mean of the cross-entropy against targets [N, C], and `weight` (lambda) times that of attention labels.
 
-    Without dropout. Targets are a distribution or any numbers: -sum_c targets_c log p_c. attention: [N, layers, heads,
-    rows, L], distributions over keys; the second term is KL(label || attention), summed over keys, mean over the rest.
+    Targets are a distribution or any numbers: -sum_c targets_c log p_c. attention: [N, layers, heads, rows, L],
+    distributions over keys; the second term is KL(label || attention), summed over keys, mean over the rest.
+    drop: None for no dropout.
     """
+    drop = network.dropout() if drop is None else drop
     if attention is None:
-        return functional.cross_entropy(network.logits(weights, batch, network.dropout()), targets)
-    logits, log_attention = network.attended(weights, batch, rows=attention.shape[3])
+        return functional.cross_entropy(network.logits(weights, batch, drop), targets)
+    logits, log_attention = network.attended(weights, batch, attention.shape[3], drop)
     divergence = torch.xlogy(attention, attention) - attention * log_attention
     return functional.cross_entropy(logits, targets) + weight * divergence.sum(-1).mean()
 

@@ -35,9 +35,25 @@ class Network(Protocol):
     device: str
     n_classes: int
     width: int  # d
+    depth: int  # layers of the encoder; 0: not known
     predict_tokens: int  # padded tokens of a batch without gradients
     spared: frozenset[str]  # names of weights that do not decay
     initial: Initial  # called with a CPU generator: the weights from which a run starts
+
+    @property
+    def entries(self) -> Mapping[int, int]:
+        """Layers whose input may be given in the place of texts -> the width of that input."""
+        ...
+
+    @property
+    def positions(self) -> int | None:
+        """The most tokens that it reads; None: any number."""
+        ...
+
+    @property
+    def attention(self) -> tuple[int, int] | None:
+        """Trained layers and heads, where the network has `attended` (`BertNetwork`); None: it tells no attention."""
+        ...
 
     @property
     def head(self) -> Head:

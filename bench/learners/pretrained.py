@@ -89,17 +89,22 @@ class Initial:
         norms = {id(p) for module in model.modules() if isinstance(module, nn.LayerNorm) for p in [module.weight]}
         self._ones = {name for name, p in model.named_parameters() if id(p) in norms}
 
-    def __call__(self, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """New leaf tensors, in the model's order; `generator` is one of the CPU."""
+    def __call__(self, generator: torch.Generator, scratch: bool = False) -> dict[str, torch.Tensor]:
+        """New leaf tensors, in the model's order; `generator` is one of the CPU.
+
+        scratch: all that is trained is drawn as the head is. Raises UserError for a model where that is not known.
+        """
         found = {}
         for name, published in self.trained.items():
-            if name not in self.head:
+            if name not in self.head and not scratch:
                 value = published.clone()
             elif published.ndim > 1:
                 drawn = torch.empty(published.shape).normal_(0.0, self.std, generator=generator)
                 value = drawn.to(published.device)
-            else:
+            elif name in self.head or name in self._ones or name.endswith("bias"):
                 value = torch.full_like(published, 1.0 if name in self._ones else 0.0)
+            else:  # the scale of another norm, at 0 or 1
+                raise UserError(f"a start from scratch is not known for this model: its '{name}' is no matrix or bias")
             found[name] = value.requires_grad_()
         return found
 

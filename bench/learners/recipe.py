@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from bench.data.batching import longest_first
 from bench.learners.layers import Weights
+from bench.learners.learned import inner_loss
 from bench.learners.network import Inputs, Network
 from bench.learners.train import Schedule, Trainer
 
@@ -70,24 +71,20 @@ def make_trainer(
 
 def train(
     trainer: Trainer,
-    logits: Callable[[np.ndarray], Tensor],
-    targets: Tensor,
+    loss: Callable[[np.ndarray], Tensor],
+    n: int,
     recipe: Recipe,
     rng: np.random.Generator,
     progress: Progress = lambda done, total: None,
 ) -> None:
-    """Take a new trainer through the recipe, on the set that `targets` are of.
+    """Take a new trainer through the recipe, on a set of n rows; `loss(rows)` is that of some of them, a scalar.
 
-    `logits(rows)` gives [len(rows), C] for rows of the set, or [runs, len(rows), C]; `targets` is int64 [N], or
-    float32 [N, C] for soft labels. A full batch is passed as 0..N-1 in order: the order of its rows means nothing.
+    A full batch is passed as 0..n-1 in order: the order of its rows means nothing.
     """
-    n, steps = len(targets), trainer.schedule.steps
+    steps = trainer.schedule.steps
     for step, rows in enumerate(batches(n, min(recipe.batch, n), steps, rng)):
         trainer.clear()
-        wanted = targets if len(rows) == n else targets[torch.from_numpy(rows).to(targets.device)]
-        found = logits(rows).float()
-        runs = found[None] if trainer.runs is None else found
-        torch.stack([functional.cross_entropy(run, wanted) for run in runs]).sum().backward()
+        loss(rows).backward()
         trainer.step()
         if step % 50 == 49:
             progress(step + 1, steps)
@@ -103,16 +100,35 @@ def fit(
     rng: np.random.Generator,
     progress: Progress = lambda done, total: None,
     runs: int | None = None,
+    attention: Tensor | None = None,
+    attention_weight: float = 1.0,
 ) -> None:
-    """Train `weights` in place on prepared inputs; runs: how many are stacked in them. They share their batches."""
+    """Train `weights` in place on N prepared inputs. runs: how many are stacked in them. They share their batches.
+
+    targets: int64 [N], or float32 [N, C] for soft labels. attention, attention_weight: attention labels of single runs,
+    as of `bench.learners.learned.inner_loss`.
+    """
+    if runs is not None and attention is not None:
+        raise ValueError("attention labels are not known for stacked runs")
     n = len(targets)
     whole = network.batch(inputs, np.arange(n)) if n <= recipe.batch else None
+    targets = targets.to(network.device)
+    attention = None if attention is None else attention.to(network.device)
 
-    def logits(rows: np.ndarray) -> Tensor:
-        return network.logits(weights, whole or network.batch(inputs, rows), drop)
+    def loss(rows: np.ndarray) -> Tensor:
+        batch, wanted = whole or network.batch(inputs, rows), _some(targets, rows)
+        if runs is None:
+            labels = None if attention is None else _some(attention, rows)
+            return inner_loss(network, weights, batch, wanted, labels, attention_weight, drop)
+        found = network.logits(weights, batch, drop)
+        return torch.stack([functional.cross_entropy(run, wanted) for run in found]).sum()
 
-    trainer = make_trainer(weights, network.spared, recipe, recipe.total_steps(n), runs)
-    train(trainer, logits, targets.to(network.device), recipe, rng, progress)
+    train(make_trainer(weights, network.spared, recipe, recipe.total_steps(n), runs), loss, n, recipe, rng, progress)
+
+
+def _some(values: Tensor, rows: np.ndarray) -> Tensor:
+    """Some rows of values; all of them stand in order."""
+    return values if len(rows) == len(values) else values[torch.from_numpy(rows).to(values.device)]
 
 
 @torch.no_grad()

@@ -14,7 +14,7 @@ from torch.func import functional_call
 from torch.nn import functional
 
 from bench.api import Context, UserError
-from bench.data.encoders import Tokens
+from bench.data.encoders import Tokens, max_positions
 from bench.learners.dropout import TorchDropout
 from bench.learners.head import Head, head_input, head_of, head_states
 from bench.learners.layers import Weights
@@ -45,6 +45,9 @@ class WholeNetwork:
         self.model, drawn = load_classifier(folder, n_classes, dropout)
         self.texts = Texts(folder, self.model.base_model, max_length)
         self.width = int(self.model.config.hidden_size)
+        self.entries = _entries(self.model)
+        self.depth = len(_layers(self.model.base_model))
+        self.positions, self.attention = max_positions(self.model.base_model), None
         self.frozen = freeze_lower(self.model, trainable_layers) if trainable_layers is not None else []
         self.model.to(device).eval()
         self.initial = Initial(self.model, drawn)
@@ -129,6 +132,21 @@ class WholeNetwork:
         return head_states(self.model, output.last_hidden_state, mask), head_input(self.model, output, mask)
 
 
+def _entries(model: Any) -> dict[int, int]:
+    """See Network; empty where it is not known which embeddings are those of words."""
+    try:
+        return {0: int(model.get_input_embeddings().weight.shape[1])}
+    except (NotImplementedError, AttributeError):
+        return {}
+
+
+def _layers(base: nn.Module) -> nn.ModuleList:
+    """The longest list of modules; empty where there is none."""
+    return max(
+        (module for module in base.modules() if isinstance(module, nn.ModuleList)), key=len, default=nn.ModuleList()
+    )
+
+
 def freeze_lower(model: Any, trainable_layers: int) -> list[nn.Module]:
     """Freeze the embeddings and all but the top layers; the frozen modules, whose dropout must stay off.
 
@@ -137,10 +155,9 @@ def freeze_lower(model: Any, trainable_layers: int) -> list[nn.Module]:
     which the lower layers read too); what comes after it (a pooler) is trained.
     """
     base = model.base_model
-    lists = [module for module in base.modules() if isinstance(module, nn.ModuleList) and len(module) > 0]
-    if not lists:
+    layers = _layers(base)
+    if not layers:
         raise UserError(f"trainable_layers: found no list of layers in {type(base).__name__}; leave it out")
-    layers = max(lists, key=len)
     check_depth(trainable_layers, len(layers))
     first = len(layers) - trainable_layers
     top = {id(p) for layer in layers[first:] for p in layer.parameters()}

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.api import DistilledSet
+from bench.api import DistilledSet, Embeddings
+from bench.store.embeddings import arrays_of, facts_of
+from bench.store.identity import canonical
 
 
 def difference(first: DistilledSet, second: DistilledSet) -> str:
@@ -16,13 +18,20 @@ def difference(first: DistilledSet, second: DistilledSet) -> str:
         return "texts"
     if (first.embeddings is None) != (second.embeddings is None):
         return "embeddings"
-    if first.embeddings is not None and second.embeddings is not None:
-        for name in ("inputs_embeds", "attention_mask", "label_distribution", "step_sizes"):
-            if not _same(getattr(first.embeddings, name), getattr(second.embeddings, name)):
-                return f"embeddings.{name}"
-        if first.embeddings.encoder != second.embeddings.encoder:
-            return "embeddings.encoder"
-    return ""
+    if first.embeddings is None or second.embeddings is None:
+        return ""
+    name = _embeddings(first.embeddings, second.embeddings)
+    return f"embeddings.{name}" if name else ""
+
+
+def _embeddings(first: Embeddings, second: Embeddings) -> str:
+    """The first field in which two embedding levels differ."""
+    arrays, others = arrays_of(first), arrays_of(second)
+    for name in dict.fromkeys((*arrays, *others)):
+        if not _same(arrays.get(name), others.get(name)):
+            return name
+    facts, said = facts_of(first), facts_of(second)
+    return next((name for name in facts if canonical(facts[name]) != canonical(said[name])), "")
 
 
 def _texts(distilled: DistilledSet) -> dict[str, list[str]] | None:

@@ -9,8 +9,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from bench.api import DistilledSet, Embeddings
+from bench.api import DistilledSet
 from bench.errors import PluginError, UserError
+from bench.store.defects import embeddings_defect, soft_labels_defect
+from bench.store.embeddings import SEEN_BY_PEOPLE, WHOLE, arrays_of, contiguous, facts_of, joined
 from bench.store.files import read_json
 from bench.store.identity import canonical
 from bench.store.text import HALF, one_line, unwritable
@@ -22,22 +24,17 @@ def save_set(folder: Path, distilled: DistilledSet, reports: Mapping[str, str] |
     if distilled.soft_labels is not None:
         arrays["soft_labels"] = distilled.soft_labels
     if distilled.embeddings is not None:
-        embeddings = distilled.embeddings
-        arrays |= {
-            name: getattr(embeddings, name) for name in ("inputs_embeds", "attention_mask", "label_distribution")
-        }
-        if embeddings.step_sizes is not None:
-            arrays["step_sizes"] = embeddings.step_sizes
+        arrays |= arrays_of(distilled.embeddings)
     if arrays:
         from safetensors.numpy import save_file
 
-        save_file(arrays, folder / "arrays.safetensors")
+        save_file(contiguous(arrays), folder / "arrays.safetensors")
     with open(folder / "examples.jsonl", "w", encoding="utf-8") as file:
         for row in example_rows(distilled):
             file.write(canonical(row) + "\n")
     head = {
         "fields": list(distilled.texts) if distilled.texts is not None else None,
-        "encoder": distilled.embeddings.encoder if distilled.embeddings is not None else None,
+        "embeddings": facts_of(distilled.embeddings) if distilled.embeddings is not None else None,
         "diagnostics": dict(distilled.diagnostics),
         "reports": dict(reports or {}),
     }
@@ -56,19 +53,30 @@ def example_rows(distilled: DistilledSet) -> list[dict[str, Any]]:
     return rows
 
 
+def shown_rows(distilled: DistilledSet) -> list[dict[str, Any]]:
+    """`example_rows` for people to read: without texts also `nearest`, the text nearest to each example."""
+    rows = example_rows(distilled)
+    if distilled.texts is None and distilled.embeddings is not None and distilled.embeddings.nearest is not None:
+        for row, text in zip(rows, distilled.embeddings.nearest, strict=True):
+            row["nearest"] = text
+    return rows
+
+
 def content_digest(distilled: DistilledSet) -> str:
     """Hex SHA-256 of what a student can see of a set: labels, texts, soft labels, embeddings, in any order of examples.
 
-    Two sets with the same digest are one observation, whatever made them and under whichever key they are kept.
+    The group of an example goes with it. Two sets with the same digest are one observation, whatever made them and
+    under whichever key they are kept.
     """
     import numpy as np
 
     arrays = [] if distilled.soft_labels is None else [distilled.soft_labels]
     whole: list[Any] = []
     if (embeddings := distilled.embeddings) is not None:
-        arrays += [embeddings.inputs_embeds, embeddings.attention_mask, embeddings.label_distribution]
-        steps = embeddings.step_sizes
-        whole = [embeddings.encoder, None if steps is None else np.asarray(steps, np.float64).tolist()]
+        known, facts = arrays_of(embeddings), facts_of(embeddings)
+        arrays += [array for name, array in known.items() if name not in WHOLE]
+        whole = [list(known), {name: fact for name, fact in facts.items() if name not in SEEN_BY_PEOPLE}]
+        whole += [[array.dtype.str, array.tolist()] for name, array in known.items() if name in WHOLE]
     fields = sorted(distilled.texts or {})
     examples = []
     for i, label in enumerate(distilled.labels):
@@ -81,6 +89,23 @@ def content_digest(distilled: DistilledSet) -> str:
         examples.append(example.hexdigest())
     shape = [fields if distilled.texts is not None else None, distilled.soft_labels is not None, whole]
     return hashlib.sha256(canonical([shape, sorted(examples)]).encode()).hexdigest()
+
+
+def set_bytes(distilled: DistilledSet, level: str, n_classes: int) -> int:
+    """Bytes of what a student reads of a set, by its level ("texts" or "embeddings"), to compare those of one league.
+
+    Texts in UTF-8, and per example a soft label as it is, or the smallest integer that counts the classes; of the
+    embedding level all arrays, padding included.
+    """
+    import numpy as np
+
+    if level == "embeddings":
+        assert distilled.embeddings is not None
+        return sum(array.nbytes for array in arrays_of(distilled.embeddings).values())
+    texts = sum(len(text.encode()) for values in (distilled.texts or {}).values() for text in values)
+    soft = distilled.soft_labels
+    label = np.min_scalar_type(n_classes - 1).itemsize
+    return texts + (len(distilled) * label if soft is None else soft.nbytes)
 
 
 def set_reports(folder: Path) -> dict[str, str]:
@@ -102,18 +127,17 @@ def load_set(folder: Path) -> DistilledSet:
             from safetensors.numpy import load_file
 
             arrays = load_file(folder / "arrays.safetensors")
-        embeddings = None
-        if head["encoder"] is not None:
-            names = ("inputs_embeds", "attention_mask", "label_distribution")
-            parts = {name: arrays[name] for name in names}
-            embeddings = Embeddings(**parts, encoder=head["encoder"], step_sizes=arrays.get("step_sizes"))
+        if "embeddings" in head:
+            facts = head["embeddings"]
+        else:  # of an older bench: all that it kept beside arrays
+            facts = None if head["encoder"] is None else {"encoder": head["encoder"]}
         fields = head["fields"]
         copied = bool(rows) and "row" in rows[0]
         return DistilledSet(
             labels=np.array([row["label"] for row in rows], dtype=np.int64),
             texts={name: [row[name] for row in rows] for name in fields} if fields is not None else None,
             soft_labels=arrays.get("soft_labels"),
-            embeddings=embeddings,
+            embeddings=joined(arrays, facts) if facts is not None else None,
             rows=np.array([row["row"] for row in rows], dtype=np.int64) if copied else None,
             diagnostics=head["diagnostics"],
         )
@@ -178,5 +202,10 @@ def check_set(
         canonical(dict(distilled.diagnostics)).encode()
     except (TypeError, ValueError, RecursionError) as cause:
         raise error(f"{who} returned diagnostics that are no JSON: {one_line(str(cause), 200)}") from cause
-    if distilled.soft_labels is not None and distilled.soft_labels.shape != (n, n_classes):
-        raise error(f"{who} returned soft labels of shape {distilled.soft_labels.shape}; ({n}, {n_classes}) is needed")
+    found = ""
+    if distilled.soft_labels is not None:
+        found = soft_labels_defect(distilled.soft_labels, n, n_classes)
+    if not found and distilled.embeddings is not None:
+        found = embeddings_defect(distilled.embeddings, n, n_classes)
+    if found:
+        raise error(f"{who} returned {found}")

@@ -13,10 +13,11 @@ the first rule that is broken.
 
 from __future__ import annotations
 
-from bench.testing.conformance import check_method, check_student, check_task
+from bench.testing.conformance import check_method, check_task
 from bench.testing.encoder import build_tiny_encoder
 from bench.testing.generator import build_tiny_generator
 from bench.testing.guards import ConformanceError
+from bench.testing.students import check_student
 from bench.testing.texts import pair_task, topic_task
 
 __all__ = [

@@ -1,4 +1,4 @@
-"""The rules, one check a kind of plugin."""
+"""The rules of methods and tasks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +14,11 @@ from bench.api import (
     DistilledSet,
     MethodSpec,
     NotApplicable,
-    Queries,
-    StudentSpec,
     TaskData,
     TaskSpec,
     TrainData,
 )
-from bench.errors import PluginError, UserError
+from bench.errors import UserError
 from bench.settings import Settings
 from bench.store.difference import difference
 from bench.store.identity import canonical
@@ -30,7 +27,6 @@ from bench.testing.guards import ConformanceError, demand, fingerprint
 from bench.testing.kit import Kit, open_kit
 from bench.testing.parts import check_parts
 from bench.testing.texts import pair_task, topic_task
-from bench.work.checks import check_predictions
 from bench.work.checks import check_task as check_task_data
 from bench.work.lending import lend_set, lend_task
 
@@ -157,93 +153,6 @@ def _check_round_trip(who: str, distilled: DistilledSet) -> None:
     demand(not part, f"{who}: {part} of the set change when it is saved and read")
     kept = canonical(dict(loaded.diagnostics)) == canonical(dict(distilled.diagnostics))
     demand(kept, f"{who}: the diagnostics change when the set is saved and read")
-
-
-def check_student(
-    spec: StudentSpec,
-    params: Mapping[str, Any] | None = None,
-    *,
-    settings: Settings | None = None,
-    assets: Mapping[str, Asset] | None = None,
-) -> None:
-    """Check a student on text-level sets of a three-class and a two-class task; arguments as of `check_method`."""
-    with open_kit(spec, params, settings, assets) as kit:
-        topics, pairs = lend_task(topic_task()), lend_task(pair_task())
-        calls = [
-            _Call(topics, _first_rows(topics, 1), 21),
-            _Call(topics, _first_rows(topics, 4), 22),
-            _Call(pairs, _first_rows(pairs, 2), 21),
-            _Call(topics, _first_rows(topics, 1), 22),
-        ]
-        _predictions(kit, kit.build(), None, calls[0], "the first run")  # unwatched, as in check_method
-        alone = [_predictions_alone(kit, start, call) for start, call in enumerate(calls)]
-        demand(any(answer is not None for answer in alone), f"{kit.who} refuses every text-level set of the kit")
-        line = f"{kit.who}: a fresh instance answers otherwise with the same set and seed: draw from ctx.rng() only"
-        demand(_predictions_alone(kit, 98, calls[0]) == alone[0], line)
-        _check_order(kit, calls, alone)
-
-
-@dataclass(frozen=True)
-class _Call:
-    """One run of a student on kit data."""
-
-    data: TaskData
-    distilled: DistilledSet
-    seed: int
-
-    def __str__(self) -> str:
-        return f"{self.data.info.label}, {len(self.distilled)} examples, seed {self.seed}"
-
-    @property
-    def queries(self) -> Queries:
-        return self.data.queries()
-
-
-def _first_rows(data: TaskData, count: int) -> DistilledSet:
-    train = data.train_data()
-    rows = [r for c in range(data.info.n_classes) for r in train.class_rows(c)[:count]]
-    return lend_set(DistilledSet.from_rows(train, rows))
-
-
-ORDER = (0, 1, 0, 2, 1, 2, 0, 3, 0, 0)  # each of the first three after each other; another seed; once more the same
-
-
-def _check_order(kit: Kit, calls: Sequence[_Call], alone: Sequence[list[int] | None]) -> None:
-    """One instance in many runs must answer in each as a fresh one does alone."""
-    student, before = kit.build(), ""
-    mend = "a run leaves a trace in the next; reset all that was trained, from copies"
-    for number, index in enumerate(ORDER, start=1):
-        when = f"run {number} of one instance{before}"
-        try:
-            answer = _predictions(kit, student, number, calls[index], when)
-        except (ConformanceError, PluginError) as error:
-            raise ConformanceError(f"{error}; alone on {calls[index]} it did not: {mend}") from error.__cause__ or error
-        demand(answer == alone[index], f"{kit.who} ({when}) answers otherwise than alone on {calls[index]}: {mend}")
-        before = f", after one on {calls[index]}"
-
-
-def _predictions_alone(kit: Kit, start: int, call: _Call) -> list[int] | None:
-    with kit.alone() as student:
-        return _predictions(kit, student, start, call, f"a run of its own, {call}")
-
-
-def _predictions(kit: Kit, student: Any, start: int | None, call: _Call, when: str) -> list[int] | None:
-    """Labels for the test split, or None when the student refuses the set or the task."""
-    data, distilled, queries = call.data, call.distilled, call.queries
-    try:
-        with kit.call(when, start, distilled, queries):
-            refusal = student.refuses(distilled)
-            demand(refusal is None or (isinstance(refusal, str) and refusal), f"{kit.who}: refuses() gave {refusal!r}")
-            if refusal:
-                return None
-            labels = student.predict(distilled, queries, kit.context(queries, call.seed))
-    except NotApplicable:
-        return None
-    try:
-        check_predictions(labels, len(queries), data.info.n_classes, kit.spec.name)
-    except (TypeError, ValueError) as error:
-        raise ConformanceError(str(error)) from error
-    return [int(label) for label in labels]
 
 
 def check_task(

@@ -7,10 +7,11 @@ of others. A lent copy raises at the line that tries; a `Seal` finds what went a
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import fields, is_dataclass, replace
+from dataclasses import is_dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.api import DistilledSet, Split, TaskData, TaskInfo
+from bench.api import DistilledSet, Embeddings, Split, TaskData, TaskInfo
+from bench.store.embeddings import arrays_of, facts_of
 from bench.store.text import message
 
 if TYPE_CHECKING:
@@ -64,8 +65,9 @@ def lend_set(distilled: DistilledSet) -> DistilledSet:
     """A copy of a set that cannot be written: tuples, read-only arrays, and diagnostics likewise to any depth."""
     embeddings = distilled.embeddings
     if embeddings is not None:
-        arrays = {one.name: getattr(embeddings, one.name) for one in fields(embeddings) if one.name != "encoder"}
-        embeddings = replace(embeddings, **{name: _array(values) for name, values in arrays.items()})
+        arrays = {name: _array(values) for name, values in arrays_of(embeddings).items()}
+        facts = {name: _json(value) for name, value in facts_of(embeddings).items()}
+        embeddings = Embeddings(**arrays, **facts)
     return DistilledSet(
         labels=_array(distilled.labels),
         texts=_texts(distilled.texts) if distilled.texts is not None else None,

@@ -12,7 +12,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from bench.api import DistilledSet, Embeddings, Queries, UserError
+from bench.api import DistilledSet, Queries, UserError
 from bench.learners.bert import BertNetwork
 from bench.learners.network import Network
 from bench.learners.recipe import fit, predict
@@ -273,10 +273,8 @@ def test_dropout_is_on_in_training_and_off_in_scoring(make: Make, context: MakeC
     assert np.abs(default - without).max() > 1e-3  # the models' configurations say 0.1
 
 
-def test_refuses_what_has_no_text(split_student: Make) -> None:
+def test_refuses_empty_sets(split_student: Make) -> None:
     student = split_student()
-    embeddings = Embeddings(np.zeros((2, 3, 4)), np.ones((2, 3)), np.eye(2), "minilm")
-    assert student.refuses(DistilledSet(np.array([0, 1]), embeddings=embeddings)) == "the set has no text level"
     assert student.refuses(DistilledSet(np.array([], dtype=np.int64), texts={"first": []})) == "the set is empty"
     assert student.refuses(make_set(2, 2, seed=0)[0]) is None
 

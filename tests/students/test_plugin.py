@@ -53,6 +53,9 @@ def test_defaults_are_the_papers_recipe() -> None:
         (EncoderParams, {"dropout": 1.0}),
         (EncoderParams, {"learning_rate": float("nan")}),
         (EncoderParams, {"lr": 1e-4}),
+        (EncoderParams, {"recipe": "sgd"}),
+        (EncoderParams, {"recipe": "learned-sgd", "steps": 5}),
+        (EncoderParams, {"recipe": "learned-sgd", "dropout": 0.0}),
         (ProbeParams, {"pooling": "max"}),
         (ProbeParams, {"C": 0}),
     ],
@@ -80,6 +83,16 @@ def test_assets_are_pinned() -> None:
 def test_conformance(name: str, tiny_encoder: Path) -> None:
     folder = {"encoder": str(tiny_encoder)} if name == "probe" else {"model": str(tiny_encoder), "steps": 5}
     check_student(SPECS[name], folder)
+
+
+def test_conformance_with_learned_steps(tiny_encoder: Path) -> None:
+    check_student(SPECS["minilm"], {"model": str(tiny_encoder), "recipe": "learned-sgd"})
+
+
+def test_notes_name_the_source_of_the_learned_steps() -> None:
+    assert EncoderParams(recipe="learned-sgd", max_length=64, trainable_layers=2).steps == 200
+    for word in ("recipe=learned-sgd", "Attention Labels", "without dropout"):
+        assert word in SPECS["minilm"].notes
 
 
 def test_conformance_of_xlnet(tiny_xlnet: Path) -> None:

@@ -130,7 +130,7 @@ def test_attention_labels_equal_to_the_attention_cost_nothing_and_others_somethi
     targets = torch.tensor(e.label_distribution)
     plain = inner_loss(network, weights, batch, targets)
     for rows in (1, L):
-        own = network.attended(weights, batch, rows)[1].exp().detach()
+        own = network.attended(weights, batch, rows, network.dropout())[1].exp().detach()
         torch.testing.assert_close(own.sum(-1), torch.ones(own.shape[:-1]))
         torch.testing.assert_close(inner_loss(network, weights, batch, targets, own, 3.0), plain, rtol=1e-4, atol=1e-5)
         assert inner_loss(network, weights, batch, targets, own.roll(1, -1), 3.0) > plain
@@ -143,7 +143,7 @@ def test_attention_of_texts_of_different_lengths_is_refused(tiny_encoder: Path) 
     batch = network.batch(Embedded(make(network).inputs_embeds, mask).packed(), np.arange(N))
     weights = network.initial(torch.Generator().manual_seed(1))
     with pytest.raises(ValueError, match="attention of 1 rows"):
-        network.attended(weights, batch, 1)
+        network.attended(weights, batch, 1, network.dropout())
 
 
 def test_groups() -> None:

@@ -52,7 +52,11 @@ def test_train_equals_a_plain_loop() -> None:
     second.load_state_dict(first.state_dict())
     recipe = Recipe(learning_rate=0.05, steps=20)
     trainer = make_trainer(dict(first.named_parameters()), {"bias"}, recipe, 20)
-    train(trainer, lambda rows: first(x[rows]), y, recipe, np.random.default_rng(0))
+
+    def loss(rows: np.ndarray) -> torch.Tensor:
+        return torch.nn.functional.cross_entropy(first(x[rows]), y[rows])
+
+    train(trainer, loss, 12, recipe, np.random.default_rng(0))
     groups = [{"params": [second.weight], "weight_decay": 0.01}, {"params": [second.bias], "weight_decay": 0.0}]
     optimiser = torch.optim.AdamW(groups, lr=0.05, betas=(0.9, 0.999), fused=False, foreach=False)
     schedule = get_cosine_schedule_with_warmup(optimiser, 10, 20)

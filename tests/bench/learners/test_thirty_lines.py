@@ -8,16 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load_file
 
-from bench.api import Context, DistilledSet, Embeddings, Queries, Student, StudentSpec
-from bench.learners.embedded import Embedded
+from bench.api import Context, DistilledSet, Queries, Student, StudentSpec
+from bench.learners.embedded import inputs_of
 from bench.learners.load import load_network
 from bench.learners.recipe import Recipe, fit, predict
 from bench.store.sets import load_set, save_set
 from bench.testing import check_student
 from bench.work.lending import lend_set
 from students.params import EncoderParams
+from tests.embedded_sets import embedded
 from tests.learner_models import MakeContext, gold, make_set
 
 
@@ -27,11 +27,11 @@ class ThirtyLines(Student):
     params: EncoderParams
 
     def refuses(self, distilled: DistilledSet) -> str | None:
-        foreign = distilled.embeddings is not None and distilled.embeddings.encoder != self.params.model
+        foreign = distilled.texts is None and distilled.embeddings.encoder != self.params.model  # type: ignore[union-attr]
         return "the embeddings are of another encoder" if foreign else None
 
     def predict(self, distilled: DistilledSet, queries: Queries, ctx: Context) -> np.ndarray:
-        p, fields, e = self.params, queries.info.fields, distilled.embeddings
+        p, fields, texts, e = self.params, queries.info.fields, distilled.texts, distilled.embeddings
         network = load_network(
             ctx.asset(p.model),
             queries.info.n_classes,
@@ -41,9 +41,8 @@ class ThirtyLines(Student):
             max_length=p.max_length,
             identity=ctx.asset_identity(p.model),
         )
-        tokens = network.tokenize(distilled.texts, fields) if e is None else None
-        inputs = tokens or Embedded(e.inputs_embeds, e.attention_mask)
-        targets = torch.tensor(distilled.labels if e is None else e.label_distribution)
+        inputs = inputs_of(e) if texts is None else network.tokenize(texts, fields)  # type: ignore[arg-type]
+        targets = torch.tensor(e.label_distribution if texts is None else distilled.labels)  # type: ignore[union-attr]
         weights = network.initial(torch.Generator().manual_seed(ctx.derive("head")))
         drop, recipe = network.dropout(ctx.derive("dropout")), Recipe(p.learning_rate, steps=p.steps)
         fit(network, weights, network.prepare(inputs), targets, recipe, drop, ctx.rng("order"))
@@ -56,16 +55,6 @@ SPEC = StudentSpec(
     target="tests.bench.learners.test_thirty_lines:ThirtyLines",
     params=EncoderParams,
 )
-
-
-def embedded(folder: Path, distilled: DistilledSet, classes: int) -> DistilledSet:
-    """The same set as rows of the encoder's embedding table, with distributions for labels."""
-    network = load_network(folder, classes, "cpu", trainable_layers=2, dropout=None, max_length=64, identity={})
-    batch = network.tokenize(distilled.texts, ("first",)).batch(np.arange(len(distilled)))  # type: ignore[arg-type]
-    table = load_file(folder / "model.safetensors")["embeddings.word_embeddings.weight"]
-    values, mask = table[batch["input_ids"]].numpy(), batch["attention_mask"].numpy()
-    one_hot = np.eye(classes, dtype=np.float32)[distilled.labels]
-    return DistilledSet(distilled.labels, embeddings=Embeddings(values, mask, one_hot, str(folder)))
 
 
 def test_it_has_thirty_lines() -> None:

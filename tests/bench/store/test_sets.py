@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,30 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.api import DistilledSet, Embeddings
-from bench.errors import UserError
-from bench.store.sets import check_set, content_digest, load_set, save_set
+from bench.errors import PluginError, UserError
+from bench.store.difference import difference
+from bench.store.embeddings import plain
+from bench.store.sets import check_budget, check_set, content_digest, load_set, save_set, set_bytes
+from bench.work.lending import LentMapping, lend_set
 
 EMBEDDINGS = Embeddings(
     np.zeros((4, 3, 5), np.float32), np.ones((4, 3), np.int64), np.ones((4, 2), np.float32), "minilm"
+)
+WHOLE = Embeddings(  # every field has a value that is not its default
+    np.arange(60, dtype=np.float32).reshape(4, 3, 5),
+    np.array([[1, 1, 1], [1, 1, 0], [1, 0, 0], [1, 1, 1]]),
+    np.array([[0.5, 0.5], [1, 0], [0.25, 0.75], [0, 1]], np.float32),
+    "minilm",
+    np.array([0.1, 0.2], np.float32),
+    1,
+    {"sha256": ["ab", 1]},
+    True,
+    np.array([0, 1, 0, 1]),
+    np.eye(3, dtype=np.float32)[np.array([2, 1, 0, 0])[:, None, None, None]],
+    0.5,
+    7,
+    True,
+    ["a goal", "é <b>", "", "x"],
 )
 texts = st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda text: bool(text.strip()))
 
@@ -90,24 +110,131 @@ def test_the_digest_is_of_the_content_alone(tmp_path: Path) -> None:
     assert len(set(found)) == len(found)
 
 
-def test_arrays_survive_bit_by_bit(tmp_path: Path) -> None:
-    rng = np.random.default_rng(0)
-    embeddings = Embeddings(
-        rng.standard_normal((4, 3, 5)).astype(np.float32),
-        np.ones((4, 3), np.int64),
-        rng.random((4, 2)).astype(np.float32),
-        "minilm",
-        np.array([0.1, 0.2], np.float32),
-    )
-    soft = rng.random((4, 2)).astype(np.float32)
-    save_set(tmp_path, DistilledSet(np.array([0, 1, 0, 1]), None, soft, embeddings))
-    back = load_set(tmp_path)
-    assert back.texts is None
-    assert back.embeddings is not None
-    assert back.embeddings.encoder == "minilm"
-    np.testing.assert_array_equal(back.soft_labels, soft)
-    for name in ("inputs_embeds", "attention_mask", "label_distribution", "step_sizes"):
-        np.testing.assert_array_equal(getattr(back.embeddings, name), getattr(embeddings, name))
+def kept(folder: Path, embeddings: Embeddings) -> Embeddings:
+    folder.mkdir(exist_ok=True)
+    save_set(folder, whole_of(embeddings))
+    found = load_set(folder).embeddings
+    assert found is not None
+    return found
+
+
+def changed(value: Any) -> Any:
+    """Another value of the same type."""
+    match value:
+        case np.ndarray():
+            return np.roll(value, 1, axis=0)
+        case bool():
+            return not value
+        case int() | float():
+            return value + 1
+        case str():
+            return value + "x"
+        case list():
+            return value[::-1]
+    return {**value, "more": 1}
+
+
+@pytest.mark.parametrize("name", [field.name for field in fields(Embeddings)])
+def test_no_field_of_the_embedding_level_is_forgotten(tmp_path: Path, name: str) -> None:
+    """What keeps, lends, compares and identifies a set knows every field, also one that is added later."""
+    value = getattr(WHOLE, name)
+    (default,) = (field.default for field in fields(Embeddings) if field.name == name)
+    assert isinstance(value, np.ndarray) or value != default, "a default would hide that it is lost"
+    one, other = (whole_of(each) for each in (WHOLE, replace(WHOLE, **{name: changed(value)})))
+    assert difference(one, one) == ""
+    assert difference(one, other) == f"embeddings.{name}"
+    assert (content_digest(one) == content_digest(other)) == (name == "nearest"), "nearest texts are for people alone"
+    for way in (kept(tmp_path / "set", other.embeddings), lend_set(other).embeddings):  # type: ignore[arg-type]
+        found, wanted = getattr(way, name), changed(value)
+        if isinstance(wanted, np.ndarray):
+            assert (found.dtype, found.shape, found.tobytes()) == (wanted.dtype, wanted.shape, wanted.tobytes())
+        else:
+            assert json.dumps(plain(found)) == json.dumps(wanted)
+    assert difference(lend_set(load_set(tmp_path / "set")), other) == ""
+
+
+def test_lent_fields_cannot_be_written() -> None:
+    lent: Any = lend_set(whole_of(WHOLE)).embeddings
+    for field in fields(Embeddings):
+        match getattr(lent, field.name):
+            case np.ndarray() as array:
+                assert not array.flags.writeable, field.name
+            case str() | int() | float():
+                pass
+            case value:
+                assert isinstance(value, tuple | LentMapping), field.name
+
+
+def test_none_survives(tmp_path: Path) -> None:
+    found = kept(tmp_path, EMBEDDINGS)
+    assert difference(whole_of(found), whole_of(EMBEDDINGS)) == ""
+    assert (found.step_sizes, found.groups, found.encoder_identity, found.nearest) == (None,) * 4
+
+
+@pytest.mark.parametrize("order", ["F", "strided", "big-endian"])
+def test_arrays_survive_whatever_their_layout(tmp_path: Path, order: str) -> None:
+    values = WHOLE.inputs_embeds
+    laid = {
+        "F": np.asfortranarray(values),
+        "strided": np.repeat(values, 2, axis=1)[:, ::2],
+        "big-endian": values.astype(">f4"),
+    }[order]
+    found = kept(tmp_path, replace(WHOLE, inputs_embeds=laid)).inputs_embeds
+    np.testing.assert_array_equal(found, values)
+
+
+def test_a_group_belongs_to_its_example() -> None:
+    """The same examples in another order, groups with them: one digest; groups alone in another order: another."""
+    labels, turned = np.array([0, 1, 0, 1]), [2, 0, 3, 1]
+    mixed = {
+        field.name: getattr(WHOLE, field.name)[turned]
+        for field in fields(Embeddings)
+        if isinstance(getattr(WHOLE, field.name), np.ndarray) and field.name != "step_sizes"
+    }
+    whole = DistilledSet(labels, None, None, WHOLE)
+    assert content_digest(DistilledSet(labels[turned], None, None, replace(WHOLE, **mixed))) == content_digest(whole)
+    del mixed["groups"]
+    assert content_digest(DistilledSet(labels[turned], None, None, replace(WHOLE, **mixed))) != content_digest(whole)
+
+
+def test_sets_of_an_older_bench_load(tmp_path: Path) -> None:
+    """Before, `set.json` said only which encoder an embedding level is of."""
+    save_set(tmp_path, whole_of(EMBEDDINGS))
+    head = json.loads((tmp_path / "set.json").read_text())
+    for old in ({"encoder": "minilm"}, {"encoder": None}):
+        older = {name: value for name, value in head.items() if name != "embeddings"} | old
+        if old["encoder"] is None:
+            older["fields"] = []
+        (tmp_path / "set.json").write_text(json.dumps(older))
+        found = load_set(tmp_path).embeddings
+        assert (found is None) == (old["encoder"] is None)
+        if found is not None:
+            assert difference(whole_of(found), whole_of(EMBEDDINGS)) == ""
+
+
+def whole_of(embeddings: Embeddings) -> DistilledSet:
+    return DistilledSet(np.array([0, 1, 0, 1]), None, None, embeddings)
+
+
+def test_the_budget_of_a_set_without_texts_is_its_total() -> None:
+    """Learned labels need not be shared evenly; texts do."""
+    vectors = DistilledSet(np.array([0, 0, 0, 1]), embeddings=WHOLE)
+    check_budget(vectors, ("a", "b"), 2, "m")
+    with pytest.raises(PluginError, match="4 examples; 1 a class are 2"):
+        check_budget(vectors, ("a", "b"), 1, "m")
+    with pytest.raises(PluginError, match="3 examples of class 'a'; dpc is 2"):
+        check_budget(replace(vectors, texts={"text": list("abcd")}), ("a", "b"), 2, "m")
+
+
+def test_bytes_of_what_a_student_reads() -> None:
+    """By hand: UTF-8 and a byte a label; float32 soft labels in their place; every array, padding included."""
+    texts = DistilledSet(np.array([0, 1]), {"a": ["é", "xy"], "b": ["1", "2"]}, embeddings=WHOLE)
+    assert set_bytes(texts, "texts", 2) == set_bytes(texts, "texts", 256) == 2 + 2 + 2 + 2 * 1
+    assert set_bytes(texts, "texts", 257) == 2 + 2 + 2 + 2 * 2
+    soft = replace(texts, soft_labels=np.full((2, 3), 1 / 3, np.float32))
+    assert set_bytes(soft, "texts", 3) == 6 + 2 * 3 * 4
+    inputs, mask, targets, rates, groups, attention = 4 * 60, 8 * 12, 4 * 8, 4 * 2, 8 * 4, 4 * 4 * 3
+    assert set_bytes(texts, "embeddings", 2) == inputs + mask + targets + rates + groups + attention
 
 
 @pytest.mark.parametrize(
@@ -122,6 +249,12 @@ def test_arrays_survive_bit_by_bit(tmp_path: Path) -> None:
         ({"texts": {"text": ["a"]}}, "1 texts"),
         ({"texts": {"text": ["a", " "]}}, "example 1"),
         ({"soft_labels": np.ones((2, 3), np.float32)}, r"\(2, 3\)"),
+        ({"soft_labels": [[1, 0], [0, 1]]}, "soft labels of type list; a float array"),
+        ({"soft_labels": np.eye(2, dtype=np.int64)}, "soft labels of type int64"),
+        ({"soft_labels": np.array([[1, 0], [0.6, 0.3]])}, "sum to 0.9, not 1: soft labels, example 1"),
+        ({"soft_labels": np.array([[1.5, -0.5], [1, 0]])}, "a negative number: soft labels, example 0"),
+        ({"soft_labels": np.array([[1, 0], [1, np.nan]])}, "not finite: soft labels, example 1"),
+        ({"embeddings": 3}, "int as embeddings"),
     ],
 )
 def test_useless_sets_are_refused(changes: dict[str, Any], line: str) -> None:

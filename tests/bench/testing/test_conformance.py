@@ -276,7 +276,7 @@ STUDENTS = {
     "return labels_of(queries, distilled) + 1": "outside 0..",
     "return labels_of(queries, distilled).astype(float)": "is needed",
     "distilled.labels[:] = 0; return labels_of(queries, distilled)": "take a copy and change that",
-    "raise NotApplicable('never')": "refuses every text-level set",
+    "raise NotApplicable('never')": "refuses every set",
 }
 
 
@@ -284,6 +284,60 @@ STUDENTS = {
 def test_students(module: Module, body: str, said: str) -> None:
     module(f"class Subject(Student):\n    def predict(self, distilled, queries, ctx):\n        {body}\n")
     judge(check_student, StudentSpec(name="subject", summary="S.", target="kit_subject:Subject"), said)
+
+
+EMBEDDED = """
+class SubjectParams(Params):
+    model: Annotated[str, AssetRef()] = "none"
+
+
+class Subject(Student):
+    def refuses(self, distilled):
+        e = distilled.embeddings
+        return "foreign" if distilled.texts is None and e.encoder != self.params.model else None
+
+    def reads(self, distilled):
+        READS
+
+    def predict(self, distilled, queries, ctx):
+        read = self.reads(distilled)
+        # texts count one, embeddings what their labels say
+        shift = 0 if READ == "texts" else int(round(10 * distilled.embeddings.label_distribution.max())) + 1
+        BODY
+        return labels_of(queries, distilled, ctx.seed + shift)
+"""
+USUAL = {"READS": "return super().reads(distilled)", "READ": "read", "BODY": ""}
+ON_EMBEDDINGS: list[tuple[dict[str, str], str]] = [
+    ({}, ""),
+    ({"READS": "return 'embeddings' if distilled.embeddings is not None else 'texts'"}, ""),
+    ({"READS": "return 'embeddings'"}, "says that it reads 'embeddings' of a set that has none"),
+    ({"READS": "return 'neither'"}, "says that it reads 'neither'"),
+    (
+        {"READ": "('embeddings' if distilled.embeddings else 'texts')"},
+        "says that it reads the texts of a set that has both",
+    ),
+    ({"BODY": "distilled.embeddings and distilled.embeddings.inputs_embeds.fill(0)"}, "take a copy and change that"),
+    ({"BODY": "self.n = getattr(self, 'n', 0) + (read != 'texts'); shift += self.n // 2"}, "a run leaves a trace"),
+    ({"BODY": "shift += read != 'texts' and np.random.rand() > 2"}, "generator of numpy.random"),
+    ({"BODY": "shift += int(read != 'texts' and np.random.default_rng().integers(9))"}, "answers otherwise"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), ON_EMBEDDINGS, ids=[str(change) for change, _ in ON_EMBEDDINGS])
+def test_students_on_embeddings(module: Module, change: dict[str, str], said: str, tiny_encoder: Path) -> None:
+    source = EMBEDDED
+    for name, text in (USUAL | change).items():
+        source = re.sub(rf"\b{name}\b", lambda _, text=text: text, source)  # type: ignore[misc]
+    found = module(f"from typing import Annotated\nfrom bench.api import AssetRef\n{source}")
+    spec = StudentSpec(name="subject", summary="S.", target="kit_subject:Subject", params=found.SubjectParams)
+    judge(lambda spec: check_student(spec, {"model": str(tiny_encoder)}), spec, said)
+
+
+def test_students_that_read_what_is_not_there(module: Module) -> None:
+    """Embeddings of no encoder have to be refused, not met with an error."""
+    body = "def refuses(self, distilled): return None\n    def predict(self, distilled, queries, ctx):\n        "
+    module(f"class Subject(Student):\n    {body}return labels_of(queries, distilled, len(distilled.texts))\n")
+    judge(check_student, StudentSpec(name="subject", summary="S.", target="kit_subject:Subject"), "raised TypeError")
 
 
 WARM = """
