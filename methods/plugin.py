@@ -8,6 +8,7 @@ from bench.api import Asset, MethodSpec, hookimpl
 from methods.embedding import spec as embedding
 from methods.gen_distill import spec as gen_distill
 from methods.params import FeatureParams, HerdingParams, KCenterGreedyParams
+from methods.scores import spec as scores
 
 
 @hookimpl
@@ -68,6 +69,7 @@ def bench_methods() -> Sequence[MethodSpec]:
             tags=("bound", "text"),
         ),
         *gen_distill.specs(),
+        *scores.specs(),
         *embedding.specs(),
     ]
 

@@ -14,16 +14,19 @@ from bench.api import Method, MethodSpec
 from methods.plugin import bench_methods
 
 GENERATED = {"gen-distill", "gen-distill-reference-compat"}
+SCORED = {"el2n", "grand", "moderate", "ccs", "grad-match"}
 SPECS = {spec.name: spec for spec in bench_methods()}
 
 
 def test_names_and_what_the_runner_needs_to_know() -> None:
-    assert set(SPECS) == {"random", "kcenters", "kcenter-greedy", "herding", "full", *GENERATED}
-    assert {name for name, spec in SPECS.items() if spec.one_set(spec.params())} == {"herding", "full"}
+    assert set(SPECS) == {"random", "kcenters", "kcenter-greedy", "herding", "full", *GENERATED, *SCORED}
+    fixed = {"herding", "full", *SCORED} - {"ccs"}
+    assert {name for name, spec in SPECS.items() if spec.one_set(spec.params())} == fixed
     greedy = SPECS["kcenter-greedy"]
     assert greedy.one_set(greedy.params(start="mean"))
     assert {name for name, spec in SPECS.items() if not spec.uses_dpc} == {"full"}
-    assert {name for name, spec in SPECS.items() if spec.parts(spec.params(**spec.preset), 1, 0)} == GENERATED
+    shared = {name for name, spec in SPECS.items() if spec.parts(spec.params(**spec.preset), 1, 0)}
+    assert shared == {*GENERATED, *SCORED}
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)

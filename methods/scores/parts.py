@@ -1,0 +1,27 @@
+"""What the methods share: trainings of the learner, one part each. Nothing heavy is imported."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from bench.api import Part
+from methods.scores.params import CheckpointParams
+
+TRAINING = (
+    *("learner", "learner_layers", "max_length", "pool_rows"),
+    *("checkpoints", "steps", "batch", "learning_rate", "learner_seed"),
+)
+
+
+def parts(params: CheckpointParams, dpc: int | None = None, seed: int = 0) -> Sequence[Part]:
+    """One training a run, the same for all sets, dpc and methods; more runs keep those that are there."""
+    shared = {name: getattr(params, name) for name in TRAINING}
+    return [
+        Part(
+            kind="learner-checkpoints",
+            fields={**shared, "run": run},
+            make="methods.scores.training:make",
+            assets=("learner",),
+        )
+        for run in range(params.runs)
+    ]
