@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.api import Asset, MethodSpec, hookimpl
+from methods.baselines import spec as baselines
 from methods.gen_distill import spec as gen_distill
 from methods.params import FeatureParams, HerdingParams, KCenterGreedyParams
 
@@ -67,6 +68,7 @@ def bench_methods() -> Sequence[MethodSpec]:
             tags=("bound", "text"),
         ),
         *gen_distill.specs(),
+        *baselines.specs(),
     ]
 
 
