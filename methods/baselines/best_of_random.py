@@ -21,7 +21,7 @@ class BestOfRandom(Method):
         if dpc is None or dpc < 1:
             raise UserError(f"dpc must be 1 or more, not {dpc}")
         ranking = load_ranking(ctx.part(ranking_part(self.params, dpc)))
-        kept = max(1, math.floor(self.params.keep * len(ranking.rows) + 1e-9))  # 0.2 * 15 is 3.0000000000000004 or less
+        kept = how_many(self.params.keep, len(ranking.rows))
         rank = int(ctx.rng("best of random").integers(kept))
         return DistilledSet.from_rows(
             data,
@@ -33,3 +33,8 @@ class BestOfRandom(Method):
             train_accuracy=rounded(ranking.accuracy[rank]),
             median_train_accuracy=rounded(ranking.accuracy[len(ranking.rows) // 2]),
         )
+
+
+def how_many(keep: float, candidates: int) -> int:
+    """The part `keep` of the candidates, rounded down, at least one."""
+    return max(1, math.floor(keep * candidates + 1e-9))  # in floats 0.29 * 100 is less than 29

@@ -14,16 +14,27 @@ from bench.api import Method, MethodSpec
 from methods.plugin import bench_methods
 
 GENERATED = {"gen-distill", "gen-distill-reference-compat"}
+EMBEDDED = {"class-mean", "kmeans-centroid", "random-embedded", "kcenters-embedded"}
 SPECS = {spec.name: spec for spec in bench_methods()}
 
 
 def test_names_and_what_the_runner_needs_to_know() -> None:
-    assert set(SPECS) == {"random", "kcenters", "kcenter-greedy", "herding", "full", *GENERATED}
-    assert {name for name, spec in SPECS.items() if spec.one_set(spec.params())} == {"herding", "full"}
+    assert set(SPECS) == {
+        "random",
+        "kcenters",
+        "kcenter-greedy",
+        "herding",
+        "full",
+        "best-of-random",
+        *EMBEDDED,
+        *GENERATED,
+    }
+    assert {name for name, spec in SPECS.items() if spec.one_set(spec.params())} == {"herding", "full", "class-mean"}
     greedy = SPECS["kcenter-greedy"]
     assert greedy.one_set(greedy.params(start="mean"))
     assert {name for name, spec in SPECS.items() if not spec.uses_dpc} == {"full"}
-    assert {name for name, spec in SPECS.items() if spec.parts(spec.params(**spec.preset), 1, 0)} == GENERATED
+    with_parts = {name for name, spec in SPECS.items() if spec.parts(spec.params(**spec.preset), 1, 0)}
+    assert with_parts == {"best-of-random", *EMBEDDED, *GENERATED}
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
