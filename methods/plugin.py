@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bench.api import Asset, MethodSpec, hookimpl
 from methods.baselines import spec as baselines
+from methods.embedding import spec as embedding
 from methods.gen_distill import spec as gen_distill
 from methods.params import FeatureParams, HerdingParams, KCenterGreedyParams
 
@@ -69,6 +70,7 @@ def bench_methods() -> Sequence[MethodSpec]:
         ),
         *gen_distill.specs(),
         *baselines.specs(),
+        *embedding.specs(),
     ]
 
 

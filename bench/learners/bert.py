@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from bench.api import Context
-from bench.data.encoders import Tokens
+from bench.data.encoders import Tokens, max_positions
 from bench.learners.dropout import Drop, Dropout
 from bench.learners.frozen import Frozen
 from bench.learners.head import head_of
@@ -50,19 +50,24 @@ class BertNetwork:
         n_classes: int,
         device: str,
         *,
-        trainable_layers: int,
+        trainable_layers: int | None,
         dropout: float | None,
         max_length: int,
         identity: Mapping[str, Any],
     ) -> None:
-        """identity: of the encoder, for the cache. Raises UserError when it has fewer layers than are to be trained."""
+        """trainable_layers: None trains all. identity: of the encoder, for the cache.
+
+        Raises UserError when it has fewer layers than are to be trained.
+        """
         self.device, self.n_classes = device, n_classes
         model, drawn = load_classifier(folder, n_classes, dropout)
         base, prefix = model.base_model, f"{model.base_model_prefix}."
         self.texts = Texts(folder, base, max_length)
         self.width = int(model.config.hidden_size)
-        check_depth(trainable_layers, len(base.encoder.layer))
-        first = len(base.encoder.layer) - trainable_layers
+        self.positions = max_positions(base) or max_length
+        depth = len(base.encoder.layer)
+        check_depth(trainable_layers or depth, depth)
+        first = depth - (trainable_layers or depth)
         layers = [Layer.of(f"{prefix}encoder.layer.{i}.", module) for i, module in enumerate(base.encoder.layer)]
         self.layers = layers[first:]
         for module in (base.embeddings, *base.encoder.layer[:first]):

@@ -89,11 +89,11 @@ class Initial:
         norms = {id(p) for module in model.modules() if isinstance(module, nn.LayerNorm) for p in [module.weight]}
         self._ones = {name for name, p in model.named_parameters() if id(p) in norms}
 
-    def __call__(self, generator: torch.Generator) -> dict[str, torch.Tensor]:
-        """New leaf tensors, in the model's order; `generator` is one of the CPU."""
+    def __call__(self, generator: torch.Generator, scratch: bool = False) -> dict[str, torch.Tensor]:
+        """New leaf tensors, in the model's order; `generator` is one of the CPU. scratch: all are drawn like a head."""
         found = {}
         for name, published in self.trained.items():
-            if name not in self.head:
+            if name not in self.head and not scratch:
                 value = published.clone()
             elif published.ndim > 1:
                 drawn = torch.empty(published.shape).normal_(0.0, self.std, generator=generator)

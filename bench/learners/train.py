@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import torch
 from torch import Tensor, nn
@@ -28,6 +29,19 @@ class Schedule:
         return self.peak * 0.5 * (1.0 + math.cos(math.pi * (step - warm) / max(1, self.steps - warm)))
 
 
+class Rates(Protocol):
+    """Step sizes of a training."""
+
+    @property
+    def steps(self) -> int:
+        """How many steps it has."""
+        ...
+
+    def rate(self, step: int) -> float:
+        """The step size of step 0, 1, ..."""
+        ...
+
+
 class Trainer:
     """AdamW over named leaf tensors, which it changes in place.
 
@@ -43,18 +57,19 @@ class Trainer:
         self,
         weights: Mapping[str, Tensor],
         spared: Collection[str],
-        schedule: Schedule,
+        schedule: Rates,
         *,
         weight_decay: float,
         clip: float,
         runs: int | None = None,
+        betas: tuple[float, float] = BETAS,
     ) -> None:
         self.weights, self.schedule, self.largest, self.runs = dict(weights), schedule, clip, runs
         groups = [
             {"params": [w for name, w in self.weights.items() if name not in spared], "weight_decay": weight_decay},
             {"params": [w for name, w in self.weights.items() if name in spared], "weight_decay": 0.0},
         ]
-        self.optimizer = torch.optim.AdamW(groups, lr=0.0, betas=BETAS, fused=True)
+        self.optimizer = torch.optim.AdamW(groups, lr=0.0, betas=betas, fused=True)
         self.done = 0  # steps so far
 
     def clear(self) -> None:

@@ -22,6 +22,7 @@ from bench.api import UserError
 
 Tensors = Sequence[Tensor]
 Inner = Callable[[Tensors, Tensors, int], Tensor]  # (theta, x, t) -> loss of step t
+Steps = Sequence[Tensor | None]  # gradients; None: the loss does not depend on that weight
 Outer = Callable[[Tensors], Tensor]  # theta_T -> loss
 
 
@@ -48,34 +49,46 @@ def unrolled_gradients(theta: Tensors, variables: Tensors, step_sizes: Tensor, i
     rates = step_sizes.detach().tolist()
     x = [_leaf(each) for each in variables]
     path, losses = [[_leaf(each) for each in theta]], []
+    steps: Steps = ()
     for t, rate in enumerate(rates):
-        loss = inner(path[t], x, t)
+        last = t + 1 == len(rates)  # the first one to go back through: its graph is kept for that
+        loss = inner(path[t], x if last else _plain(x), t)
         losses.append(_finite(loss, t, rates))
-        step = torch.autograd.grad(loss, path[t], allow_unused=True, materialize_grads=True)
-        with torch.no_grad():
-            path.append([_leaf(each) for each in torch._foreach_sub(_plain(path[t]), _scaled(step, rate))])
+        steps = torch.autograd.grad(loss, path[t], create_graph=last, allow_unused=True)
+        path.append([_leaf(each) for each in _moved(path[t], steps, rate)])
     loss = outer(path[-1])
     reached = _finite(loss, len(rates), rates)
     back = list(torch.autograd.grad(loss, path[-1], allow_unused=True, materialize_grads=True))  # lambda
-    del loss
     to_x = [torch.zeros_like(each) for each in x]
     to_rates = torch.zeros_like(step_sizes)
     for t in reversed(range(len(rates))):
         path.pop()
         here = path[-1]
-        step = torch.autograd.grad(inner(here, x, t), here, create_graph=True, allow_unused=True)
-        moved = [number for number, one in enumerate(step) if one is not None]
-        used, along = [step[number] for number in moved], [back[number] for number in moved]
+        if t + 1 < len(rates):
+            steps = torch.autograd.grad(inner(here, x, t), here, create_graph=True, allow_unused=True)
+        used, along = zip(
+            *((step, one) for step, one in zip(steps, back, strict=True) if step is not None), strict=True
+        )
         to_rates[t] = -sum(torch.sum(one * other.detach()) for one, other in zip(along, used, strict=True))
         wanted = [*here, *x] if t else x  # nobody asks how the loss depends on theta_0
         found = torch.autograd.grad(used, wanted, _scaled(along, -rates[t]), allow_unused=True)
-        del step, used
+        del steps, used
         for own, more in zip(to_x, found[len(wanted) - len(x) :], strict=True):
             if more is not None:
                 own += more
         if t:
             back = [one if more is None else one + more for one, more in zip(back, found, strict=False)]
     return Unrolled(reached, tuple(to_x), to_rates, tuple(losses))
+
+
+def _moved(theta: Tensors, steps: Steps, rate: float) -> list[Tensor]:
+    """theta - rate * steps, where there is a step."""
+    places = [number for number, step in enumerate(steps) if step is not None]
+    found = _plain(theta)
+    by = _scaled([step for step in steps if step is not None], rate)
+    for place, value in zip(places, torch._foreach_sub([found[place] for place in places], by), strict=True):
+        found[place] = value
+    return found
 
 
 def _leaf(tensor: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ class Examples:
             encoder_identity=ctx.asset_identity(params.encoder),
             layer=self.layer,
             nearest=tuple(
-                " / ".join(data.train.texts[name][int(row)] for name in data.info.fields) for row in self.rows
+                " | ".join(data.train.texts[name][int(row)] for name in data.info.fields) for row in self.rows
             ),
         )
 

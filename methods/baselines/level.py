@@ -89,13 +89,13 @@ class Level:
 def train_level(params: EmbeddedParams, network: Network, data: TrainData, ctx: Context) -> Level:
     """The train rows at the level that is asked for. Raises UserError where the encoder has no such states.
 
-    With level=states but no frozen layer, what the lowest trained layer reads are the word embeddings.
+    With space=states but no frozen layer, what the lowest trained layer reads are the word embeddings.
     """
     fields, texts = data.info.fields, data.train.texts
-    if params.level == "states" and params.trainable_layers is not None:
+    if params.space == "states" and params.trainable_layers is not None:
         if not isinstance(network, BertNetwork):
             raise UserError(
-                f"level=states: the layers of '{params.encoder}' are not known one by one; use level=words, "
+                f"space=states: the layers of '{params.encoder}' are not known one by one; use space=words, "
                 "or a BERT-like encoder"
             )
         if network.frozen.layers:

@@ -31,7 +31,7 @@ class LearnerParams(Params):
 class EmbeddedParams(LearnerParams):
     """Sets at embedding level, and the grid that their steps are chosen from."""
 
-    level: Literal["states", "words"] = Field(
+    space: Literal["states", "words"] = Field(
         "states",
         description="'states': hidden states that the lowest trained layer reads; 'words': word embeddings (layer 0).",
     )

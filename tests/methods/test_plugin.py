@@ -14,7 +14,8 @@ from bench.api import Method, MethodSpec
 from methods.plugin import bench_methods
 
 GENERATED = {"gen-distill", "gen-distill-reference-compat"}
-EMBEDDED = {"class-mean", "kmeans-centroid", "random-embedded", "kcenters-embedded"}
+BASELINES = {"best-of-random", "class-mean", "kmeans-centroid", "random-embedded", "kcenters-embedded"}
+UNROLLED = {"tdd", "tdd-text", "dd", "random-soft", "kcenters-soft"}
 SPECS = {spec.name: spec for spec in bench_methods()}
 
 
@@ -25,8 +26,8 @@ def test_names_and_what_the_runner_needs_to_know() -> None:
         "kcenter-greedy",
         "herding",
         "full",
-        "best-of-random",
-        *EMBEDDED,
+        *BASELINES,
+        *UNROLLED,
         *GENERATED,
     }
     assert {name for name, spec in SPECS.items() if spec.one_set(spec.params())} == {"herding", "full", "class-mean"}
@@ -34,7 +35,7 @@ def test_names_and_what_the_runner_needs_to_know() -> None:
     assert greedy.one_set(greedy.params(start="mean"))
     assert {name for name, spec in SPECS.items() if not spec.uses_dpc} == {"full"}
     with_parts = {name for name, spec in SPECS.items() if spec.parts(spec.params(**spec.preset), 1, 0)}
-    assert with_parts == {"best-of-random", *EMBEDDED, *GENERATED}
+    assert with_parts == {*BASELINES, *UNROLLED, *GENERATED}
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)

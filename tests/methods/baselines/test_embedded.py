@@ -73,7 +73,7 @@ def test_a_set_at_embedding_level(name: str, fields: tuple[str, ...], distill: A
     assert len(known["grid"]) == 4
     columns = [data.train.texts[field] for field in fields]
     for text, label in zip(e.nearest, found.labels, strict=True):
-        assert text in {" / ".join(column[row] for column in columns) for row in data.class_rows(label)}
+        assert text in {" | ".join(column[row] for column in columns) for row in data.class_rows(label)}
 
 
 def whole_states(folder: str, data: TrainData, row: int) -> np.ndarray:

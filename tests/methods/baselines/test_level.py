@@ -58,7 +58,7 @@ def test_states_are_those_of_the_whole_text_at_its_first_positions(
 def test_words_are_rows_of_the_table_and_texts_end_as_texts_do(
     data: TrainData, make_context: MakeContext, tiny: Mapping[str, Any]
 ) -> None:
-    level, _, _ = level_of(data, make_context, **tiny, level="words")
+    level, _, _ = level_of(data, make_context, **tiny, space="words")
     tokenizer = AutoTokenizer.from_pretrained(tiny["encoder"])
     table = AutoModel.from_pretrained(tiny["encoder"]).get_input_embeddings().weight.detach().numpy()
     assert level.layer == 0
@@ -69,13 +69,13 @@ def test_words_are_rows_of_the_table_and_texts_end_as_texts_do(
 
 
 @pytest.mark.parametrize(
-    ("layers", "level", "layer"), [(2, "states", 2), (2, "words", 0), (4, "states", 0), (None, "states", 0)]
+    ("layers", "space", "layer"), [(2, "states", 2), (2, "words", 0), (4, "states", 0), (None, "states", 0)]
 )
 def test_rows_with_all_their_positions_are_read_like_their_texts(
-    layers: int | None, level: str, layer: int, data: TrainData, make_context: MakeContext, tiny: Mapping[str, Any]
+    layers: int | None, space: str, layer: int, data: TrainData, make_context: MakeContext, tiny: Mapping[str, Any]
 ) -> None:
     """At any level a learner gives the same logits; where nothing is frozen the level is that of words."""
-    params = {**tiny, "positions": 64, "trainable_layers": layers, "level": level}
+    params = {**tiny, "positions": 64, "trainable_layers": layers, "space": space}
     found, network, _ = level_of(data, make_context, **params)
     assert found.layer == layer
     rows = np.arange(8)
@@ -107,8 +107,8 @@ def test_means_are_taken_over_the_rows_that_have_a_position(
 def test_no_more_positions_than_the_encoder_has(make_context: MakeContext, tiny: Mapping[str, Any]) -> None:
     data = make_data()
     data.train.texts["text"][4] = "team " * 300  # type: ignore[index]
-    for level in ("states", "words"):
-        found, _, _ = level_of(data, make_context, **{**tiny, "positions": 400, "level": level})
+    for space in ("states", "words"):
+        found, _, _ = level_of(data, make_context, **{**tiny, "positions": 400, "space": space})
         assert found.rows(np.array([4, 5])).mask.sum(1)[0] == 128
 
 
@@ -118,9 +118,9 @@ def test_states_of_unknown_layers_are_refused_and_words_are_not(
     tiny: Mapping[str, Any],
     tiny_mpnet: Path,  # noqa: F811
 ) -> None:
-    with pytest.raises(UserError, match=r"level=states: the layers of .* use level=words"):
+    with pytest.raises(UserError, match=r"space=states: the layers of .* use space=words"):
         level_of(data, make_context, **{**tiny, "encoder": str(tiny_mpnet)})
-    level, _, _ = level_of(data, make_context, **{**tiny, "encoder": str(tiny_mpnet), "level": "words"})
+    level, _, _ = level_of(data, make_context, **{**tiny, "encoder": str(tiny_mpnet), "space": "words"})
     assert level.layer == 0
 
 

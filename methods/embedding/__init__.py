@@ -1,0 +1,1 @@
+"""Sets at the embedding level: data that gradient descent has learned through gradient descent."""
