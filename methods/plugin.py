@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench.api import Asset, MethodSpec, hookimpl
+from methods.baselines import spec as baselines
 from methods.embedding import spec as embedding
 from methods.gen_distill import spec as gen_distill
 from methods.params import FeatureParams, HerdingParams, KCenterGreedyParams
@@ -70,6 +71,7 @@ def bench_methods() -> Sequence[MethodSpec]:
         ),
         *gen_distill.specs(),
         *scores.specs(),
+        *baselines.specs(),
         *embedding.specs(),
     ]
 

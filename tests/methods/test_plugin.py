@@ -15,18 +15,21 @@ from methods.plugin import bench_methods
 
 GENERATED = {"gen-distill", "gen-distill-reference-compat"}
 SCORED = {"el2n", "grand", "moderate", "ccs", "grad-match"}
+BASELINES = {"best-of-random", "class-mean", "kmeans-centroid", "random-embedded", "kcenters-embedded"}
+UNROLLED = {"tdd", "tdd-text", "dd", "random-soft", "kcenters-soft"}
 SPECS = {spec.name: spec for spec in bench_methods()}
 
 
 def test_names_and_what_the_runner_needs_to_know() -> None:
-    assert set(SPECS) == {"random", "kcenters", "kcenter-greedy", "herding", "full", *GENERATED, *SCORED}
-    fixed = {"herding", "full", *SCORED} - {"ccs"}
+    kept = {"random", "kcenters", "kcenter-greedy", "herding", "full"}
+    assert set(SPECS) == {*kept, *SCORED, *BASELINES, *UNROLLED, *GENERATED}
+    fixed = {"herding", "full", "class-mean", *SCORED} - {"ccs"}
     assert {name for name, spec in SPECS.items() if spec.one_set(spec.params())} == fixed
     greedy = SPECS["kcenter-greedy"]
     assert greedy.one_set(greedy.params(start="mean"))
     assert {name for name, spec in SPECS.items() if not spec.uses_dpc} == {"full"}
-    shared = {name for name, spec in SPECS.items() if spec.parts(spec.params(**spec.preset), 1, 0)}
-    assert shared == {*GENERATED, *SCORED}
+    with_parts = {name for name, spec in SPECS.items() if spec.parts(spec.params(**spec.preset), 1, 0)}
+    assert with_parts == {*SCORED, *BASELINES, *UNROLLED, *GENERATED}
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)
