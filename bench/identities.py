@@ -23,7 +23,9 @@ SEEDS = (
     "bench.work.context:JobContext.derive",
     "bench.work.context:JobContext.rng",
 )
-TAKEN_APART = tuple(f"bench.store.embeddings:{name}" for name in ("arrays_of", "facts_of", "joined", "plain", "_items"))
+TAKEN_APART = tuple(
+    f"bench.store.embeddings:{name}" for name in ("arrays_of", "facts_of", "joined", "contiguous", "plain", "_items")
+)
 LENT = (
     *(f"bench.work.lending:{name}" for name in ("lend_task", "lend_set", "_split", "_texts", "_array", "_json")),
     *TAKEN_APART,

@@ -1,13 +1,14 @@
-"""Distilled sets made elsewhere: a folder of tables, one a set, becomes a method with the user's name."""
+"""Distilled sets made elsewhere: a folder of files, one a set, becomes a method with the user's name."""
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.api import Context, DistilledSet, Method, MethodSpec, Params, TaskInfo, TrainData
 from bench.data.assets import Assets
@@ -18,10 +19,15 @@ from bench.jobs import PlannedTask, SetJob
 from bench.plan import Cell, Plan, cell_key, chosen_students, note_state, planned, replicate_runs
 from bench.selection import Choice
 from bench.store.artifacts import Artifacts
+from bench.store.embeddings import arrays_of, facts_of, plain
 from bench.store.identity import key_of
+from bench.store.portable import SUFFIX, has_arrays, read_portable
 from bench.store.record import Record
-from bench.store.sets import check_set, example_rows
+from bench.store.sets import check_set, example_rows, shown_rows
 from bench.suite import Suite
+
+if TYPE_CHECKING:
+    import numpy as np
 
 MOST_LETTERS = 100  # of a name: it stands in every row of a board
 TYPED = (".jsonl", ".json", ".parquet")  # files that tell a text from a number
@@ -68,13 +74,39 @@ def spec(name: str) -> MethodSpec:
 
 def content_key(distilled: DistilledSet) -> str:
     """The key of what a set holds, whatever its file is called."""
-    return key_of(example_rows(distilled))
+    if not has_arrays(distilled):
+        return key_of(example_rows(distilled))
+    embeddings = distilled.embeddings
+    arrays = {} if distilled.soft_labels is None else {"soft_labels": distilled.soft_labels}
+    arrays |= {} if embeddings is None else arrays_of(embeddings)
+    facts = None if embeddings is None else facts_of(embeddings)
+    digests = {
+        name: [array.dtype.str, list(array.shape), hashlib.sha256(array.tobytes()).hexdigest()]
+        for name, array in arrays.items()
+    }
+    return key_of([example_rows(distilled), digests, facts, plain(distilled.diagnostics)])
 
 
 def read_set(path: Path, info: TaskInfo, named: Columns) -> DistilledSet:
-    """One file: the task's text fields and a label a row; other columns are ignored.
+    """One file of a set: a table, or what `bench export` wrote of a set with arrays. UserError for a defect."""
+    distilled = _with_arrays(path, info) if path.suffix.lower() == SUFFIX else _from_table(path, info, named)
+    check_set(distilled, info.fields, info.n_classes, str(path), UserError)
+    return distilled
 
-    A label is the name of a class or an integer in [0, C). UserError, one line, for a defect.
+
+def _with_arrays(path: Path, info: TaskInfo) -> DistilledSet:
+    """A set of this task's classes. UserError when they are others, since labels and distributions only count them."""
+    found = read_portable(path)
+    if found.label_names != info.label_names:
+        names = (", ".join(map(str, each)) for each in (found.label_names, info.label_names))
+        raise UserError(f"{path} has the classes {next(names)}; the task has {next(names)}")
+    return found.distilled
+
+
+def _from_table(path: Path, info: TaskInfo, named: Columns) -> DistilledSet:
+    """The task's text fields and a label a row; other columns are ignored.
+
+    A label is the name of a class or an integer in [0, C).
     """
     import numpy as np
 
@@ -92,9 +124,7 @@ def read_set(path: Path, info: TaskInfo, named: Columns) -> DistilledSet:
     label = next((name for name in named.labels if name in table.columns), named.labels[0])
     _check_column(table, label, "--label-column")
     labels = np.array(class_numbers(table, label, info.label_names), dtype=np.int64)
-    distilled = DistilledSet(labels=labels, texts=texts)
-    check_set(distilled, info.fields, info.n_classes, str(path), UserError)
-    return distilled
+    return DistilledSet(labels=labels, texts=texts)
 
 
 def _check_column(table: Table, column: str, flag: str) -> None:
@@ -153,24 +183,46 @@ def class_numbers(table: Table, column: str, names: Sequence[str]) -> list[int]:
 
 
 def read_sets(folder: Path, info: TaskInfo, named: Columns) -> list[tuple[Path, DistilledSet]]:
-    """All tables of a folder but hidden files, by name without the extension: the order of the sets."""
+    """All sets of a folder but hidden files, by name without the extension: their order.
+
+    A set with arrays may have a table of the same name beside it, as `bench export` writes it: for people, so the two
+    must say the same.
+    """
     if not folder.is_dir():
         raise UserError(f"{folder} is {'a file: put it into a folder' if folder.is_file() else 'no folder'}")
-    paths = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and not path.name.startswith(".")]
+    known = (*SUFFIXES, SUFFIX)
+    paths = [path for path in folder.iterdir() if path.suffix.lower() in known and not path.name.startswith(".")]
     if not paths:
-        raise UserError(f"{folder} has no {', '.join(SUFFIXES[:-1])} or {SUFFIXES[-1]} file: one file a set is needed")
+        raise UserError(f"{folder} has no {', '.join(known[:-1])} or {known[-1]} file: one file a set is needed")
     paths.sort(key=lambda path: (f"{path.stem}.", path.name))
-    for first, second in pairwise(paths):
+    whole = {path.stem: path for path in paths if path.suffix.lower() == SUFFIX}
+    tables = [path for path in paths if path.suffix.lower() != SUFFIX]
+    for first, second in pairwise(tables):
         if first.stem == second.stem:
             raise UserError(f"{folder} has {first.name} and {second.name}: keep one of them, a set is one file")
-    return [(path, read_set(path, info, named)) for path in paths]
+    found = [(path, read_set(path, info, named)) for path in paths if whole.get(path.stem, path) == path]
+    sets = dict(found)
+    for path in tables:
+        if path.stem in whole:
+            _check_copy(path, whole[path.stem], sets[whole[path.stem]])
+    return found
+
+
+def _check_copy(copy: Path, path: Path, distilled: DistilledSet) -> None:
+    """Refuse a readable copy that says something else than its set: whoever changed it wants that scored."""
+    table, rows = read(copy), shown_rows(distilled)
+    for name in rows[0]:
+        said = list(table.columns.get(name, ()))
+        if said != [row[name] for row in rows]:
+            raise UserError(
+                f"{copy} differs from {path.name} in '{name}': that table is a copy to read, and is not scored; "
+                "delete one of the two"
+            )
 
 
 def common_dpc(found: list[tuple[Path, DistilledSet]], info: TaskInfo, asked: int | None) -> int:
     """The dpc of the cell: what all classes of all sets agree on, or `asked`, the budget a class that all keep."""
-    import numpy as np
-
-    counts = {path: np.bincount(distilled.labels, minlength=info.n_classes) for path, distilled in found}
+    counts = {path: _class_counts(distilled, info.n_classes) for path, distilled in found}
     if asked is None:
         sizes = {int(size) for each in counts.values() for size in each}
         if len(sizes) == 1:
@@ -191,6 +243,15 @@ def common_dpc(found: list[tuple[Path, DistilledSet]], info: TaskInfo, asked: in
         if int(each.sum()) > asked * info.n_classes:
             raise UserError(f"{path} has {each.sum()} examples; --dpc {asked} allows {asked * info.n_classes}")
     return asked
+
+
+def _class_counts(distilled: DistilledSet, n_classes: int) -> np.ndarray:
+    """Examples a class, int64 [C]; without texts labels may be learned, so the total is shared evenly if it can be."""
+    import numpy as np
+
+    if distilled.texts is None and len(distilled) % n_classes == 0:
+        return np.full(n_classes, len(distilled) // n_classes)
+    return np.bincount(distilled.labels, minlength=n_classes)
 
 
 def check_name(name: str, methods: Any) -> None:

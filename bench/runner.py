@@ -284,6 +284,7 @@ class Runner:
             metrics=value.get("metrics", {}),
             metrics_code=value.get("metrics_code"),
             n_train=value.get("n_train"),
+            n_bytes=value.get("n_bytes"),
             predictions=None if predictions is None else Predictions(**predictions),
             time=Times(
                 finished=datetime.now(UTC).isoformat(timespec="seconds"),

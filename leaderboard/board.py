@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench.errors import UserError, did_you_mean
+from bench.store.identity import canonical
 from bench.store.record import PlannedCell, Record
 from leaderboard.cells import (
     CellRecords,
@@ -41,8 +42,10 @@ LEAGUES = {
     "D": "in-context learning",
 }
 FULL = "full"  # the method that is the upper bound
-REFERENCES = ("random", FULL)  # methods whose rows may stand, marked, beside those of other leagues
+REFERENCES = ("random", "kcenters", FULL)  # methods whose rows may stand, marked, beside those of other leagues
+EMBEDDED = "C"
 HOME = "A"  # the league of their sets: texts of the task with their labels
+RECIPE = "recipe"  # the parameter by which a student trains in another way on what only some sets have
 METRICS = {"accuracy": "accuracy", "accuracy_f1": "mean of accuracy and F1"}
 
 
@@ -72,10 +75,12 @@ class Row:
     rank: tuple[int, int] | None = None
     gap: float | None = None
     n_train: int | None = None
+    n_bytes: int | None = None  # a set, in the mean over its different sets; None when a record does not say
     set_keys: tuple[str, ...] = ()  # one of each group of sets with equal content
     n_keys: int = 0  # sets that were made, with equal ones
     mixed: tuple[str, ...] = ()  # the leagues of a row whose replicates disagree
     student_key: str | None = None  # identity of the student; None: older records, which do not say
+    learner: str = ""  # the student without its recipe; "": it has none
     outdated: bool = False  # measured with an older version of the student than its neighbours: not compared
     near_test: int | None = None  # examples of its sets that repeat a test text; None when nobody counted
     cost: Cost | None = None
@@ -188,6 +193,7 @@ def _row(cell: CellRecords, revision: str, metric: str, contents: Mapping[str, s
         n_keys=len(made),
         mixed=cell.leagues if len(cell.leagues) > 1 else (),
         student_key=cell.student_key,
+        learner=_learner(records),
         near_test=sum(repeats(records).values()) if known else None,
         cost=cost(ok, used),
         finished=max((record.time.finished for record in records), default=""),
@@ -204,8 +210,23 @@ def _row(cell: CellRecords, revision: str, metric: str, contents: Mapping[str, s
         bootstrap=hierarchical_bootstrap(scores, sets),
         components=variance_components(scores, sets),
         n_train=ok[0].n_train,
+        n_bytes=_mean_bytes({contents[record.key]: record.n_bytes for record in ok}),
         scores={replicate_of(record): (score, key) for record, score, key in zip(ok, scores, sets, strict=True)},
     )
+
+
+def _mean_bytes(sizes: Mapping[str, int | None]) -> int | None:
+    """The mean of the sizes of different sets, to a byte; None when one is not known."""
+    known = [size for size in sizes.values() if size is not None]
+    return round(sum(known) / len(known)) if len(known) == len(sizes) else None
+
+
+def _learner(records: Sequence[Record]) -> str:
+    """The student of some records by its name and parameters but the recipe; "" for one without recipes."""
+    if not records or RECIPE not in records[0].student.params:
+        return ""
+    student = records[0].student
+    return canonical([student.name, {name: value for name, value in student.params.items() if name != RECIPE}])
 
 
 def _pick_baseline(rows: Sequence[Row], wanted: str | None) -> str | None:
@@ -272,23 +293,29 @@ def _compare(rows: list[Row], baseline: str | None) -> list[Row]:
 
 
 def _references(rows: Sequence[Row]) -> dict[Place, tuple[Row, ...]]:
-    """What league A's `random` and `full` scored, for the places of other leagues that have no such row themselves.
+    """What `REFERENCES` scored in league A, for the places of other leagues that have no such row themselves.
 
-    Only with the same version of the student. `full` stands under dpc None, at the end of its task and student.
+    Only with the same version of the student, or, where a recipe of it reads no texts, with its other recipes.
+    `full` stands under dpc None, at the end of its task and student.
     """
     known: dict[tuple[Any, ...], list[Row]] = defaultdict(list)
     for row in rows:
         if row.league == HOME and row.method_name in REFERENCES and row.summary is not None and not row.outdated:
             known[row.task, row.student, row.student_key, row.dpc].append(row)
+            if row.learner:
+                known[row.task, row.learner, row.dpc].append(row)
     mine = {(row.league, *row.names) for row in rows}
     found: dict[Place, dict[str, Row]] = defaultdict(dict)
     for row in rows:
         if row.league is None or row.league == HOME or row.summary is None or row.outdated:
             continue
         for dpc in dict.fromkeys((row.dpc, None)):
-            for one in known.get((row.task, row.student, row.student_key, dpc), ()):
-                if (row.league, *one.names) not in mine:
-                    found[row.league, row.task, row.student, dpc][one.method] = one
+            place = (row.league, row.task, row.student, dpc)
+            same = known.get((row.task, row.student, row.student_key, dpc), [])
+            others = [one for one in known.get((row.task, row.learner, dpc), ()) if one.student != row.student]
+            for one in (*same, *others):
+                if (row.league, row.task, row.student, dpc, one.method) not in mine:
+                    found[place].setdefault(one.method, one)
     return {place: tuple(members.values()) for place, members in found.items()}
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from leaderboard.board import Board, Row
+from leaderboard.board import EMBEDDED, Board, Row
 from leaderboard.figures import (
     NOTHING,
     coverage,
@@ -19,6 +19,7 @@ from leaderboard.figures import (
     rank_text,
     row_state,
     seconds,
+    size,
 )
 from leaderboard.statistics import Difference, Summary
 
@@ -216,6 +217,14 @@ COLUMNS: tuple[Column, ...] = (
         compares=True,
     ),
     _column("n_train", lambda row: row.n_train),
+    Column(
+        "bytes",
+        lambda board, row: row.n_bytes,
+        frozenset({"csv", "details"}),
+        title="size a set",
+        text=lambda board, row: plain(NOTHING if row.n_bytes is None else size(row.n_bytes)),
+        when=lambda board, rows: any(row.league == EMBEDDED and row.n_bytes is not None for row in rows),
+    ),
     _column("near_test", lambda row: row.near_test, "mlflow"),
     Column(
         "set_s",

@@ -55,6 +55,15 @@ def seconds(value: float) -> str:
     return f"{value:.0f}" if value >= 100 else f"{value:.1f}" if value >= 1 or value == 0 else f"{value:.2f}"
 
 
+def size(count: int) -> str:
+    """`612 B`, `24.6 kB`, `1.3 MB`: powers of 1000, rounded."""
+    value, units = float(count), ("B", "kB", "MB", "GB")
+    place = 0
+    while place + 1 < len(units) and round(value, 1 if place else 0) >= 1000:
+        value, place = value / 1000, place + 1
+    return f"{value:.0f} B" if place == 0 else f"{value:.1f} {units[place]}"
+
+
 def difference_text(difference: Difference) -> str:
     """`+7.5 [+2.1, +12.9] above`, `+6.0 [+5.9, +6.1] undecided: 2 sets`."""
     verdict = f"undecided: {difference.undecided}" if difference.undecided else difference.verdict

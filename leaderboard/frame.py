@@ -26,6 +26,7 @@ COLUMNS = (
     "metric",
     "score",
     "n_train",
+    "n_bytes",
 )
 
 
@@ -58,4 +59,5 @@ def records_frame(store: ResultStore) -> pd.DataFrame:
         row |= {f"metrics.{name}": value for name, value in record.metrics.items()}
         row |= {f"time.{name}": getattr(record.time, name) for name in ("distil_s", "finished", "student_s")}
         rows.append(row)
-    return pd.DataFrame(rows).astype({"dpc": "Int64", "n_train": "Int64"}) if rows else pd.DataFrame()
+    counts = dict.fromkeys(("dpc", "n_train", "n_bytes"), "Int64")
+    return pd.DataFrame(rows).astype(counts) if rows else pd.DataFrame()

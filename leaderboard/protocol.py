@@ -65,7 +65,7 @@ def protocol(board: Board) -> Remarks:
     if board.references:
         lines.append(
             "reference: a row of another league, whose sets hold less: to see where the others stand, ranked nowhere "
-            "here and compared with nothing."
+            "here and compared with nothing. A student beside it is another recipe of the one here."
         )
     seeds = ", ".join(map(str, board.base_seeds))
     lines.append(f"Suite {', '.join(board.suites)}; base seed {seeds}; newest record {board.finished}.")

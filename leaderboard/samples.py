@@ -13,6 +13,7 @@ from leaderboard.board import Board, Row, dpc_order, dpc_text
 
 SETS_SHOWN = 3  # of a cell; with the next two it keeps a board of 1,000 sets under about a megabyte
 ROWS_SHOWN = 10  # of a set, spread over its classes
+NEAREST = "nearest"  # of a row: the text nearest to an example of the embedding level
 TEXT_SHOWN = 240  # characters of a field
 
 
@@ -26,10 +27,11 @@ class Example:
 
 @dataclass(frozen=True)
 class Sample:
-    """Some examples of one set; none when it has no text level."""
+    """Some examples of one set. Without a text level they are its `nearest` texts, and none when it has none."""
 
     title: str
     examples: tuple[Example, ...]
+    nearest: bool = False
 
 
 @dataclass(frozen=True)
@@ -73,14 +75,16 @@ def _example(row: Mapping[str, Any], fields: Sequence[str], names: Sequence[str]
 
 def _sample(found: SetCard, names: Sequence[str]) -> Sample:
     title = f"set {found.set}, {found.n} examples"
-    if not found.fields:
+    nearest = not found.fields
+    if nearest and not any(NEAREST in row for row in found.rows):
         return Sample(title, ())
     if found.near_test:
         title += f", {found.near_test} of them near-duplicates of test texts"
     rows = _spread(found.rows, ROWS_SHOWN)
     if len(rows) < found.n:
         title += f", {len(rows)} shown"
-    return Sample(title, tuple(_example(row, found.fields, names) for row in rows))
+    fields = (NEAREST,) if nearest else found.fields
+    return Sample(title, tuple(_example(row, fields, names) for row in rows), nearest)
 
 
 def samples(board: Board, store: ResultStore) -> dict[str, list[Samples]]:

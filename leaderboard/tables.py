@@ -69,14 +69,15 @@ def _cell(column: Column, board: Board, row: Row) -> Cell:
     return Cell(column.shown(board, row), column.kind, column.order(board, row))
 
 
-def _reference_cell(column: Column, board: Board, row: Row) -> Cell:
+def _reference_cell(column: Column, board: Board, row: Row, beside: Row) -> Cell:
     """The cell of a row of another league: marked, and silent where the row would be compared."""
     if column.compares:
         return Cell(plain(NOTHING), column.kind)
     cell = _cell(column, board, row)
     if column.kind != "name":
         return cell
-    mark: tuple[Style, str] = ("soft", f" (reference, league {row.league})")
+    student = "" if row.student == beside.student else f", {row.student}"
+    mark: tuple[Style, str] = ("soft", f" (reference, league {row.league}{student})")
     return replace(cell, shown=replace(cell.shown, pieces=(*cell.shown.pieces, mark)))
 
 
@@ -84,7 +85,7 @@ def _table(view: View, title: str, board: Board, rows: Sequence[Row], references
     """references: rows of another league; each stands behind the rows of its dpc."""
     mine = [column for column in columns(view) if column.when(board, rows)]
     lines = [(row.dpc, tuple(_cell(column, board, row) for column in mine)) for row in rows]
-    lines += [(row.dpc, tuple(_reference_cell(column, board, row) for column in mine)) for row in references]
+    lines += [(row.dpc, tuple(_reference_cell(column, board, row, rows[0]) for column in mine)) for row in references]
     if references:
         lines.sort(key=lambda line: dpc_order(line[0]))
     heads = tuple((column.heading(board, rows), column.kind) for column in mine)

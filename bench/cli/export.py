@@ -1,9 +1,8 @@
-"""`bench export`: distilled sets as JSONL, each with a card."""
+"""`bench export`: distilled sets as JSONL, with their arrays as safetensors, each with a card."""
 
 from __future__ import annotations
 
 import json
-import statistics
 from collections import Counter, defaultdict
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,20 +10,22 @@ from typing import Any
 
 import click
 
+from bench.api import DistilledSet
 from bench.arguments import folder_of
+from bench.cli.card import card, identity_line
 from bench.cli.options import settings_options
 from bench.errors import UserError
 from bench.output import echo
 from bench.session import pass_on
 from bench.store.files import write_atomic
+from bench.store.portable import SUFFIX, has_arrays, write_portable
 from bench.store.record import Kind, Record, SetCard
 from bench.store.text import shown as safe
-from leaderboard.escape import code_span, plain_text
 
 LONGEST = 180  # bytes of a file name, of 255 that a file system takes
 
 
-@click.command("export", short_help="Write distilled sets as JSONL.")
+@click.command("export", short_help="Write distilled sets as files.")
 @click.argument("out", default="bench-out")
 @click.option("--task", metavar="NAME", help="Only this task, as the board or `bench run` names it.")
 @click.option("--method", metavar="NAME", help="Only this method.")
@@ -34,6 +35,9 @@ LONGEST = 180  # bytes of a file name, of 255 that a file system takes
 @settings_options
 def command(out: str, to: str, **options: Any) -> None:
     """Write the distilled sets of a result folder: one JSONL file a set, and beside it a card in markdown.
+
+    A set with soft labels or of the embedding level is a safetensors file too, whole, which `bench score` reads;
+    its JSONL is then for people.
 
     Sets of an older version or base seed are left out, as on the board.
     """
@@ -63,11 +67,11 @@ def command(out: str, to: str, **options: Any) -> None:
         if shown is None:
             gone += 1
             continue
-        rows = _rows(key, shown, artifacts)
+        whole = _whole(key, shown, records, artifacts)
         classes = store.task(records[0].task.revision).label_names
-        lines = [json.dumps({**row, "label_name": classes[row["label"]]}, ensure_ascii=False) for row in rows]
-        write_atomic(folder / f"{names[key]}.jsonl", "\n".join(lines) + "\n")
-        write_atomic(folder / f"{names[key]}.md", safe(_card(names[key], shown, records, classes)))
+        _write(folder, names[key], whole, shown, classes)
+        text = card(names[key], shown, records, classes, whole)
+        write_atomic(folder / f"{names[key]}.md", safe(text))
     if gone:
         place = folder_of(out) / "sets"
         echo(f"bench: warning: {place} lacks {gone} of these sets: they are left out", err=True)
@@ -108,18 +112,32 @@ def _index(records: list[Record]) -> int:
     return min(record.set for record in records)
 
 
-def _rows(key: str, shown: SetCard, artifacts: Any) -> list[dict[str, Any]]:
-    """All examples: from the cache, where their hash is known, or else from the readable copy when it has them all."""
-    from bench.store.sets import example_rows, load_set
+def _whole(key: str, shown: SetCard, records: list[Record], artifacts: Any) -> DistilledSet | None:
+    """The set from the cache, where its hash is known; None when its readable copy has all that students trained on."""
+    from bench.store.sets import load_set
 
     cached = artifacts.get("set", key)
     if cached is not None:
-        return example_rows(load_set(cached))
-    if len(shown.rows) != shown.n:
+        return load_set(cached)
+    if len(shown.rows) != shown.n or any(record.league != "A" for record in records):
         raise UserError(
             f"set {shown.set} of {shown.method} is damaged or no longer in the cache; run the same suite again"
         )
-    return list(shown.rows)
+    return None
+
+
+def _write(folder: Path, name: str, whole: DistilledSet | None, shown: SetCard, classes: Sequence[str]) -> None:
+    """The readable file of a set, and the one of its arrays when it has some."""
+    from bench.store.sets import shown_rows
+
+    rows = shown_rows(whole) if whole is not None else list(shown.rows)
+    lines = [json.dumps({**row, "label_name": classes[int(row["label"])]}, ensure_ascii=False) for row in rows]
+    write_atomic(folder / f"{name}.jsonl", "\n".join(lines) + "\n")
+    arrays = folder / f"{name}{SUFFIX}"
+    if whole is not None and has_arrays(whole):
+        write_portable(arrays, whole, classes)
+    else:
+        arrays.unlink(missing_ok=True)  # of an export before, when the set had other content
 
 
 def _file_names(records: list[Record]) -> dict[str, str]:
@@ -151,56 +169,15 @@ def _file_name(record: Record, index: int) -> str:
 def _others(folder: Path, names: dict[str, str]) -> int:
     """How many JSONL files of the folder are not of this export. UserError before one of another set is replaced."""
     for key, name in names.items():
-        if not (folder / f"{name}.jsonl").exists():
+        there = next((end for end in (".jsonl", SUFFIX) if (folder / f"{name}{end}").exists()), None)
+        if there is None:
             continue
-        card = folder / f"{name}.md"
+        beside = folder / f"{name}.md"
         if (
-            not card.is_file()
-            or _identity_line(key) not in card.read_text(encoding="utf-8", errors="replace").splitlines()
+            not beside.is_file()
+            or identity_line(key) not in beside.read_text(encoding="utf-8", errors="replace").splitlines()
         ):
             raise UserError(
-                f"{folder / name}.jsonl is there already and of another set: delete it, or give another --to"
+                f"{folder / name}{there} is there already and of another set: delete it, or give another --to"
             )
     return len({path.stem for path in folder.glob("*.jsonl")} - set(names.values()))
-
-
-def _identity_line(key: str) -> str:
-    """The line of a card that tells whose it is."""
-    return f"- identity of the set: {code_span(key)}"
-
-
-def _card(name: str, shown: SetCard, records: list[Record], names: Sequence[str]) -> str:
-    first = records[0]
-    lines = [
-        f"# {name}",
-        "",
-        f"{shown.n} examples of the task {code_span(shown.task)}, made by the method {code_span(shown.method)}"
-        + (f" with {shown.dpc} examples a class" if shown.dpc is not None else "")
-        + f" (set {shown.set}, seed {shown.seed}).",
-        "",
-        f"- fields: {', '.join(map(code_span, shown.fields))}",
-        f"- `label` is an index into {', '.join(map(code_span, names))}",
-        f"- method parameters: {code_span(json.dumps(first.method.params, sort_keys=True))}",
-        f"- task parameters: {code_span(json.dumps(first.task.params, sort_keys=True))}",
-        _identity_line(first.set_key),
-        f"- seconds to make: {shown.seconds:.1f}",
-    ]
-    if shown.made_of:
-        spent = ", ".join(f"{one.kind} {one.seconds:.1f}" for one in shown.made_of if one.seconds is not None)
-        lines[-1] += f", and of what it shares with other sets: {spent}"
-    if any("row" in row for row in shown.rows):
-        lines.append(
-            "- every example is a train row, copied word for word; `row` is its index in the task's train split "
-            "(from 0, after splitting and caps), not a line number of the file that the data came from"
-        )
-    if shown.near_test is not None:
-        lines.append(f"- examples that repeat a test text, nearly or word for word: {shown.near_test}")
-    lines += ["", "Scores on the test split (nothing was chosen by them):", ""]
-    by_student: dict[str, list[float]] = defaultdict(list)
-    for record in records:
-        if record.score is not None:
-            by_student[f"{record.student.label}, {record.metric}"].append(100 * record.score)
-    for student, scores in by_student.items():
-        lines.append(f"- {plain_text(student)}: {statistics.mean(scores):.1f} (mean of {len(scores)} runs)")
-    lines += ["", "The texts keep the licence of the task's data (`bench info` names it).", ""]
-    return "\n".join(lines)

@@ -23,7 +23,8 @@ from bench.session import choose_device
 def command(folder: Path, name: str, **options: Any) -> int:
     """Score the sets in FOLDER: files, one a set, with the task's text fields and a label a row.
 
-    JSONL, JSON, CSV, TSV and Parquet are read. A label is the name of a class or its number from 0, in the column
+    JSONL, JSON, CSV, TSV and Parquet are read, and the .safetensors files that `bench export` writes of sets with soft
+    labels or of the embedding level. A label is the name of a class or its number from 0, in the column
     `label` or --label-column; --text-columns names other columns of text, in the order of the task's fields.
     Choose one task with --tasks. A wrong field or label is refused with the right ones.
     """

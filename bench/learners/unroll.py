@@ -7,11 +7,13 @@ mode by hand: with lambda_T = d outer(theta_T) / d theta, one step back is
     d x    += d <g_t, -eta_t lambda_{t+1}> / d x          both by one product with second derivatives, for which
     lambda_t = lambda_{t+1} + d <g_t, -eta_t lambda_{t+1}> / d theta      the graph of that step alone is made again
 
-so memory holds one step's graph and T + 1 copies of theta, however long the unroll is.
+so memory holds one step's graph, however long the unroll is, and at most about 2 sqrt(T) copies of theta: between those
+that are kept, the steps are taken once more.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -19,6 +21,8 @@ import torch
 from torch import Tensor
 
 from bench.api import UserError
+
+ALL_KEPT = 8  # steps up to which every theta is kept; of more, about one in sqrt(T)
 
 Tensors = Sequence[Tensor]
 Inner = Callable[[Tensors, Tensors, int], Tensor]  # (theta, x, t) -> loss of step t
@@ -47,48 +51,56 @@ def unrolled_gradients(theta: Tensors, variables: Tensors, step_sizes: Tensor, i
     be twice differentiable; they are called with leaf tensors. Raises Diverged where a loss is not finite.
     """
     rates = step_sizes.detach().tolist()
-    x = [_leaf(each) for each in variables]
-    path, losses = [[_leaf(each) for each in theta]], []
+    x, total = [_leaf(each) for each in variables], len(rates)
+    kept, losses = {0: [_leaf(each) for each in theta]}, []
+    spacing = 1 if total <= ALL_KEPT else math.isqrt(total - 1) + 1
+    here = kept[0]
     steps: Steps = ()
-    for t, rate in enumerate(rates):
-        last = t + 1 == len(rates)  # the first one to go back through: its graph is kept for that
-        loss = inner(path[t], x if last else _plain(x), t)
+    for t in range(total):
+        last = t + 1 == total  # the first one to go back through: its graph is kept for that
+        loss = inner(here, x if last else _plain(x), t)
         losses.append(_finite(loss, t, rates))
-        steps = torch.autograd.grad(loss, path[t], create_graph=last, allow_unused=True)
-        path.append([_leaf(each) for each in _moved(path[t], steps, rate)])
-    loss = outer(path[-1])
-    reached = _finite(loss, len(rates), rates)
-    back = list(torch.autograd.grad(loss, path[-1], allow_unused=True, materialize_grads=True))  # lambda
+        steps = torch.autograd.grad(loss, here, create_graph=last, allow_unused=True)
+        here = _moved(here, steps, rates[t])
+        if (t + 1) % spacing == 0 or t + 2 >= total:  # the kept graph is of the last theta before the end
+            kept[t + 1] = here
+    loss = outer(here)
+    reached = _finite(loss, total, rates)
+    back = list(torch.autograd.grad(loss, here, allow_unused=True, materialize_grads=True))  # lambda
+    del kept[total], here, loss
     to_x = [torch.zeros_like(each) for each in x]
     to_rates = torch.zeros_like(step_sizes)
-    for t in reversed(range(len(rates))):
-        path.pop()
-        here = path[-1]
-        if t + 1 < len(rates):
+    for t in reversed(range(total)):
+        if t not in kept:  # walk again from the copy before it
+            for before in range(t - t % spacing, t):
+                loss = inner(kept[before], _plain(x), before)
+                again = torch.autograd.grad(loss, kept[before], allow_unused=True)
+                kept[before + 1] = _moved(kept[before], again, rates[before])
+        here = kept.pop(t)
+        if t + 1 < total:
             steps = torch.autograd.grad(inner(here, x, t), here, create_graph=True, allow_unused=True)
         used, along = zip(
             *((step, one) for step, one in zip(steps, back, strict=True) if step is not None), strict=True
         )
-        to_rates[t] = -sum(torch.sum(one * other.detach()) for one, other in zip(along, used, strict=True))
+        for one, each in zip(along, used, strict=True):
+            to_rates[t] -= torch.dot(one.flatten(), each.detach().flatten())
         wanted = [*here, *x] if t else x  # nobody asks how the loss depends on theta_0
-        found = torch.autograd.grad(used, wanted, _scaled(along, -rates[t]), allow_unused=True)
-        del steps, used
-        for own, more in zip(to_x, found[len(wanted) - len(x) :], strict=True):
-            if more is not None:
-                own += more
-        if t:
-            back = [one if more is None else one + more for one, more in zip(back, found, strict=False)]
+        found = torch.autograd.grad(used, wanted, along, allow_unused=True)
+        del steps, used, along
+        with torch.no_grad():
+            for own, more in zip((*back, *to_x) if t else to_x, found, strict=True):
+                if more is not None:
+                    own.sub_(more, alpha=rates[t])
     return Unrolled(reached, tuple(to_x), to_rates, tuple(losses))
 
 
+@torch.no_grad()
 def _moved(theta: Tensors, steps: Steps, rate: float) -> list[Tensor]:
-    """theta - rate * steps, where there is a step."""
-    places = [number for number, step in enumerate(steps) if step is not None]
-    found = _plain(theta)
-    by = _scaled([step for step in steps if step is not None], rate)
-    for place, value in zip(places, torch._foreach_sub([found[place] for place in places], by), strict=True):
-        found[place] = value
-    return found
+    """theta - rate * steps as new leaves, where there is a step."""
+    return [
+        _leaf(each if step is None else torch.sub(each, step, alpha=rate))
+        for each, step in zip(theta, steps, strict=True)
+    ]
 
 
 def _leaf(tensor: Tensor) -> Tensor:
@@ -97,10 +109,6 @@ def _leaf(tensor: Tensor) -> Tensor:
 
 def _plain(tensors: Tensors) -> list[Tensor]:
     return [each.detach() for each in tensors]
-
-
-def _scaled(tensors: Tensors, factor: float) -> list[Tensor]:
-    return list(torch._foreach_mul(_plain(tensors), factor))
 
 
 def _finite(loss: Tensor, step: int, rates: Sequence[float]) -> float:

@@ -34,6 +34,13 @@ def joined(arrays: Mapping[str, np.ndarray], facts: Mapping[str, Any]) -> Embedd
     return Embeddings(**own, **facts)
 
 
+def contiguous(arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The same numbers as safetensors needs them: it writes the memory of an array, whatever its strides say."""
+    import numpy as np
+
+    return {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+
+
 def plain(value: Any) -> Any:
     """The same JSON in dicts and lists."""
     if isinstance(value, Mapping):

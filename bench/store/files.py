@@ -79,14 +79,14 @@ def sync_folder(folder: Path) -> None:
             os.close(number)
 
 
-def write_atomic(path: Path, text: str) -> None:
-    """Write a text file so that a reader sees the old or the new content, never a part."""
+def write_atomic(path: Path, content: str | bytes) -> None:
+    """Write a file, a text in UTF-8, so that a reader sees the old or the new content, never a part."""
     with explained(path.parent):
         path.parent.mkdir(parents=True, exist_ok=True)
         part = path.with_name(f".{path.name}.{uuid.uuid4().hex}.part")
         try:
-            with open(part, "w", encoding="utf-8") as file:
-                file.write(text)
+            with open(part, "wb") as file:
+                file.write(content if isinstance(content, bytes) else content.encode())
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(part, path)

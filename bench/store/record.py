@@ -98,6 +98,7 @@ class Record:
     metrics: dict[str, Fraction]
     metrics_code: str | None  # digest of the code that computed them; None in old records
     n_train: Count | None  # examples of the set
+    n_bytes: Count | None = None  # of the set, of what the student read; None in old records
     predictions: Predictions | None
     time: Times
     environment: dict[str, str | None]  # names -> versions
@@ -175,7 +176,7 @@ class SetCard:
     seed: int
     n: Count  # examples of the set
     fields: tuple[str, ...]  # of text; none for a set without texts
-    rows: tuple[dict[str, str | int], ...]  # `label`, the text fields, and `row` when it was copied from a train row
+    rows: tuple[dict[str, str | int], ...]  # `label`, text fields or `nearest`; `row` when copied from a train row
     diagnostics: dict[str, Any]
     near_test: Count | None
     set_digest: str | None
@@ -183,3 +184,4 @@ class SetCard:
     made_of: tuple[MadeOf, ...] | None
     environment: dict[str, str | None] | None
     reports: tuple[str, ...]  # keys of the artifacts with a report that it was made of
+    n_bytes: Count | None = None  # of what a student reads; None in old cards

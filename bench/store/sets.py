@@ -12,7 +12,7 @@ from typing import Any
 from bench.api import DistilledSet
 from bench.errors import PluginError, UserError
 from bench.store.defects import embeddings_defect, soft_labels_defect
-from bench.store.embeddings import SEEN_BY_PEOPLE, WHOLE, arrays_of, facts_of, joined
+from bench.store.embeddings import SEEN_BY_PEOPLE, WHOLE, arrays_of, contiguous, facts_of, joined
 from bench.store.files import read_json
 from bench.store.identity import canonical
 from bench.store.text import HALF, one_line, unwritable
@@ -26,11 +26,9 @@ def save_set(folder: Path, distilled: DistilledSet, reports: Mapping[str, str] |
     if distilled.embeddings is not None:
         arrays |= arrays_of(distilled.embeddings)
     if arrays:
-        import numpy as np
         from safetensors.numpy import save_file
 
-        # safetensors writes the memory of an array, whatever its strides say
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, folder / "arrays.safetensors")
+        save_file(contiguous(arrays), folder / "arrays.safetensors")
     with open(folder / "examples.jsonl", "w", encoding="utf-8") as file:
         for row in example_rows(distilled):
             file.write(canonical(row) + "\n")
@@ -52,6 +50,15 @@ def example_rows(distilled: DistilledSet) -> list[dict[str, Any]]:
     if distilled.rows is not None:
         for row, index in zip(rows, distilled.rows, strict=True):
             row["row"] = int(index)
+    return rows
+
+
+def shown_rows(distilled: DistilledSet) -> list[dict[str, Any]]:
+    """`example_rows` for people to read: without texts also `nearest`, the text nearest to each example."""
+    rows = example_rows(distilled)
+    if distilled.texts is None and distilled.embeddings is not None and distilled.embeddings.nearest is not None:
+        for row, text in zip(rows, distilled.embeddings.nearest, strict=True):
+            row["nearest"] = text
     return rows
 
 
@@ -82,6 +89,23 @@ def content_digest(distilled: DistilledSet) -> str:
         examples.append(example.hexdigest())
     shape = [fields if distilled.texts is not None else None, distilled.soft_labels is not None, whole]
     return hashlib.sha256(canonical([shape, sorted(examples)]).encode()).hexdigest()
+
+
+def set_bytes(distilled: DistilledSet, level: str, n_classes: int) -> int:
+    """Bytes of what a student reads of a set, by its level ("texts" or "embeddings"), to compare those of one league.
+
+    Texts in UTF-8, and per example a soft label as it is, or the smallest integer that counts the classes; of the
+    embedding level all arrays, padding included.
+    """
+    import numpy as np
+
+    if level == "embeddings":
+        assert distilled.embeddings is not None
+        return sum(array.nbytes for array in arrays_of(distilled.embeddings).values())
+    texts = sum(len(text.encode()) for values in (distilled.texts or {}).values() for text in values)
+    soft = distilled.soft_labels
+    label = np.min_scalar_type(n_classes - 1).itemsize
+    return texts + (len(distilled) * label if soft is None else soft.nbytes)
 
 
 def set_reports(folder: Path) -> dict[str, str]:

@@ -38,7 +38,16 @@ from bench.store.identity import canonical
 from bench.store.predictions import encode
 from bench.store.record import MadeOf, SetCard, TaskCard
 from bench.store.results import SHOWN_ROWS
-from bench.store.sets import check_budget, check_set, content_digest, example_rows, load_set, save_set, set_reports
+from bench.store.sets import (
+    check_budget,
+    check_set,
+    content_digest,
+    load_set,
+    save_set,
+    set_bytes,
+    set_reports,
+    shown_rows,
+)
 from bench.store.text import message, trace
 from bench.work.checks import check_predictions, check_task, league
 from bench.work.context import JobContext, part_assets, rows_digest
@@ -276,7 +285,7 @@ class Worker:
             seed=job.seed,
             n=len(distilled),
             fields=tuple(distilled.texts) if distilled.texts is not None else (),
-            rows=tuple(example_rows(distilled)[:SHOWN_ROWS]),
+            rows=tuple(shown_rows(distilled)[:SHOWN_ROWS]),
             diagnostics=dict(distilled.diagnostics),
             near_test=self._near_test(job, distilled),
             set_digest=content_digest(distilled),
@@ -284,6 +293,11 @@ class Worker:
             made_of=None if made_of is None else tuple(MadeOf(**part) for part in made_of),
             environment=about.get("environment"),
             reports=tuple(reports),
+            n_bytes=set_bytes(
+                distilled,
+                "embeddings" if distilled.texts is None else "texts",
+                self.load(job.task).info.n_classes,
+            ),
         )
         return {"card": plain(card), "reports": reports}
 
@@ -333,6 +347,7 @@ class Worker:
             "metrics": scores,
             "metrics_code": metrics_code(),
             "n_train": len(distilled),
+            "n_bytes": set_bytes(distilled, read, data.info.n_classes),
             "predictions": plain(encode(labels)),
         }
 

@@ -5,16 +5,24 @@ from __future__ import annotations
 import csv
 import json
 import re
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from pyarrow import parquet
+from safetensors import safe_open
+from safetensors.numpy import save_file
 
-from bench.api import TaskInfo
+from bench.api import DistilledSet, Embeddings, TaskInfo
 from bench.errors import UserError
-from bench.imported import Columns, common_dpc, read_sets
+from bench.imported import Columns, common_dpc, content_key, read_sets
+from bench.store.difference import difference
+from bench.store.portable import write_portable
+from bench.store.sets import shown_rows
 
 INFO = TaskInfo("words", ("text",), ("sport", "money"))
 ROWS = [{"text": ["a goal", "a bank", "the coach", "é, and\n“profit”"][i], "label": i % 2} for i in range(4)]
@@ -90,7 +98,119 @@ def test_one_folder_of_several_formats_in_the_order_of_their_names(tmp_path: Pat
     assert refused(tmp_path / "none") == f"{tmp_path / 'none'} is no folder"
     assert "is a file: put it into a folder" in refused(folder / "c.csv")
     (tmp_path / "empty").mkdir()
-    assert "has no .jsonl, .json, .csv, .tsv or .parquet file" in refused(tmp_path / "empty")
+    assert "has no .jsonl, .json, .csv, .tsv, .parquet or .safetensors file" in refused(tmp_path / "empty")
+
+
+def with_arrays(**changes: Any) -> DistilledSet:
+    """A set of both classes at the embedding level."""
+    embeddings = Embeddings(
+        np.arange(48, dtype=np.float32).reshape(4, 3, 4),
+        np.array([[1, 1, 1], [1, 1, 0], [1, 0, 0], [1, 1, 1]]),
+        np.array([[0.5, 0.5], [1, 0], [0.25, 0.75], [0, 1]], np.float32),
+        "minilm",
+        np.array([0.1, 0.2], np.float32),
+        layer=4,
+        nearest=["a goal", "é <b>", "", "x"],
+    )
+    embeddings = replace(embeddings, **changes)
+    return DistilledSet(np.array([0, 0, 0, 1]), embeddings=embeddings, diagnostics={"chosen_on": "validation"})
+
+
+def with_soft_labels() -> DistilledSet:
+    soft = np.array([[0.9, 0.1], [0.2, 0.8], [0.6, 0.4], [0, 1]], np.float32)
+    return DistilledSet(np.array([0, 1, 0, 1]), {"text": [row["text"] for row in ROWS]}, soft)
+
+
+@pytest.mark.parametrize("make", [with_arrays, with_soft_labels])
+def test_sets_with_arrays_come_back_bit_by_bit(tmp_path: Path, make: Callable[[], DistilledSet]) -> None:
+    """Also when no class has its share of the learned labels; a copy to read beside it says the same."""
+    write_portable(tmp_path / "a.safetensors", make(), INFO.label_names)
+    write(tmp_path / "a.jsonl", shown_rows(make()))
+    write_portable(tmp_path / "again", make(), INFO.label_names)
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "a.safetensors").read_bytes()
+    found = read_sets(tmp_path, INFO, Columns())
+    ((path, distilled),) = found
+    assert path.name == "a.safetensors"
+    assert difference(distilled, make()) == ""
+    assert distilled.diagnostics == make().diagnostics
+    assert common_dpc(found, INFO, None) == 2
+
+
+@pytest.mark.parametrize(
+    ("rows", "place"),
+    [
+        (lambda rows: rows[::-1], "'label'"),
+        (lambda rows: rows[:3], "'label'"),
+        (lambda rows: [row | {"nearest": "other"} for row in rows], "'nearest'"),
+    ],
+)
+def test_a_copy_that_says_something_else_is_not_passed_over(tmp_path: Path, rows: Any, place: str) -> None:
+    write_portable(tmp_path / "a.safetensors", with_arrays(), INFO.label_names)
+    write(tmp_path / "a.jsonl", rows(shown_rows(with_arrays())))
+    assert f"a.jsonl differs from a.safetensors in {place}: that table is a copy to read" in refused(tmp_path)
+
+
+def test_what_tells_sets_with_arrays_apart() -> None:
+    """Equal contents are one artifact of the cache, so all that a set keeps is in their key."""
+    one = with_arrays()
+    assert content_key(with_arrays()) == content_key(one)
+    others = [
+        with_arrays(layer=3),
+        with_arrays(nearest=["b"] * 4),
+        with_arrays(step_sizes=None),
+        with_arrays(inputs_embeds=one.embeddings.inputs_embeds + 1),  # type: ignore[union-attr]
+        replace(one, diagnostics={}),
+        replace(one, labels=np.array([0, 0, 1, 1])),
+        with_soft_labels(),
+        replace(with_soft_labels(), soft_labels=None),
+    ]
+    assert len({content_key(each) for each in (one, *others)}) == 9
+
+
+def damaged(path: Path, how: str) -> None:
+    """A set of `bench export`, spoilt."""
+    write_portable(path, with_arrays(), INFO.label_names)
+    match how:
+        case "foreign":
+            save_file({"labels": np.zeros(2, np.int64)}, path)
+        case "cut":
+            path.write_bytes(path.read_bytes()[:-7])
+        case "text":
+            path.write_text('{"text": "a"}')
+        case "empty":
+            path.write_bytes(b"")
+        case "no labels":
+            metadata = safe_open(path, "numpy").metadata()
+            save_file({"inputs_embeds": np.zeros((4, 3, 4), np.float32)}, path, metadata)
+        case "format":
+            save_file({"labels": np.zeros(2, np.int64)}, path, {"bench": '{"format": 9}'})
+        case "no JSON":
+            save_file({"labels": np.zeros(2, np.int64)}, path, {"bench": "{"})
+        case "mask":
+            write_portable(path, with_arrays(attention_mask=np.zeros((4, 3), np.int64)), INFO.label_names)
+        case "classes":
+            write_portable(path, with_arrays(), ("money", "sport"))
+
+
+@pytest.mark.parametrize(
+    ("how", "line"),
+    [
+        ("foreign", "is no set of `bench export`: its header lacks the entry 'bench'"),
+        ("cut", "is no readable safetensors file"),
+        ("text", "is no readable safetensors file"),
+        ("empty", "is no readable safetensors file"),
+        ("no labels", "is damaged (KeyError: 'labels'): export it again"),
+        ("format", "format 9, this bench reads 1"),
+        ("no JSON", "is damaged (JSONDecodeError"),
+        ("mask", "returned a text of length zero: attention_mask, example 0"),
+        ("classes", "has the classes money, sport; the task has sport, money"),
+    ],
+)
+def test_a_bad_file_of_arrays_is_one_line(tmp_path: Path, how: str, line: str) -> None:
+    damaged(tmp_path / "a.safetensors", how)
+    message = refused(tmp_path)
+    assert message.startswith(f"{tmp_path / 'a.safetensors'} ")
+    assert line in message
 
 
 STARS = TaskInfo("stars", ("text",), ("1", "2", "3"))

@@ -54,6 +54,9 @@ EDITS = [
         ENCODED - {"minilm"} | {"teacher", "stage 2"},
     ),
     ("bench/store/sets.py", "rows[0]", "rows[-1]", STUDENTS),
+    ("bench/store/embeddings.py", "np.ascontiguousarray(", "np.asarray(", METHODS | STUDENTS | PARTS),
+    ("bench/store/embeddings.py", 'WHOLE = frozenset({"step_sizes"})', "WHOLE = frozenset()", set()),
+    ("bench/api.py", "layer: int = 0", "layer: int = 1", METHODS),
     ("bench/runner.py", "import Counter", "import Counter as Counter", set()),
     ("tasks/articles.py", "import re", "import re as re", {"bbc"}),
 ]

@@ -17,6 +17,7 @@ import pytest
 from tests.bench.conftest import records
 
 Sample = Any
+VECTORS_BYTES = 4 * (4 * 16 * 4 + 4 * 8 + 2 * 4 + 8) + 2 * 4  # 4 times inputs, mask, targets, group; 2 step sizes
 
 
 def calls(folder: Path, what: str) -> int:
@@ -292,11 +293,14 @@ def test_folders_named_like_our_packages_do_not_matter(sample: Sample) -> None:
 
 def test_score_puts_sets_made_elsewhere_on_the_board(sample: Sample) -> None:
     folder = sample.bench.folder
-    sample("run", "--methods", "fixed", "--dpc", "2")
-    sample.bench("export", "--method", "fixed", "--to", "sets")
+    sample("run", "--methods", "fixed,vectors", "--students", "centroid,reader", "--dpc", "2")
+    sample.bench("export", "--to", "sets")
+    check_vectors(folder, sample)
     sample("score", "sets", "--name", "mine")
     found = records(folder / "bench-out")
-    fixed = {(r["set"], r["run"]): r for r in found if r["method"]["name"] == "fixed"}
+    fixed = {
+        (r["set"], r["run"]): r for r in found if (r["method"]["name"], r["student"]["name"]) == ("fixed", "centroid")
+    }
     mine = {(r["set"], r["run"]): r for r in found if r["method"]["name"] == "mine"}
     assert set(mine) == {(0, 0), (0, 1)}
     for place, record in mine.items():  # the same set and the same learner seeds: the same predictions
@@ -314,6 +318,28 @@ def test_score_puts_sets_made_elsewhere_on_the_board(sample: Sample) -> None:
     assert wrong.stderr == "bench: error: --test-table goes with --tasks table:PATH\n"
     card = (folder / "sets" / "words-fixed-dpc2-set0.md").read_text()
     assert "centroid, accuracy" in card
+
+
+def check_vectors(folder: Path, sample: Sample) -> None:
+    """Of the embedding level: steps, groups and distributions with it, and its nearest texts on the page."""
+    name = "words-vectors-dpc2-set0"
+    (folder / "vectors").mkdir()
+    for end in (".jsonl", ".md", ".safetensors"):
+        (folder / "sets" / f"{name}{end}").rename(folder / "vectors" / f"{name}{end}")
+    sample("score", "vectors", "--name", "ours", "--students", "reader")
+    first_set = (one for one in records(folder / "bench-out") if one["set"] == 0)
+    found = {(one["method"]["name"], one["student"]["name"], one["run"]): one for one in first_set}
+    assert found["fixed", "reader", 0]["status"] == found["vectors", "centroid", 0]["status"] == "not_applicable"
+    first, second = (found["vectors", "reader", run]["predictions"]["data"] for run in (0, 1))
+    assert first != second, "they are of the run's seed"
+    for run in (0, 1):
+        ours, theirs = found["ours", "reader", run], found["vectors", "reader", run]
+        for part in ("predictions", "set_digest", "dpc", "n_train"):
+            assert ours[part] == theirs[part], part
+        assert (ours["league"], ours["n_bytes"], theirs["n_bytes"]) == ("C", VECTORS_BYTES, VECTORS_BYTES)
+    rows = [json.loads(line) for line in (folder / "vectors" / f"{name}.jsonl").read_text().splitlines()]
+    page = (folder / "bench-out" / "leaderboard.html").read_text()
+    assert [row["nearest"] in page for row in rows] == [True] * 4
 
 
 def test_a_set_made_again_with_other_content_is_another_set(sample: Sample, tmp_path: Path) -> None:

@@ -12,8 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import UserError
-from bench.store.record import MadeOf, PlannedCell, Record
+from bench.store.record import MadeOf, PlannedCell, Record, StudentRef
 from leaderboard.board import Board, Row, build, overviews
+from leaderboard.text import markdown
 from tests.leaderboard.records import cell, plugin, pocket, record, student, times
 
 PAIR = {"accuracy": 0.7, "f1": 0.5, "accuracy_f1": 0.6}
@@ -253,6 +254,29 @@ def test_a_reference_has_the_same_version_of_the_student() -> None:
     board = build([*with_student(base, "k1", old), *with_student(soft, "k2", new)])
     assert board.references == {}
     assert len(build([*with_student(base, "k2", old), *with_student(soft, "k2", new)]).references) == 2
+
+
+def test_a_recipe_that_reads_no_texts_has_the_references_of_the_other() -> None:
+    """`random` cannot be trained on by learned steps, so the standard recipe's score stands beside."""
+
+    def by(records: list[Record], label: str, **params: Any) -> list[Record]:
+        one = StudentRef(name="minilm", label=label, params=params, key=label)
+        return [replace(each, student=one, key=f"{each.key}-{label}", cell=f"{each.cell}-{label}") for each in records]
+
+    learned = by(cell("herding"), "minilm[recipe=learned-sgd]", recipe="learned-sgd", top=2)
+    learned = [replace(one, league="C") for one in learned]
+    random, full = cell("random"), cell("full", dpc=None)
+    standard = by([*random, *cell("kcenters"), *cell("herding"), *full], "minilm", recipe="standard", top=2)
+    board = build([*learned, *standard, *by(random, "minilm[top=4]", recipe="standard", top=4)])
+    assert {place: [(row.method, row.student) for row in rows] for place, rows in board.references.items()} == {
+        ("C", "bbc", "minilm[recipe=learned-sgd]", 5): [("kcenters", "minilm"), ("random", "minilm")],
+        ("C", "bbc", "minilm[recipe=learned-sgd]", None): [("full", "minilm")],
+    }
+    assert "random (reference, league A, minilm)" in markdown(board)
+    assert build([*learned, *by(random, "minilm", top=2)]).references == {}, "of a version without recipes"
+    own = [replace(one, league="C") for one in by(random, "minilm[recipe=learned-sgd]", recipe="learned-sgd", top=2)]
+    beside = build([*learned, *own, *standard]).references
+    assert [row.method for rows in beside.values() for row in rows] == ["kcenters", "full"], "it has its own random"
 
 
 @pytest.mark.parametrize("place", [0, 9])

@@ -20,6 +20,7 @@ from bench.store.record import MadeOf
 from leaderboard import columns as registry
 from leaderboard.board import Board, build
 from leaderboard.columns import Column, Shown, columns, plain
+from leaderboard.figures import size
 from leaderboard.mlflow.content import of_cell, with_figures
 from leaderboard.page import environment, html_fragment
 from leaderboard.tables import Cell, Table, details, sections, unranked
@@ -32,7 +33,7 @@ NOT_APPLICABLE = record(None, method="tdd", status="not_applicable", reason="no 
 def full_board() -> Board:
     """A board on which every column has something to say."""
     spent = times(made_of=(MadeOf(kind="model", key="m", seconds=8.0),))
-    records = [replace(one, time=spent, near_test=1) for one in pocket(("bbc",), (5,))]
+    records = [replace(one, time=spent, near_test=1, league="C", n_bytes=1500) for one in pocket(("bbc",), (5,))]
     records = [replace(one, metrics={"accuracy": one.score, "f1": 0.25, "accuracy_f1": 0.3}) for one in records]
     return build([*records, NOT_APPLICABLE])
 
@@ -90,6 +91,27 @@ def test_names_are_told_apart_in_every_view() -> None:
     assert len({column.name for column in registry.COLUMNS}) == len(registry.COLUMNS)
     assert len({column.measure for column in columns("mlflow")}) == len(columns("mlflow"))
     assert {"name"} == {column.kind for column in registry.COLUMNS if column.name == "method"}
+
+
+def test_sizes_are_shown_where_sets_are_numbers() -> None:
+    """Of texts they stand in the CSV alone; a mean over different sets; nothing where a record does not say."""
+    texts = [replace(one, n_bytes=100 * (one.set + 1)) for one in pocket(("bbc",), (5,))]
+    for league in ("A", "C"):
+        shown = markdown(build([replace(one, league=league) for one in texts]))
+        assert any("size a set" in table[0] for table in markdown_tables(shown)) == (league == "C")
+    lines = {line["method"]: line["bytes"] for line in csv.DictReader(io.StringIO(csv_text(build(texts))))}
+    assert lines["random"] == "300"
+    unknown = [replace(one, n_bytes=None) if one.set == 4 else one for one in texts]
+    assert {line["bytes"] for line in csv.DictReader(io.StringIO(csv_text(build(unknown))))} == {""}
+    assert [size(n) for n in (0, 999, 1000, 24_649, 999_940, 999_960, 1_500_000)] == [
+        "0 B",
+        "999 B",
+        "1.0 kB",
+        "24.6 kB",
+        "999.9 kB",
+        "1.0 MB",
+        "1.5 MB",
+    ]
 
 
 def test_every_column_stands_where_the_registry_says() -> None:

@@ -20,7 +20,7 @@ from leaderboard.page import page
 from leaderboard.samples import ROWS_SHOWN, _spread
 from tests.leaderboard.chromium import Browser, chromium
 from tests.leaderboard.conftest import EVIL, write_results
-from tests.leaderboard.records import pocket, record
+from tests.leaderboard.records import cell, pocket, record, set_card, task_card
 from tests.leaderboard.test_board import broken
 
 DETAILS = "document.querySelectorAll('.cellblock')[0]"
@@ -225,6 +225,22 @@ def test_size_is_bounded_by_what_is_shown(results: Callable[[Iterable[Record]], 
     assert text.count("<h4>") == 2 * 2 * (3 + 3 + 1), "three sets of a cell at most, one of a deterministic method"
     assert text.count('class="label"') == 28 * 10
     assert len(text) < 300_000
+
+
+@pytest.mark.parametrize("nearest", [True, False])
+def test_sets_without_texts_show_their_nearest_texts_for_the_eye(tmp_path: Path, nearest: bool) -> None:
+    records = [replace(one, league="C", n_bytes=24_649) for one in cell("herding", n_runs=1)]
+    rows = [{"label": i, **({"nearest": f"near {i}: {EVIL}"} if nearest else {})} for i in range(2)]
+    with ResultStore(tmp_path, "w") as store:
+        store.append(*records)
+        store.put_task("r1", task_card())
+        store.put_set(records[0].set_key, set_card(records[0], n=2, fields=(), rows=tuple(rows)), {})
+    text = page(build(store.records()), store)
+    said = "the texts nearest to its examples, only to look at; no student reads them"
+    assert (said in text, "no text level" in text) == (nearest, not nearest)
+    assert [i for i in range(2) if f"near {i}: {EVIL}" in unescape(text)] == [0, 1] * nearest
+    assert EVIL not in text
+    assert "24.6 kB" in text
 
 
 def test_shown_rows_take_turns_between_classes() -> None:

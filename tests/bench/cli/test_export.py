@@ -9,13 +9,19 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from bench.api import DistilledSet, Embeddings
 from bench.cli.export import command
 from bench.errors import UserError
+from bench.store.artifacts import Artifacts
+from bench.store.difference import difference
+from bench.store.portable import read_portable
 from bench.store.record import Record
 from bench.store.results import ResultStore
+from bench.store.sets import save_set, shown_rows
 from tests.leaderboard.records import plugin, record, set_card, student, task, task_card
 
 LABEL = "bbc[test_rows=100,train_rows=300]"
@@ -157,3 +163,57 @@ def test_cards_pass_on_no_markup(tmp_path: Path) -> None:
     text = re.sub(r"`[^`\n]*`", "", card.read_text())  # code is shown as it is
     assert "<" not in text
     assert text.count("\n#") == 0
+
+
+def test_a_set_of_the_embedding_level_needs_the_cache_and_says_what_it_fits(tmp_path: Path) -> None:
+    embeddings = Embeddings(
+        np.zeros((2, 3, 4), np.float32),
+        np.ones((2, 3), np.int64),
+        np.array([[0.3, 0.7], [3, -3]], np.float32),
+        "minilm",
+        np.array([0.25, 0.5], np.float32),
+        layer=4,
+        unrestricted=True,
+        head_seed=7,
+        nearest=["a goal", "<script>"],
+    )
+    distilled = DistilledSet(np.array([0, 1]), embeddings=embeddings)
+    key = "ab" * 32
+    one = record(0.5, method="tdd", set_key=key, league="C")
+    with ResultStore(tmp_path / "out", "w") as store:
+        store.put_task("r1", task_card(label_names=("politics", "sport")))
+        store.append(one)
+        chosen = {"chosen_on": {"step": "validation rows"}}
+        shown = set_card(one, n=2, fields=(), rows=tuple(shown_rows(distilled)), n_bytes=1234, diagnostics=chosen)
+        store.put_set(key, shown, {})
+    gone = export(tmp_path / "out")
+    assert isinstance(gone.exception, UserError)
+    assert "no longer in the cache; run the same suite again" in str(gone.exception)
+    Artifacts(tmp_path / "cache").make("set", {}, lambda folder: save_set(folder, distilled), key)
+    assert export(tmp_path / "out").exception is None
+    name = tmp_path / "export" / "bbc-tdd-dpc5-set0"
+    back = read_portable(Path(f"{name}.safetensors"))
+    assert (difference(back.distilled, distilled), back.label_names) == ("", ("politics", "sport"))
+    lines = [json.loads(line) for line in Path(f"{name}.jsonl").read_text().splitlines()]
+    assert [(line["label_name"], line["nearest"]) for line in lines] == [("politics", "a goal"), ("sport", "<script>")]
+    card = Path(f"{name}.md").read_text()
+    for said in (
+        "hidden states, the input of layer 4 of the encoder `minilm`; they fit this encoder alone",
+        "2 examples of 3 positions of 4 numbers",
+        "learned step sizes of 2 gradient steps: 0.25, 0.5",
+        "unrestricted numbers",
+        "the head of seed 7",
+        "bytes that a student reads of it: 1,234",
+        'chosen on: `{"step": "validation rows"}`',
+        "only to look at",
+        f"`{name.name}.safetensors`",
+    ):
+        assert said in card
+    assert "fields:" not in card
+
+
+def test_soft_labels_are_not_left_behind(out: Path) -> None:
+    """The readable copy has none, so without the cache such a set is refused; before, hard labels stood for it."""
+    add(out, replace(record(0.5, set_key="soft", method="soft", league="B"), task=task("rt")))
+    done = export(out, "--method", "soft")
+    assert "no longer in the cache" in str(done.exception)

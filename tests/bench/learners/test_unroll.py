@@ -43,11 +43,14 @@ def plain(x: Tensor, y: Tensor, rates: Tensor) -> Tensor:
     return outer(theta)
 
 
-def test_it_equals_autograd_through_all_steps() -> None:
-    leaves = [each.clone().requires_grad_() for each in (X, Y, RATES)]
+@pytest.mark.parametrize("steps", [1, 2, 4, 9, 17, 26])  # from 9 on some are taken twice
+def test_it_equals_autograd_through_all_steps(steps: int) -> None:
+    rates = RATES.repeat(7)[:steps]
+    leaves = [each.clone().requires_grad_() for each in (X, Y, rates)]
     expected = plain(*leaves)
     expected.backward()
-    found = unrolled_gradients(THETA, [X, Y], RATES, inner, outer)
+    found = unrolled_gradients(THETA, [X, Y], rates, inner, outer)
+    assert len(found.inner) == steps
     assert found.loss == pytest.approx(expected.item(), rel=1e-14)
     for one, leaf in zip((*found.variables, found.step_sizes), leaves, strict=True):
         assert leaf.grad is not None

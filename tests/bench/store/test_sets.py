@@ -13,10 +13,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.api import DistilledSet, Embeddings
-from bench.errors import UserError
+from bench.errors import PluginError, UserError
 from bench.store.difference import difference
 from bench.store.embeddings import plain
-from bench.store.sets import check_set, content_digest, load_set, save_set
+from bench.store.sets import check_budget, check_set, content_digest, load_set, save_set, set_bytes
 from bench.work.lending import LentMapping, lend_set
 
 EMBEDDINGS = Embeddings(
@@ -214,6 +214,27 @@ def test_sets_of_an_older_bench_load(tmp_path: Path) -> None:
 
 def whole_of(embeddings: Embeddings) -> DistilledSet:
     return DistilledSet(np.array([0, 1, 0, 1]), None, None, embeddings)
+
+
+def test_the_budget_of_a_set_without_texts_is_its_total() -> None:
+    """Learned labels need not be shared evenly; texts do."""
+    vectors = DistilledSet(np.array([0, 0, 0, 1]), embeddings=WHOLE)
+    check_budget(vectors, ("a", "b"), 2, "m")
+    with pytest.raises(PluginError, match="4 examples; 1 a class are 2"):
+        check_budget(vectors, ("a", "b"), 1, "m")
+    with pytest.raises(PluginError, match="3 examples of class 'a'; dpc is 2"):
+        check_budget(replace(vectors, texts={"text": list("abcd")}), ("a", "b"), 2, "m")
+
+
+def test_bytes_of_what_a_student_reads() -> None:
+    """By hand: UTF-8 and a byte a label; float32 soft labels in their place; every array, padding included."""
+    texts = DistilledSet(np.array([0, 1]), {"a": ["é", "xy"], "b": ["1", "2"]}, embeddings=WHOLE)
+    assert set_bytes(texts, "texts", 2) == set_bytes(texts, "texts", 256) == 2 + 2 + 2 + 2 * 1
+    assert set_bytes(texts, "texts", 257) == 2 + 2 + 2 + 2 * 2
+    soft = replace(texts, soft_labels=np.full((2, 3), 1 / 3, np.float32))
+    assert set_bytes(soft, "texts", 3) == 6 + 2 * 3 * 4
+    inputs, mask, targets, rates, groups, attention = 4 * 60, 8 * 12, 4 * 8, 4 * 2, 8 * 4, 4 * 4 * 3
+    assert set_bytes(texts, "embeddings", 2) == inputs + mask + targets + rates + groups + attention
 
 
 @pytest.mark.parametrize(
