@@ -12,12 +12,12 @@ from torch import Tensor
 from bench.api import Context, DistilledSet, Embeddings, NotApplicable, Queries, Student, UserError
 from bench.learners.bert import can_split
 from bench.learners.embedded import inputs_of
+from bench.learners.fits import foreign, misfit
 from bench.learners.layers import Weights
 from bench.learners.learned import learned_sgd
 from bench.learners.load import load_network
 from bench.learners.network import Inputs, Network
 from bench.learners.recipe import Recipe, fit, predict
-from students.embedded import foreign, misfit
 from students.params import EncoderParams
 
 DIRECT_ROWS = 1024  # larger sets go through the cache, as the queries do: full data are too much for memory

@@ -32,10 +32,7 @@ def test_cells_at_embedding_level(
     bench.run(
         tasks=["topics"],
         methods=[f"table[encoder={tiny_encoder},layer={layer}]" for layer in (1, 2)],
-        students=[
-            *(f"encoder[{','.join(f'{name}={value}' for name, value in each.items())}]" for each in students),
-            f"probe[encoder={tiny_encoder}]",
-        ],
+        students=[f"encoder[{','.join(f'{name}={value}' for name, value in each.items())}]" for each in students],
         dpc=3,
         sets=1,
         runs=1,
@@ -45,17 +42,15 @@ def test_cells_at_embedding_level(
         out=str(tmp_path / "out"),
     )
     found = {
-        (each["method"]["params"]["layer"], each["student"]["name"], each["student"]["params"].get("recipe")): each
+        (each["method"]["params"]["layer"], each["student"]["params"]["recipe"]): each
         for each in records(tmp_path / "out")
     }
-    assert len(found) == 6
-    for layer in (1, 2):
-        assert found[layer, "probe", None]["reason"] == "the set has no text level"
+    assert len(found) == 4
     for params in students:
         recipe = params.get("recipe", "standard")
-        reason = found[1, "encoder", recipe]["reason"]
+        reason = found[1, recipe]["reason"]
         assert reason.endswith("this student reads that of layer 0 or 2: trainable_layers=3 fits")
-        record = found[2, "encoder", recipe]
+        record = found[2, recipe]
         assert (record["status"], record["league"]) == ("ok", "C")
         folder = Artifacts(tmp_path / "cache").get("set", record["set_key"])
         assert folder is not None

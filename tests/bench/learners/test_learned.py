@@ -14,6 +14,7 @@ from bench.api import Embeddings
 from bench.learners.bert import BertNetwork
 from bench.learners.embedded import Embedded
 from bench.learners.learned import group_rows, inner_loss, learned_sgd
+from bench.learners.recipe import Recipe, batches, fit, make_trainer
 
 N, L, C = 4, 5, 3
 
@@ -149,3 +150,22 @@ def test_attention_of_texts_of_different_lengths_is_refused(tiny_encoder: Path) 
 def test_groups() -> None:
     assert [rows.tolist() for rows in group_rows(np.array([1, 0, 1]), 3)] == [[1], [0, 2]]
     assert [rows.tolist() for rows in group_rows(None, 2)] == [[0, 1]]
+
+
+def test_a_batch_of_the_recipe_meets_its_own_attention_labels(tiny_encoder: Path) -> None:
+    """Sets larger than a batch: against the same loss of the same rows by hand."""
+    network, e = network_of(tiny_encoder), make(network_of(tiny_encoder), rows=1)
+    inputs = Embedded(e.inputs_embeds, e.attention_mask).packed()
+    targets, labels = torch.tensor(e.label_distribution), torch.tensor(e.attention_labels)
+    recipe = Recipe(learning_rate=1e-2, steps=4, min_epochs=0, batch=3)
+    found, expected = (network.initial(torch.Generator().manual_seed(1)) for _ in range(2))
+    given = {"attention": labels, "attention_weight": 2.0}
+    fit(network, found, inputs, targets, recipe, network.dropout(), np.random.default_rng(0), **given)  # type: ignore[arg-type]
+    trainer = make_trainer(expected, network.spared, recipe, 4)
+    for rows in batches(N, 3, 4, np.random.default_rng(0)):
+        trainer.clear()
+        inner_loss(network, expected, network.batch(inputs, rows), targets[rows], labels[rows], 2.0).backward()
+        trainer.step()
+    assert all(torch.equal(found[name], expected[name]) for name in found)
+    with pytest.raises(ValueError, match="stacked runs"):
+        fit(network, found, inputs, targets, recipe, None, np.random.default_rng(0), runs=2, attention=labels)

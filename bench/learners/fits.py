@@ -1,4 +1,4 @@
-"""Whether an encoder can train on a set at embedding level, and what it learns there."""
+"""Whether an encoder can train on a set at embedding level, in one line where it cannot."""
 
 from __future__ import annotations
 
