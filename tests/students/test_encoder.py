@@ -108,12 +108,12 @@ def test_every_run_starts_from_the_published_weights(
     starts: list[int] = []
     moved: list[int] = []
 
-    def spy(network: Network, weights: Mapping[str, torch.Tensor], *args: Any) -> None:
+    def spy(network: Network, weights: Mapping[str, torch.Tensor], *args: Any, **more: Any) -> None:
         found = values(network, weights)
         assert found.keys() == expected.keys()
         starts.append(sum(torch.equal(found[name], value) for name, value in expected.items()))
         try:
-            fit(network, weights, *args)
+            fit(network, weights, *args, **more)
         finally:
             found = values(network, weights)
             moved.append(sum(not torch.equal(found[name], value) for name, value in expected.items()))
