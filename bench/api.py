@@ -263,7 +263,8 @@ class Embeddings:
     T gradient steps, the t-th on the examples whose `groups` (int64 [N] in [0, G), None: on all) is t mod G;
     attention_labels float32 [N, layers, heads, rows, L], distributions over keys for the `rows` first queries (1: [CLS]
     alone, or L) of each layer from `layer` on that is trained, weighted by attention_weight (lambda) in the loss;
-    head_seed: of the head that the learner starts from (None: any); scratch: all that is trained starts at random.
+    head_seed: of the head that the learner starts from (None: any); scratch: all that is trained starts at random;
+    trained_layers: how many layers the learner trained, from the top, and no table (None: the set does not say).
 
     nearest: for each example the real text or the words nearest to it, for people to look at and for nothing else.
     """
@@ -281,6 +282,7 @@ class Embeddings:
     attention_weight: float = 1.0
     head_seed: int | None = None
     scratch: bool = False
+    trained_layers: int | None = None
     nearest: Sequence[str] | None = None
 
 

@@ -81,7 +81,9 @@ class EncoderStudent(Student):
         reason = foreign(embeddings, model, ctx.asset_identity(model))
         if reason is None:
             network = self._load(n_classes, ctx)
-            reason = misfit(embeddings, network, n_classes, can_split(ctx.asset(model)))
+            reason = misfit(
+                embeddings, network, n_classes, can_split(ctx.asset(model)), self.params.recipe == "learned-sgd"
+            )
         if reason is not None:
             raise NotApplicable(reason)
         return network

@@ -25,10 +25,11 @@ def foreign(embeddings: Embeddings, model: str, identity: Mapping[str, Any]) -> 
     return f"the embeddings are of the encoder '{embeddings.encoder}', not of '{model}'"
 
 
-def misfit(embeddings: Embeddings, network: Network, n_classes: int, splits: bool) -> str | None:
+def misfit(embeddings: Embeddings, network: Network, n_classes: int, splits: bool, learned: bool) -> str | None:
     """Why a network of the right encoder cannot train on these embeddings; None when it can.
 
-    splits: whether the encoder could read hidden states if fewer of its layers were trained.
+    learned: it takes the set's own steps, which hold for as many layers as they were learned with. splits: whether the
+    encoder could read hidden states if fewer of its layers were trained.
     """
     e, layer = embeddings, embeddings.layer
     classes, width = e.label_distribution.shape[1], e.inputs_embeds.shape[2]
@@ -44,6 +45,11 @@ def misfit(embeddings: Embeddings, network: Network, n_classes: int, splits: boo
     longest = int(lengths.max())
     if network.positions is not None and longest > network.positions:
         return f"the embeddings have {longest} positions, the encoder has {network.positions}"
+    trained = None if network.attention is None else network.attention[0]
+    if learned and e.trained_layers not in (None, trained):
+        mend = f": trainable_layers={e.trained_layers} fits" if splits else ""
+        own = "everything" if trained is None else f"{trained}"
+        return f"the steps were learned with {e.trained_layers} trained layers, this student trains {own}{mend}"
     if e.attention_labels is None:
         return None
     if network.attention is None:

@@ -48,6 +48,8 @@ def _facts_defect(embeddings: Embeddings) -> str:
         return f"layer {embeddings.layer!r:.60}: an integer from 0 is needed"
     if embeddings.head_seed is not None and not _whole(embeddings.head_seed):
         return f"head_seed {embeddings.head_seed!r:.60}: an integer from 0, or None, is needed"
+    if embeddings.trained_layers is not None and not (_whole(embeddings.trained_layers) and embeddings.trained_layers):
+        return f"trained_layers {embeddings.trained_layers!r:.60}: an integer from 1, or None, is needed"
     weight = embeddings.attention_weight
     if type(weight) not in {float, int} or not math.isfinite(weight) or weight < 0:
         return f"attention_weight {weight!r:.60}: a finite number from 0 is needed"

@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bench.api import Context, DistilledSet, Embeddings, Method, TrainData
+from bench.learners.bert import can_split
 from methods.baselines.grid import load_steps
 from methods.baselines.learner import load_learner
 from methods.baselines.level import Sequences, train_level
@@ -40,6 +41,7 @@ class Examples:
             encoder=params.encoder,
             encoder_identity=ctx.asset_identity(params.encoder),
             layer=self.layer,
+            trained_layers=params.trainable_layers if can_split(ctx.asset(params.encoder)) else None,
             nearest=tuple(
                 " | ".join(data.train.texts[name][int(row)] for name in data.info.fields) for row in self.rows
             ),

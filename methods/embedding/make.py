@@ -87,6 +87,7 @@ def _write(folder: Path, embeddings: Embeddings, shown: Sequence[str], report: d
         "attention_weight": embeddings.attention_weight,
         "head_seed": embeddings.head_seed,
         "scratch": embeddings.scratch,
+        "trained_layers": embeddings.trained_layers,
         "nearest": list(shown),
     }
     (folder / FACTS).write_text(json.dumps(facts, ensure_ascii=False, allow_nan=False), encoding="utf-8")

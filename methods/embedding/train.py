@@ -201,6 +201,7 @@ def as_embeddings(
         attention_weight=params.attention_weight,
         head_seed=learner.seed,
         scratch=params.scratch,
+        trained_layers=len(learner.network.layers),
         **arrays,
         **more,
     )

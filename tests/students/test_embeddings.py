@@ -266,6 +266,19 @@ def test_what_it_cannot_use(
     assert said.format(model=tiny_encoder) in str(caught.value)
 
 
+@pytest.mark.parametrize(("layers", "own"), [(1, "1"), (3, "3"), (None, "everything")])
+def test_learned_steps_are_of_as_many_layers_as_they_were_learned_with(
+    layers: int | None, own: str, tiny_encoder: Path, context: MakeContext
+) -> None:
+    texts, queries = make_set(N, C, seed=0)
+    vectors = embedded(tiny_encoder, texts, C, 0, step_sizes=STEPS, trained_layers=2)
+    said = f"learned with 2 trained layers, this student trains {own}: trainable_layers=2 fits"
+    with pytest.raises(NotApplicable, match=said):
+        student_of(tiny_encoder, layers, recipe="learned-sgd").predict(vectors, queries, context(0, queries))
+    student_of(tiny_encoder, 2, recipe="learned-sgd").predict(vectors, queries, context(0, queries))
+    student_of(tiny_encoder, layers, steps=1).predict(vectors, queries, context(0, queries))
+
+
 def test_layers_that_fit_are_not_promised_of_other_architectures(tiny_xlnet: Path, context: MakeContext) -> None:
     texts, queries = make_set(N, C, seed=0)
     vectors = embedded(tiny_xlnet, texts, C, 2)

@@ -95,6 +95,7 @@ def test_whole_sets_are_accepted() -> None:
         ({"attention_weight": np.float32(1)}, "attention_weight np.float32(1.0)"),
         ({"unrestricted": 1}, "unrestricted 1: True or False"),
         ({"scratch": None}, "scratch None: True or False"),
+        ({"trained_layers": 0}, "trained_layers 0: an integer from 1"),
         ({"encoder": ""}, "encoder ''"),
         ({"encoder": None}, "encoder None"),
         ({"encoder_identity": ["a"]}, "encoder_identity of type list"),

@@ -36,6 +36,7 @@ WHOLE = Embeddings(  # every field has a value that is not its default
     0.5,
     7,
     True,
+    2,
     ["a goal", "é <b>", "", "x"],
 )
 texts = st.text(st.characters(codec="utf-8"), min_size=1).filter(lambda text: bool(text.strip()))
