@@ -104,6 +104,21 @@ def test_list_of_one_kind_as_json_agrees_with_the_text(kind: str, added: str) ->
     assert all(entry["summary"] in line for line, entry in zip(lines, found[kind], strict=True))
 
 
+def test_list_of_tags() -> None:
+    shown = bench("list", "methods", "--tags", "embedding").stdout
+    assert shown.splitlines()[0] == "methods"
+    names = [line.split()[0] for line in shown.splitlines()[1:]]
+    assert {"tdd", "tdd-text", "dd", "class-mean"} <= set(names)
+    assert "random" not in names
+    both = json.loads(bench("list", "--tags", "embedding,baseline", "--json").stdout)
+    assert list(both) == ["methods"]
+    assert all({"embedding", "baseline"} <= set(entry["tags"]) for entry in both["methods"])
+    with pytest.raises(UserError, match="nothing listed has the tag 'embeding'; did you mean 'embedding'"):
+        bench("list", "--tags", "embeding")
+    with pytest.raises(UserError, match="nothing listed has all of the tags coreset, generator"):
+        bench("list", "methods", "--tags", "coreset,generator")
+
+
 def test_broken_plugin_is_one_warning_line_and_the_list_goes_on(tmp_path: Path) -> None:
     result = bench("list", "--plugin", write(tmp_path, "import no_such_library"))
     assert "kcenters" in result.stdout
