@@ -28,7 +28,7 @@ def command(kind: str | None, tags: str | None, as_json: bool, **options: Any) -
     """List what can be selected: tasks, methods, students and suites; assets when asked for."""
     registry = plugins.load(collect(options))
     warn(registry)
-    kinds = (kind,) if kind else KINDS[:-1]
+    kinds: Sequence[str] = (kind,) if kind else KINDS[:-1]
     found = {each: entries(registry, each) for each in kinds}
     if tags is not None:
         found = tagged(found, [tag.strip() for tag in tags.split(",")])

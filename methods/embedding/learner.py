@@ -8,11 +8,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from bench.api import Context, TrainData, UserError
+from bench.api import Context, Split, TrainData, UserError
 from bench.learners.bert import ARCHITECTURES, BertNetwork, can_split
 from bench.learners.dropout import Dropout
 from bench.learners.layers import attention, feed_forward
-from bench.learners.packed import Batch
+from bench.learners.packed import Batch, Packed
 from bench.learners.seeds import derive
 from methods.common import class_features, class_pools
 from methods.embedding.params import UnrolledParams
@@ -62,6 +62,11 @@ class Learner:
             batch = Batch(x, sizes)
             x = feed_forward(layer, frozen.weights, attention(layer, frozen.weights, x, batch, drop), drop)
         return x
+
+    def packed(self, split: Split, rows: np.ndarray) -> Packed:
+        """Hidden states of some rows of a split, in this order: the frozen layers run here and now."""
+        texts = {name: [split.texts[name][row] for row in rows] for name in self.fields}
+        return self.network.prepare(self.network.tokenize(texts, self.fields))
 
     def batch(self, states: Tensor, n: int) -> Batch:
         """Packed states of n examples of one length as the network reads them."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -45,18 +46,17 @@ def _make(part: Part, data: TrainData, ctx: Context) -> None:
         labels = np.repeat(np.arange(data.info.n_classes), dpc)
         vectors = first_vectors(learner, data, dpc, ctx, params, seed)
         variables = Variables(learner, vectors, labels, params, derive(seed, "attention"))
-        real = Real(learner.network.shared(data.train.texts, data.info.fields, ctx), data.train.labels)
         arrays, report = train(
             variables,
             learner,
-            real,
+            _real(learner, data, ctx, params),
             _validation(learner, data.validation, params, seed),
             params,
             seed=seed,
             workspace=workspace,
             progress=lambda done, total: ctx.progress(done, total, "unrolled training"),
         )
-        shown = nearest_shown(learner, real.packed, data, arrays["inputs_embeds"])
+        shown = nearest_shown(learner, data, arrays["inputs_embeds"])
         found = as_embeddings(arrays, variables, learner, params, encoder_identity=ctx.asset_identity(params.encoder))
         report["title"] = f"embedding-level set of {data.info.label}, {dpc} a class"
 
@@ -66,13 +66,18 @@ def _make(part: Part, data: TrainData, ctx: Context) -> None:
         ctx.artifact(kind, fields, build, code)
 
 
+def _real(learner: Learner, data: TrainData, ctx: Context, params: UnrolledParams) -> Real:
+    """The train rows; their hidden states are kept for all trainings when one reads about as many as there are."""
+    if params.outer_steps * params.batch < len(data.train):
+        return Real(partial(learner.packed, data.train), data.train.labels)
+    return Real(learner.network.shared(data.train.texts, data.info.fields, ctx).rows, data.train.labels)
+
+
 def _validation(learner: Learner, split: Split, params: UnrolledParams, seed: int) -> Real:
     """The validation rows that looks read."""
     n = min(params.validation_rows, len(split))
     rows = np.sort(np.random.default_rng(derive(seed, "validation rows")).choice(len(split), n, replace=False))
-    texts = {name: [split.texts[name][row] for row in rows] for name in learner.fields}
-    tokens = learner.network.tokenize(texts, learner.fields)
-    return Real(learner.network.prepare(tokens), split.labels[rows])
+    return Real(learner.packed(split, rows).rows, split.labels[rows])
 
 
 def _write(folder: Path, embeddings: Embeddings, shown: Sequence[str], report: dict[str, Any]) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from bench.api import TrainData
-from bench.learners.packed import Packed
 from methods.embedding.learner import Learner
 
+SHOWN_ROWS = 1000
 CHUNK = 2048  # vectors compared with the whole table at once
 
 
@@ -58,12 +58,18 @@ def nearest_words(learner: Learner, vectors: np.ndarray, metric: str, exclude: s
     return found
 
 
-def nearest_shown(learner: Learner, packed: Packed, data: TrainData, vectors: np.ndarray) -> Sequence[str]:
-    """What a person may look at: the nearest words of word embeddings, or the train text with the nearest mean."""
+def nearest_shown(learner: Learner, data: TrainData, vectors: np.ndarray) -> Sequence[str]:
+    """What a person may look at for each example: nearest words of word embeddings, or a train text of states.
+
+    That text is the one with the nearest mean state, of up to SHOWN_ROWS train rows that are the same for all sets.
+    """
     if not learner.layer:
         tokenizer = learner.network.texts.tokenizer
         return [tokenizer.decode(ids) for ids in nearest_words(learner, vectors, "l2", "special")]
+    n = len(data.train)
+    rows = np.arange(n) if n <= SHOWN_ROWS else np.random.default_rng(0).choice(n, SHOWN_ROWS, replace=False)
+    packed = learner.packed(data.train, rows)
     starts = np.cumsum(packed.sizes) - packed.sizes
     means = np.add.reduceat(packed.states, starts, axis=0) / packed.sizes[:, None]
-    rows = nearest_rows(vectors.mean(1), means, np.ones(len(means), bool), "l2")
-    return [" | ".join(data.train.texts[name][row] for name in learner.fields) for row in rows]
+    found = rows[nearest_rows(vectors.mean(1), means, np.ones(len(means), bool), "l2")]
+    return [" | ".join(data.train.texts[name][row] for name in learner.fields) for row in found]

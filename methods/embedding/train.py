@@ -43,15 +43,14 @@ Progress = Callable[[int, int], None]
 
 @dataclass(frozen=True)
 class Real:
-    """Rows of a split as the learner reads them, and their labels, int64 [n]."""
+    """Rows of a split as the learner reads them: row indices -> hidden states; and their labels, int64 [n]."""
 
-    packed: Packed
+    read: Callable[[np.ndarray], Packed]
     labels: np.ndarray
 
     def batch(self, learner: Learner, rows: np.ndarray) -> tuple[Any, Tensor]:
         """Some of the rows on the learner's device."""
-        packed = self.packed.rows(rows).batch(learner.device)
-        return packed, torch.from_numpy(self.labels[rows]).to(learner.device)
+        return self.read(rows).batch(learner.device), torch.from_numpy(self.labels[rows]).to(learner.device)
 
 
 @dataclass(frozen=True)
@@ -176,10 +175,11 @@ def _look(
     """Mean loss and accuracy, on validation rows, of learners that were trained by the set's own steps."""
     embeddings = as_embeddings(variables.arrays(), variables, learner, params)
     inputs = read(learner, embeddings)
+    rows = validation.read(np.arange(len(validation.labels)))
     labels, losses, right = torch.from_numpy(validation.labels), [], []
     for net in range(params.validation_nets):
         weights = learned_sgd(learner.network, learner.start(derive(seed, "validation", net)), inputs, embeddings)
-        logits = torch.from_numpy(predict(learner.network, weights, validation.packed))
+        logits = torch.from_numpy(predict(learner.network, weights, rows))
         losses.append(float(functional.cross_entropy(logits, labels)))
         right.append(float((logits.argmax(1) == labels).float().mean()))
     if not math.isfinite(sum(losses)):

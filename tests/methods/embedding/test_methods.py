@@ -14,7 +14,7 @@ from bench.store.sets import check_set
 from bench.testing import check_method
 from bench.work.context import JobContext
 from methods.embedding.learner import Learner, first_vectors, vectors_of
-from methods.embedding.make import load
+from methods.embedding.make import _real, load
 from methods.embedding.params import TextParams, UnrolledParams
 from methods.embedding.parts import params_of, training
 from methods.embedding.spec import specs
@@ -141,3 +141,17 @@ def test_a_set_is_kept_as_it_was_trained(data: TrainData, ctx: JobContext, param
     assert embeddings.scratch
     assert embeddings.head_seed is not None
     assert embeddings.layer == len(Learner(data, ctx, made).network.frozen.layers) > 0
+
+
+@pytest.mark.parametrize("steps", [1, 40])
+def test_rows_are_the_same_whether_their_states_are_kept_or_not(
+    steps: int, data: TrainData, ctx: JobContext, params: MakeParams
+) -> None:
+    made = params(outer_steps=steps, batch=4)
+    learner = Learner(data, ctx, made)
+    rows = np.array([5, 0, 9])
+    found, labels = _real(learner, data, ctx, made).batch(learner, rows)
+    expected = learner.packed(data.train, rows).batch("cpu")
+    np.testing.assert_allclose(found.states.numpy(), expected.states.numpy(), atol=1e-5)
+    assert labels.tolist() == data.train.labels[rows].tolist()
+    assert (ctx._artifacts.root / "frozen-states").exists() == (steps == 40)

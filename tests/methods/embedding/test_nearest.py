@@ -74,5 +74,5 @@ def test_hidden_states_of_a_train_row_show_that_row(data: TrainData, ctx: JobCon
     states = np.split(packed.states, np.cumsum(packed.sizes)[:-1])
     length = int(packed.sizes[0])
     same = [row for row in range(len(states)) if packed.sizes[row] == length][:3]
-    shown = nearest_shown(learner, packed, data, np.stack([states[row] for row in same]))
+    shown = nearest_shown(learner, data, np.stack([states[row] for row in same]))
     assert list(shown) == [data.train.texts["first"][row] for row in same]

@@ -37,7 +37,7 @@ class Case:
         labels = np.repeat(np.arange(data.info.n_classes), DPC)
         self.variables = Variables(self.learner, vectors, labels, params, 6)
         self.real, self.validation = (
-            Real(self.learner.network.shared(split.texts, data.info.fields, ctx), split.labels)
+            Real(self.learner.network.shared(split.texts, data.info.fields, ctx).rows, split.labels)
             for split in (data.train, data.validation)
         )
 
