@@ -325,7 +325,7 @@ class Context(Protocol):
 
     device: str  # "cpu" or "cuda"
     seed: int  # in [0, 2**32)
-    common_seed: int  # in a set's job: of the task, dpc and the number of the set, the same for all methods; else 0
+    common_seed: int  # in a set's job: of task, dpc and set number, for all methods, to name parts by; else 0
     data: TaskData | TrainData | Queries | None  # what the job may see of its task; None while a task loads
 
     def derive(self, *purpose: str | int) -> int:

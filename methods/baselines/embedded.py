@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 import numpy as np
 
 from bench.api import Context, DistilledSet, Embeddings, Method, TrainData
-from bench.learners.bert import can_split
 from methods.baselines.grid import load_steps
 from methods.baselines.learner import load_learner
 from methods.baselines.level import Sequences, train_level
@@ -34,6 +33,7 @@ class Examples:
 
     def embeddings(self, params: EmbeddedParams, data: TrainData, ctx: Context) -> Embeddings:
         """What a student reads, with hard labels and no steps yet."""
+        attention = load_learner(params, data.info.n_classes, ctx).attention  # layers and heads
         return Embeddings(
             inputs_embeds=self.sequences.values,
             attention_mask=self.sequences.mask.astype(np.int64),
@@ -41,7 +41,7 @@ class Examples:
             encoder=params.encoder,
             encoder_identity=ctx.asset_identity(params.encoder),
             layer=self.layer,
-            trained_layers=params.trainable_layers if can_split(ctx.asset(params.encoder)) else None,
+            trained_layers=None if attention is None else attention[0],
             nearest=tuple(
                 " | ".join(data.train.texts[name][int(row)] for name in data.info.fields) for row in self.rows
             ),

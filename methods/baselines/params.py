@@ -23,7 +23,7 @@ class LearnerParams(Params):
         "minilm", min_length=1, description="Encoder of the learners: a registered asset, hub:org/name, or a folder."
     )
     trainable_layers: int | None = Field(
-        2, ge=1, description="Layers of a learner that train, from the top, with a new head; null trains everything."
+        2, ge=1, description="Layers of a learner that train, from the top, with a new head; null: all (no table)."
     )
     max_length: int = Field(512, ge=8, le=8192, description="Texts are cut to this many tokens.")
 

@@ -22,8 +22,13 @@ from methods.selection import kmeans_medoids
 class Learner:
     """A pretrained encoder with a new head. Its top layers are trained; what lies below is common to all learners."""
 
-    def __init__(self, data: TrainData, ctx: Context, params: UnrolledParams) -> None:
-        """Load `params.encoder`. Raises UserError when it cannot be unrolled or has too few positions."""
+    def __init__(self, data: TrainData, ctx: Context, params: UnrolledParams, seed: int = 0) -> None:
+        """Load `params.encoder`; seed: of a fixed head.
+
+        Raises UserError when it cannot be unrolled or has too few positions, or the set too few for the task's fields.
+        """
+        if params.positions < len(data.info.fields):
+            raise UserError(f"positions={params.positions}: a pair of texts needs 2 at least")
         folder = ctx.asset(params.encoder)
         if not can_split(folder):
             known = ", ".join(sorted(ARCHITECTURES))
@@ -45,7 +50,7 @@ class Learner:
             raise UserError(
                 f"positions={params.positions}: {params.encoder} has {self.network.positions}; ask for no more"
             )
-        self.scratch, self.seed = params.scratch, derive(ctx.seed, "fixed head") if params.init == "fixed" else None
+        self.scratch, self.seed = params.scratch, derive(seed, "fixed head") if params.init == "fixed" else None
 
     def start(self, seed: int) -> dict[str, Tensor]:
         """The weights of a new learner; the same for all seeds where the method fixes them."""

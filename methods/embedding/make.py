@@ -38,11 +38,11 @@ def make(parts: Sequence[Part], data: TrainData, ctx: Context) -> dict[int, Exce
 
 def _make(part: Part, data: TrainData, ctx: Context) -> None:
     where = kind, fields, code = ctx.address(part)
-    params, dpc, seed = params_of(part), int(part.fields["dpc"]), derive(ctx.seed, "training")
+    params, dpc, seed = params_of(part), int(part.fields["dpc"]), derive(int(part.fields["seed"]), "training")
     with ctx.workspace(*where) as workspace:
         if ctx.find(*where) is not None:  # made by the run that held the workspace before
             return
-        learner = Learner(data, ctx, params)
+        learner = Learner(data, ctx, params, seed)
         labels = np.repeat(np.arange(data.info.n_classes), dpc)
         vectors = first_vectors(learner, data, dpc, ctx, params, seed)
         variables = Variables(learner, vectors, labels, params, derive(seed, "attention"))

@@ -41,6 +41,8 @@ def allowed_tokens(tokenizer: Any, size: int, exclude: str) -> np.ndarray:
     """
     allowed = np.zeros(size, bool)
     for token, index in tokenizer.get_vocab().items():
+        if index >= size:  # a tokenizer may know more than the model
+            continue
         unused = token.startswith(("[unused", "madeupword"))
         allowed[index] = not unused and not (exclude == "pieces" and token.startswith("##"))
     allowed[[index for index in tokenizer.all_special_ids if index < size]] = False

@@ -43,7 +43,7 @@ class UnrolledParams(Params):
         None, ge=1, description="G: parts of the set that take turns, one a step; null: dpc, an example a class each."
     )
     epochs: int = Field(1, ge=1, description="Rounds through the groups: the learner takes T = G * epochs steps.")
-    step_size: float = Field(0.01, gt=0, description="Step size of each of the T steps before the training.")
+    step_size: float = Field(0.01, gt=0, le=100, description="Step size of each of the T steps before the training.")
     learn_embeddings: bool = Field(True, description="false: the vectors stay as they start, labels and steps learn.")
     learn_step_sizes: bool = Field(True, description="Step sizes are learned, as softplus of a number each.")
 
@@ -80,6 +80,8 @@ class UnrolledParams(Params):
 class TextParams(UnrolledParams):
     """The same training, and how its vectors become words."""
 
+    labels: Literal["hard", "soft", "unrestricted"] = Field("hard", description="hard: one-hot and fixed; no other.")
+
     metric: Literal["l2", "cosine"] = Field("l2", description="Which row of the embedding table is nearest.")
     exclude: Literal["special", "pieces"] = Field(
         "special", description="Tokens that no vector becomes: special and unused ones, or word pieces (##) too."
@@ -89,4 +91,6 @@ class TextParams(UnrolledParams):
     def _words(self) -> TextParams:
         if self.space != "words":
             raise ValueError("space=words only: hidden states have no nearest word")
+        if self.labels != "hard":
+            raise ValueError("labels=hard only: a text has the class that its vectors were trained with")
         return self

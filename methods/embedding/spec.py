@@ -51,10 +51,9 @@ def specs() -> Sequence[MethodSpec]:
         ),
         MethodSpec(
             name="tdd-text",
-            summary="The set of tdd with each vector replaced by the nearest word.",
+            summary="A set of word embeddings trained as tdd's, each vector replaced by the nearest word.",
             target="methods.embedding.tdd:TddText",
             params=TextParams,
-            preset={"labels": "hard"},
             notes="'TDD (text)' of Maekawa et al. 2024, Table 1: accuracy at chance there (50.2 on SST-2 at dpc "
             "5), which is what to expect. Nearest row of the word embeddings by L2 or cosine, no special "
             "token; the words are decoded to a text that students read as any other, with the class that "
@@ -75,6 +74,7 @@ def specs() -> Sequence[MethodSpec]:
             name="random-soft",
             summary="Random rows at the embedding level; labels and step sizes learned as tdd learns them.",
             preset={"start": "rows", "learn_embeddings": False},
+            selects=True,
             notes="What tdd has beyond this is what its vectors have learned: soft labels help real rows too "
             "(DD-Ranking, Li et al. 2024). " + _SHARED,
             **learned,
@@ -83,6 +83,7 @@ def specs() -> Sequence[MethodSpec]:
             name="kcenters-soft",
             summary="K-centers rows at the embedding level; labels and step sizes learned as tdd learns them.",
             preset={"start": "kcenters", "learn_embeddings": False},
+            selects=True,
             notes="As random-soft (DD-Ranking), from the rows of K-centers (mean pooling, unit length). " + _SHARED,
             **learned,
         ),

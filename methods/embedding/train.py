@@ -23,7 +23,7 @@ from torch.nn import functional
 
 from bench.api import Embeddings, UserError
 from bench.learners.checkpoint import load_checkpoint, save_checkpoint
-from bench.learners.embedded import Embedded
+from bench.learners.embedded import inputs_of
 from bench.learners.learned import group_rows, inner_loss, learned_sgd
 from bench.learners.packed import Packed
 from bench.learners.recipe import predict
@@ -102,12 +102,14 @@ def train(
     losses, looks = numbers["losses"], numbers["looks"]
     saved = time.monotonic()
     for step in range(trainer.done, steps):
+        look = None
         try:
             losses.append(_step(variables, learner, real, params, seed, step, trainer))
+            if (step + 1) % params.evaluate_every == 0 or step + 1 == steps:
+                look = _look(variables, learner, validation, params, seed)
         except Diverged as error:
             raise _explained(error, step, steps, params, looks, workspace) from error
-        if (step + 1) % params.evaluate_every == 0 or step + 1 == steps:
-            look = _look(variables, learner, validation, params, seed)
+        if look is not None:
             if not looks or look["loss"] < min(each["loss"] for each in looks):
                 _save(workspace / BEST, variables.arrays())
             looks.append({"step": step + 1, **look})
@@ -116,7 +118,8 @@ def train(
             save_checkpoint(workspace, trainer, numbers)
             started, saved = time.perf_counter(), time.monotonic()
         progress(step + 1, steps)
-    return load_file(workspace / BEST), _report(losses, looks, variables, numbers["seconds"])
+    arrays = load_file(workspace / BEST)
+    return arrays, _report(losses, looks, arrays["step_sizes"], numbers["seconds"])
 
 
 def _step(
@@ -174,7 +177,7 @@ def _look(
 ) -> dict[str, float]:
     """Mean loss and accuracy, on validation rows, of learners that were trained by the set's own steps."""
     embeddings = as_embeddings(variables.arrays(), variables, learner, params)
-    inputs = read(learner, embeddings)
+    inputs = learner.network.prepare(inputs_of(embeddings))
     rows = validation.read(np.arange(len(validation.labels)))
     labels, losses, right = torch.from_numpy(validation.labels), [], []
     for net in range(params.validation_nets):
@@ -207,12 +210,6 @@ def as_embeddings(
     )
 
 
-def read(learner: Learner, embeddings: Embeddings) -> Packed:
-    """What the learner's trained layers read of a set."""
-    given = Embedded(embeddings.inputs_embeds, embeddings.attention_mask)
-    return given.packed() if embeddings.layer else learner.network.prepare(given)
-
-
 def _save(file: Path, arrays: dict[str, np.ndarray]) -> None:
     part = file.with_suffix(".part")
     save_file({name: np.ascontiguousarray(each) for name, each in arrays.items()}, part)
@@ -229,10 +226,9 @@ def _explained(
     )
 
 
-def _report(losses: list[float], looks: list[dict[str, Any]], variables: Variables, seconds: float) -> dict[str, Any]:
+def _report(losses: list[float], looks: list[dict[str, Any]], step_sizes: np.ndarray, seconds: float) -> dict[str, Any]:
     best = min(looks, key=lambda each: each["loss"])
     at = [each["step"] for each in looks]
-    step_sizes = [round(each, 6) for each in variables.values()["step_sizes"].tolist()]
     return {
         "facts": {
             "steps": len(losses),
@@ -240,7 +236,7 @@ def _report(losses: list[float], looks: list[dict[str, Any]], variables: Variabl
             "chosen on": "loss on validation rows",
             "validation accuracy": round(best["accuracy"], 6),
             "validation loss": round(best["loss"], 6),
-            "step sizes at the end": ", ".join(f"{each:g}" for each in step_sizes),
+            "step sizes": ", ".join(f"{each:.4g}" for each in step_sizes),
             "seconds": round(seconds, 1),
         },
         "curves": {

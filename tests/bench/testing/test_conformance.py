@@ -83,20 +83,6 @@ def test_built_in_methods_conform(name: str, params: dict[str, Any], tiny_encode
     check_method(spec, params)
 
 
-@pytest.mark.parametrize(
-    ("name", "params"),
-    [
-        ("encoder", {"steps": 3, "max_length": 64}),
-        ("minilm", {"steps": 3, "max_length": 64}),
-        ("probe", {"max_length": 64}),
-    ],
-)
-def test_built_in_students_conform(name: str, params: dict[str, Any], tiny_encoder: Path, tmp_path: Path) -> None:
-    spec = built_in("student", name, tmp_path)
-    where = "encoder" if "encoder" in spec.params.model_fields else "model"
-    check_student(spec, {**params, where: str(tiny_encoder)})
-
-
 def test_built_in_table_conforms(tmp_path: Path) -> None:
     file = tmp_path / "notes.csv"
     rows = [(text, label) for part in ("train", "validation", "test") for text, label in _rows(part)]

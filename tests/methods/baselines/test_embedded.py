@@ -199,8 +199,8 @@ def test_the_encoder_of_one_process_is_loaded_once(
     from methods.baselines import learner
 
     calls: list[Path] = []
-    real = learner.load_network
-    monkeypatch.setattr(learner, "load_network", lambda folder, *a, **b: calls.append(folder) or real(folder, *a, **b))
+    real = learner.BertNetwork
+    monkeypatch.setattr(learner, "BertNetwork", lambda folder, *a, **b: calls.append(folder) or real(folder, *a, **b))
     folder = shutil.copytree(tiny["encoder"], tmp_path / "copy")
     for seed in (0, 1):
         distill("random-embedded", data, 1, seed, encoder=str(folder))
