@@ -134,7 +134,8 @@ class Results:
     def examples(self) -> pd.DataFrame:
         """One row an example of the sets on the board: task, dpc, method, set, label, texts; the first 200 of each set.
 
-        A text field with the name of one of these columns stands as `text.<name>`.
+        A text field with the name of one of these columns stands as `text.<name>`. Sets without texts have `nearest`:
+        the text nearest to each example.
         """
         import pandas as pd
 
@@ -150,6 +151,8 @@ class Results:
             place = {"task": record.task.label, "dpc": record.dpc, "method": record.method.label, "set": record.set}
             for row in card.rows:
                 texts = {f"text.{name}" if name in EXAMPLE else name: row[name] for name in card.fields}
+                if not card.fields and "nearest" in row:  # of the embedding level, to look at
+                    texts["nearest"] = row["nearest"]
                 rows.append({**place, "label": names[int(row["label"])], **texts})
         return pd.DataFrame(rows, columns=None if rows else list(EXAMPLE))
 
