@@ -40,6 +40,7 @@ class Suite:
     sets: int = 1
     runs: int = 1
     seed: int = 0
+    params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by plugin, whether it is selected or not
 
     def dpc_for(self, task: Choice) -> tuple[int, ...]:
         """The numbers of examples a class for one of the suite's tasks."""
@@ -121,6 +122,7 @@ def load_suite(
         sets=_count(content, "sets", sets, where, default=1, least=1),
         runs=_count(content, "runs", runs, where, default=1, least=1),
         seed=_count(content, "seed", seed, where, default=0, least=0, most=MOST_SEED),
+        params=defaults,
     )
     _refuse_endless(suite)
     return suite

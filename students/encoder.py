@@ -50,7 +50,7 @@ class EncoderStudent(Student):
         if self.reads(distilled) == "texts":
             return None
         if distilled.embeddings is None:
-            return "the set has no embedding level" if distilled.texts is not None else super().refuses(distilled)
+            return "the set has no embedding level: recipe=standard reads its texts"
         if self.params.recipe == "learned-sgd" and distilled.embeddings.step_sizes is None:
             return "the set has no learned step sizes"
         return None

@@ -129,6 +129,9 @@ def spec_lines(spec: Spec, registry: Registry, assets: Assets) -> list[str]:
     rows = [(each.name, each.type, each.default, each.bounds, each.description) for each in describe(spec)]
     heads = ("name", "type", "default", "bounds", "meaning")
     lines += ["parameters", *(wrapped([heads, *rows]) if rows else ["  none"])]
+    setting = [suite for suite in suites() if spec.name in load_suite(suite, registry).params]
+    if setting:
+        lines.append(f"  suites with parameters of their own for it: {', '.join(setting)} (`bench info {setting[0]}`)")
     try:
         refs = list(spec.assets(validate(spec, {})))
     except UserError:
@@ -178,6 +181,10 @@ def suite_lines(suite: Suite) -> list[str]:
         if differing:
             text = ", ".join(f"{key}={written(value)}" for key, value in sorted(differing.items()))
             changed.append((choice.label, text))
+    selected = {choice.spec.name for choice in (*suite.tasks, *suite.methods, *suite.students)}
+    for name, values in suite.params.items():
+        if name not in selected:
+            changed.append((name, ", ".join(f"{key}={written(value)}" for key, value in sorted(values.items()))))
     facts = [
         ("tasks", ", ".join(choice.label for choice in suite.tasks)),
         ("methods", ", ".join(choice.label for choice in suite.methods)),

@@ -35,7 +35,7 @@ from methods.embedding.params import UnrolledParams
 from methods.embedding.variables import Variables
 
 BEST = "best.safetensors"
-CHECKPOINT_SECONDS = 60.0
+CHECKPOINT_SECONDS = 20.0  # between checkpoints where there is no look
 HALVINGS = 10  # of schedule=halving: every 40 of 400 epochs in the code of Wang et al.
 
 Progress = Callable[[int, int], None]
@@ -113,7 +113,7 @@ def train(
             if not looks or look["loss"] < min(each["loss"] for each in looks):
                 _save(workspace / BEST, variables.arrays())
             looks.append({"step": step + 1, **look})
-        if step + 1 == steps or time.monotonic() - saved > CHECKPOINT_SECONDS:
+        if look is not None or time.monotonic() - saved > CHECKPOINT_SECONDS:
             numbers = {"losses": losses, "looks": looks, "seconds": numbers["seconds"] + time.perf_counter() - started}
             save_checkpoint(workspace, trainer, numbers)
             started, saved = time.perf_counter(), time.monotonic()
@@ -137,6 +137,7 @@ def _step(
     batch, labels = real.batch(learner, np.sort(rows))
     values = variables.values()
     step_sizes = values.pop("step_sizes")
+    _positive(step_sizes)
     names, given = list(values), [value.detach() for value in values.values()]
     groups = [torch.from_numpy(each).to(learner.device) for each in group_rows(variables.groups, len(variables.labels))]
     total, loss = [torch.zeros_like(each) for each in (*given, step_sizes)], 0.0
@@ -176,6 +177,7 @@ def _look(
     variables: Variables, learner: Learner, validation: Real, params: UnrolledParams, seed: int
 ) -> dict[str, float]:
     """Mean loss and accuracy, on validation rows, of learners that were trained by the set's own steps."""
+    _positive(variables.values()["step_sizes"])
     embeddings = as_embeddings(variables.arrays(), variables, learner, params)
     inputs = learner.network.prepare(inputs_of(embeddings))
     rows = validation.read(np.arange(len(validation.labels)))
@@ -188,6 +190,12 @@ def _look(
     if not math.isfinite(sum(losses)):
         raise Diverged("a learner that was trained by the set's steps gives no finite loss on validation rows")
     return {"loss": float(np.mean(losses)), "accuracy": float(np.mean(right))}
+
+
+def _positive(step_sizes: Tensor) -> None:
+    """Raise Diverged where softplus has come down to 0: such a step would teach nothing for ever."""
+    if not bool((step_sizes > 0).all()):
+        raise Diverged(f"a learned step size fell to {float(step_sizes.detach().min()):g}")
 
 
 def as_embeddings(
@@ -219,10 +227,13 @@ def _save(file: Path, arrays: dict[str, np.ndarray]) -> None:
 def _explained(
     error: Diverged, step: int, steps: int, params: UnrolledParams, looks: list[dict[str, Any]], workspace: Path
 ) -> UserError:
-    kept = f"; the best set so far (step {min(looks, key=lambda each: each['loss'])['step']}) is {workspace / BEST}"
+    kept = ""
+    if looks:
+        best = min(looks, key=lambda each: each["loss"])["step"]
+        kept = f"; the arrays of the best set so far (step {best}) are in {workspace / BEST}"
     return UserError(
         f"step {step + 1} of {steps} of the training: {error}: choose a smaller learning_rate than "
-        f"{params.learning_rate:g} or a smaller step_size than {params.step_size:g}{kept if looks else ''}"
+        f"{params.learning_rate:g} or a smaller step_size than {params.step_size:g}{kept}"
     )
 
 

@@ -300,7 +300,7 @@ def test_the_content_of_an_encoder_counts_not_its_name(tiny_encoder: Path, conte
 def test_refusals_that_the_set_alone_tells(tiny_encoder: Path) -> None:
     texts, _ = make_set(N, C, seed=0)
     vectors, learned = embedded(tiny_encoder, texts, C), student_of(tiny_encoder, recipe="learned-sgd")
-    assert learned.refuses(texts) == "the set has no embedding level"
+    assert learned.refuses(texts) == "the set has no embedding level: recipe=standard reads its texts"
     assert learned.refuses(vectors) == "the set has no learned step sizes"
     assert learned.refuses(changed(vectors, step_sizes=STEPS)) is None
     assert student_of(tiny_encoder).refuses(vectors) is None

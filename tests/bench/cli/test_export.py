@@ -188,7 +188,7 @@ def test_a_set_of_the_embedding_level_needs_the_cache_and_says_what_it_fits(tmp_
         store.put_set(key, shown, {})
     gone = export(tmp_path / "out")
     assert isinstance(gone.exception, UserError)
-    assert "no longer in the cache; run the same suite again" in str(gone.exception)
+    assert "had another --cache, give it here too" in str(gone.exception)
     Artifacts(tmp_path / "cache").make("set", {}, lambda folder: save_set(folder, distilled), key)
     assert export(tmp_path / "out").exception is None
     name = tmp_path / "export" / "bbc-tdd-dpc5-set0"
@@ -216,4 +216,4 @@ def test_soft_labels_are_not_left_behind(out: Path) -> None:
     """The readable copy has none, so without the cache such a set is refused; before, hard labels stood for it."""
     add(out, replace(record(0.5, set_key="soft", method="soft", league="B"), task=task("rt")))
     done = export(out, "--method", "soft")
-    assert "no longer in the cache" in str(done.exception)
+    assert "is not in the cache" in str(done.exception)

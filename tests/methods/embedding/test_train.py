@@ -177,6 +177,18 @@ def test_a_training_that_diverges_says_where_and_leaves_the_best_set(
     assert all(np.isfinite(each).all() for each in kept.values())
 
 
+@pytest.mark.parametrize(("value", "said"), [(1e30, "is (nan|inf)"), (-200.0, "a learned step size fell to 0")])
+def test_a_training_that_diverges_at_once_says_so(
+    value: float, said: str, data: TrainData, ctx: JobContext, params: MakeParams, tmp_path: Path
+) -> None:
+    case = Case(data, ctx, params())
+    with torch.no_grad():
+        case.variables.free["step_sizes"].fill_(value)
+    with pytest.raises(UserError, match=f"step 1 of 6 of the training: .*{said}") as caught:
+        case.train(tmp_path / "work")
+    assert "best set" not in str(caught.value)
+
+
 def test_it_learns(data: TrainData, ctx: JobContext, params: MakeParams, tmp_path: Path) -> None:
     """Measured on all rows, with one learner, its loss falls."""
     chosen = params(outer_steps=12, init="fixed", batch=24, learning_rate=0.1, evaluate_every=12)
