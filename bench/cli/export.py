@@ -121,8 +121,8 @@ def _whole(key: str, shown: SetCard, records: list[Record], artifacts: Any) -> D
         return load_set(cached)
     if len(shown.rows) != shown.n or any(record.league != "A" for record in records):
         raise UserError(
-            f"set {shown.set} of {shown.method} is not in the cache {artifacts.root.parent} or damaged there: if the run "
-            "had another --cache, give it here too, else run the same again"
+            f"set {shown.set} of {shown.method} is not in the cache {artifacts.root.parent} or damaged there: if the "
+            "run had another --cache, give it here too, else run the same again"
         )
     return None
 

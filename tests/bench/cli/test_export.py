@@ -188,7 +188,7 @@ def test_a_set_of_the_embedding_level_needs_the_cache_and_says_what_it_fits(tmp_
         store.put_set(key, shown, {})
     gone = export(tmp_path / "out")
     assert isinstance(gone.exception, UserError)
-    assert "had another --cache, give it here too" in str(gone.exception)
+    assert "another --cache, give it here too" in str(gone.exception)
     Artifacts(tmp_path / "cache").make("set", {}, lambda folder: save_set(folder, distilled), key)
     assert export(tmp_path / "out").exception is None
     name = tmp_path / "export" / "bbc-tdd-dpc5-set0"
