@@ -95,5 +95,6 @@ def test_notes_name_the_source_of_the_learned_steps() -> None:
         assert word in SPECS["minilm"].notes
 
 
+@pytest.mark.slow
 def test_conformance_of_xlnet(tiny_xlnet: Path) -> None:
     check_student(SPECS["xlnet-base"], {"model": str(tiny_xlnet), "steps": 3})

@@ -40,11 +40,14 @@ def distill(make_context: MakeContext, tiny: Mapping[str, Any]) -> Any:
     return made
 
 
-@pytest.mark.parametrize("name", BASELINES)
+@pytest.mark.parametrize(
+    "name", [each if each == "kmeans-centroid" else pytest.param(each, marks=pytest.mark.slow) for each in BASELINES]
+)
 def test_conformance(name: str, tiny: Mapping[str, Any]) -> None:
     check_method(SPECS[name], {**tiny, "learning_rates": [0.1], "epochs": [2]}, dpc=(2,))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TEXT_FORMS)
 def test_conformance_as_text(name: str, tiny: Mapping[str, Any]) -> None:
     check_method(SPECS[name], {**tiny, "form": "text"}, dpc=(2,))

@@ -46,7 +46,9 @@ def engine(data: TrainData, make_context: MakeContext, make_params: MakeParams) 
     return Engine(data, make_context, make_params)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [each if each == "ccs" else pytest.param(each, marks=pytest.mark.slow) for each in NAMES]
+)
 def test_the_rules_of_the_kit(name: str, make_params: MakeParams) -> None:
     p = make_params(runs=1, checkpoints=1, steps=2).model_dump(exclude={"candidates", "projection"})
     check_method(SPECS[name], p, dpc=(2,), assets={})
