@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -67,8 +68,6 @@ def misfit(embeddings: Embeddings, network: Network, n_classes: int, splits: boo
     return None
 
 
-def _plain(value: Any) -> Any:
-    """JSON in dicts and lists, so that what was lent equals what was not."""
-    if isinstance(value, Mapping):
-        return {name: _plain(item) for name, item in value.items()}
-    return [_plain(item) for item in value] if isinstance(value, list | tuple) else value
+def _plain(value: Any) -> str:
+    """As JSON, so that what was lent equals what was not."""
+    return json.dumps(value, sort_keys=True, default=dict)

@@ -22,7 +22,7 @@ from bench.data.encoders import Tokens
 from bench.learners.dropout import Dropout
 from bench.learners.embedded import Embedded
 from bench.learners.layers import Layer, attention, feed_forward
-from bench.learners.packed import Packed
+from bench.learners.packed import Batch, Packed
 
 BATCH_TOKENS = 2048  # padded tokens of a batch
 
@@ -80,12 +80,16 @@ class Frozen:
         present = padded.pop("attention_mask").flatten().nonzero().squeeze(1).cpu().numpy()
         embedded = self.embeddings(**padded).flatten(0, 1).cpu().numpy()
         sizes = inputs.lengths()[rows]
-        batch, drop = Packed(embedded[present], sizes).batch(self.device), Dropout()
-        x = batch.states
+        batch = Packed(embedded[present], sizes).batch(self.device)
+        found: np.ndarray = self.layered(batch).cpu().numpy()
+        return found
+
+    def layered(self, batch: Batch) -> Tensor:
+        """The frozen layers on the embeddings' output, packed [tokens, d] -> the same; differentiable in the states."""
+        x, drop = batch.states, Dropout()
         for layer in self.layers:
             x = feed_forward(layer, self.weights, attention(layer, self.weights, x, batch, drop), drop)
-        found: np.ndarray = x.cpu().numpy()
-        return found
+        return x
 
     def shared(self, tokenize: Callable[[], Tokens], texts: Sequence[Sequence[str]], ctx: Context) -> Packed:
         """What it gives for the texts of all fields, memory-mapped from an artifact that jobs share."""

@@ -19,6 +19,7 @@ from methods.baselines.learner import load_learner
 from methods.baselines.params import BestOfRandomParams
 from methods.baselines.parts import ranking_fields
 from methods.common import class_pools, rounded
+from methods.making import one_by_one
 
 FILE = "ranking.json"
 
@@ -36,13 +37,7 @@ class Ranking(NamedTuple):
 
 def make(parts: Sequence[Part], data: TrainData, ctx: Context) -> dict[int, Exception]:
     """Make the rankings that are not there; the error of each that failed, by its position."""
-    errors: dict[int, Exception] = {}
-    for number, part in enumerate(parts):
-        try:
-            _make(part, data, ctx)
-        except Exception as error:
-            errors[number] = error
-    return errors
+    return one_by_one(_make, parts, data, ctx)
 
 
 def _make(part: Part, data: TrainData, ctx: Context) -> None:

@@ -16,18 +16,17 @@ from methods.baselines.embedded import BASELINES
 from methods.baselines.grid import Chosen, best, search
 from methods.baselines.learner import load_learner
 from methods.baselines.parts import steps_fields
+from methods.making import one_by_one
 
 
 def make(parts: Sequence[Part], data: TrainData, ctx: Context) -> dict[int, Exception]:
     """Choose the steps that are not there; the error of each that failed, by its position."""
-    errors: dict[int, Exception] = {}
-    for number, part in enumerate(parts):
-        try:
-            kind, fields, code = ctx.address(part)
-            ctx.artifact(kind, fields, partial(_build, part, data, ctx), code)
-        except Exception as error:
-            errors[number] = error
-    return errors
+    return one_by_one(_make, parts, data, ctx)
+
+
+def _make(part: Part, data: TrainData, ctx: Context) -> None:
+    kind, fields, code = ctx.address(part)
+    ctx.artifact(kind, fields, partial(_build, part, data, ctx), code)
 
 
 def _build(part: Part, data: TrainData, ctx: Context, folder: Path) -> None:

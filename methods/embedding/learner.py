@@ -10,8 +10,6 @@ from torch import Tensor
 
 from bench.api import Context, Split, TrainData, UserError
 from bench.learners.bert import ARCHITECTURES, BertNetwork, can_split
-from bench.learners.dropout import Dropout
-from bench.learners.layers import attention, feed_forward
 from bench.learners.packed import Batch, Packed
 from bench.learners.seeds import derive
 from methods.common import class_features, class_pools
@@ -61,12 +59,8 @@ class Learner:
         """What the trained layers read of a set's vectors [N, L, d]: packed [N * L, d], differentiable."""
         if self.layer or not len(vectors):
             return vectors.flatten(0, 1)
-        frozen, sizes, drop = self.network.frozen, np.full(len(vectors), vectors.shape[1]), Dropout()
-        x = frozen.embeddings(inputs_embeds=vectors).flatten(0, 1)
-        for layer in frozen.layers:
-            batch = Batch(x, sizes)
-            x = feed_forward(layer, frozen.weights, attention(layer, frozen.weights, x, batch, drop), drop)
-        return x
+        embedded = self.network.frozen.embeddings(inputs_embeds=vectors).flatten(0, 1)
+        return self.network.frozen.layered(self.batch(embedded, len(vectors)))
 
     def packed(self, split: Split, rows: np.ndarray) -> Packed:
         """Hidden states of some rows of a split, in this order: the frozen layers run here and now."""

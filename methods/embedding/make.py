@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,20 +20,14 @@ from methods.embedding.params import UnrolledParams
 from methods.embedding.parts import params_of
 from methods.embedding.train import Real, as_embeddings, train
 from methods.embedding.variables import Variables
+from methods.making import one_by_one
 
 ARRAYS, FACTS, REPORT = "set.safetensors", "set.json", "report.json"
-OPTIONAL = ("groups", "attention_labels")
 
 
 def make(parts: Sequence[Part], data: TrainData, ctx: Context) -> dict[int, Exception]:
     """Train the sets that are not there; the error of each that failed, by its position."""
-    errors: dict[int, Exception] = {}
-    for number, part in enumerate(parts):
-        try:
-            _make(part, data, ctx)
-        except Exception as error:
-            errors[number] = error
-    return errors
+    return one_by_one(_make, parts, data, ctx)
 
 
 def _make(part: Part, data: TrainData, ctx: Context) -> None:
@@ -81,20 +75,10 @@ def _validation(learner: Learner, split: Split, params: UnrolledParams, seed: in
 
 
 def _write(folder: Path, embeddings: Embeddings, shown: Sequence[str], report: dict[str, Any]) -> None:
-    names = ("inputs_embeds", "attention_mask", "label_distribution", "step_sizes", *OPTIONAL)
-    arrays = {name: getattr(embeddings, name) for name in names if getattr(embeddings, name) is not None}
-    save_file({name: np.ascontiguousarray(each) for name, each in arrays.items()}, folder / ARRAYS)
-    facts = {
-        "encoder": embeddings.encoder,
-        "encoder_identity": embeddings.encoder_identity,
-        "layer": embeddings.layer,
-        "unrestricted": embeddings.unrestricted,
-        "attention_weight": embeddings.attention_weight,
-        "head_seed": embeddings.head_seed,
-        "scratch": embeddings.scratch,
-        "trained_layers": embeddings.trained_layers,
-        "nearest": list(shown),
-    }
+    values = {one.name: getattr(embeddings, one.name) for one in fields(embeddings)} | {"nearest": list(shown)}
+    arrays = {name: np.ascontiguousarray(each) for name, each in values.items() if isinstance(each, np.ndarray)}
+    save_file(arrays, folder / ARRAYS)
+    facts = {name: each for name, each in values.items() if name not in arrays}
     (folder / FACTS).write_text(json.dumps(facts, ensure_ascii=False, allow_nan=False), encoding="utf-8")
     (folder / REPORT).write_text(json.dumps(report, ensure_ascii=False, allow_nan=False), encoding="utf-8")
 

@@ -22,6 +22,7 @@ from methods.gen_distill.params import GenDistillParams
 from methods.gen_distill.parts import max_tokens_of, params_of
 from methods.gen_distill.stage1 import REPORT, write_json
 from methods.gen_distill.synthesis import draw_pools
+from methods.making import one_by_one
 
 SAMPLES = 250  # texts of all classes together that `diagnose` samples: shares are within 6 points in 19 of 20 reports
 FEWEST = 20  # texts of a class that it samples at least
@@ -31,15 +32,13 @@ SHOWN = 5  # texts of a class that a report shows
 
 def make(parts: Sequence[Part], data: TrainData, ctx: Context) -> dict[int, Exception]:
     """Report on samples of generators; the error of each part that failed, by its position."""
-    errors: dict[int, Exception] = {}
-    for number, part in enumerate(parts):
-        kind, fields, code = ctx.address(part)
-        try:
-            generator = ctx.part(part.needs[0])
-            ctx.artifact(kind, fields, partial(_write, part=part, trained=generator, data=data, ctx=ctx), code)
-        except Exception as error:
-            errors[number] = error
-    return errors
+    return one_by_one(_make, parts, data, ctx)
+
+
+def _make(part: Part, data: TrainData, ctx: Context) -> None:
+    kind, fields, code = ctx.address(part)
+    generator = ctx.part(part.needs[0])
+    ctx.artifact(kind, fields, partial(_write, part=part, trained=generator, data=data, ctx=ctx), code)
 
 
 def _write(folder: Path, part: Part, trained: Path, data: TrainData, ctx: Context) -> None:

@@ -15,19 +15,14 @@ from methods.gen_distill.generator import Generator, make_generator
 from methods.gen_distill.lm import train_lm
 from methods.gen_distill.params import GenDistillParams
 from methods.gen_distill.parts import params_of
+from methods.making import one_by_one
 
 REPORT = "report.json"
 
 
 def make(parts: Sequence[Part], data: TrainData, ctx: Context) -> dict[int, Exception]:
     """Train the language models that are not there; the error of each that failed, by its position."""
-    errors: dict[int, Exception] = {}
-    for number, part in enumerate(parts):
-        try:
-            _make(part, data, ctx)
-        except Exception as error:
-            errors[number] = error
-    return errors
+    return one_by_one(_make, parts, data, ctx)
 
 
 def _make(part: Part, data: TrainData, ctx: Context) -> None:

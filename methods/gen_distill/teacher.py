@@ -13,6 +13,7 @@ from bench.learners.seeds import derive
 from methods.common import Pool, class_features
 from methods.gen_distill.params import GenDistillParams
 from methods.gen_distill.parts import params_of, sets_part
+from methods.making import one_by_one
 from methods.selection import kmeans_medoids
 
 
@@ -66,14 +67,12 @@ def representative_sets(data: TrainData, ctx: Context, params: GenDistillParams)
 
 def make(parts: Sequence[Part], data: TrainData, ctx: Context) -> dict[int, Exception]:
     """Select representative sets; the error of each part that failed, by its position."""
-    errors: dict[int, Exception] = {}
-    for number, part in enumerate(parts):
-        kind, fields, code = ctx.address(part)
-        try:
-            ctx.artifact(kind, fields, partial(_save, data=data, ctx=ctx, params=params_of(part)), code)
-        except Exception as error:
-            errors[number] = error
-    return errors
+    return one_by_one(_make, parts, data, ctx)
+
+
+def _make(part: Part, data: TrainData, ctx: Context) -> None:
+    kind, fields, code = ctx.address(part)
+    ctx.artifact(kind, fields, partial(_save, data=data, ctx=ctx, params=params_of(part)), code)
 
 
 def _save(folder: Path, data: TrainData, ctx: Context, params: GenDistillParams) -> None:

@@ -21,6 +21,7 @@ from bench.learners.load import load_network
 from bench.learners.network import Inputs, Network
 from bench.learners.recipe import Recipe, batches, make_trainer
 from bench.learners.seeds import derive
+from methods.making import one_by_one
 from methods.scores.reading import read
 
 REPORT = "report.json"
@@ -32,14 +33,12 @@ def make(parts: Sequence[Part], data: TrainData, ctx: Context) -> dict[int, Exce
     An artifact holds rows.npy, int64 [n], the train rows of the pool, ascending, and what a `Reading` says of them at
     each of the K checkpoints: errors.npy, float32 [K, n, C], and inputs.npy, float32 [K, n, q].
     """
-    errors: dict[int, Exception] = {}
-    for number, part in enumerate(parts):
-        kind, fields, code = ctx.address(part)
-        try:
-            ctx.artifact(kind, fields, partial(_save, fields=part.fields, data=data, ctx=ctx), code)
-        except Exception as error:
-            errors[number] = error
-    return errors
+    return one_by_one(_make, parts, data, ctx)
+
+
+def _make(part: Part, data: TrainData, ctx: Context) -> None:
+    kind, fields, code = ctx.address(part)
+    ctx.artifact(kind, fields, partial(_save, fields=part.fields, data=data, ctx=ctx), code)
 
 
 def stops(steps: int, checkpoints: int) -> list[int]:
