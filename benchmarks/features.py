@@ -58,7 +58,7 @@ def setting(owner: Any, name: str, value: Any) -> Iterator[None]:
 
 
 def unsorted_batches(lengths: np.ndarray, budget: int) -> list[np.ndarray]:
-    """What `features.batches` would be without sorting: the given order, the same budget."""
+    """What `longest_first` would be without sorting: the given order, the same budget."""
     out: list[list[int]] = [[]]
     longest = 0
     for row, length in enumerate(lengths):
@@ -103,7 +103,7 @@ def main() -> None:
         return run
 
     def without_sorting() -> Features:
-        with setting(features, "batches", unsorted_batches):
+        with setting(features, "longest_first", unsorted_batches):
             return ours()
 
     def eager() -> Features:

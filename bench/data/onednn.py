@@ -1,8 +1,8 @@
 """Linear layers on a CPU through oneDNN.
 
-PyTorch sends float32 products to MKL, which runs at half of oneDNN's speed on CPUs that are not Intel's
-(measured on a Zen 5 core: 95 against 210 GFLOP/s). The operator is PyTorch's own but internal, so it is tried
-first and left alone where a build lacks it.
+PyTorch sends float32 products to MKL, which leaves AVX-512 unused on CPUs that are not Intel's and so runs at half of
+oneDNN's speed there (a Zen 5 core: 95 against 210 GFLOP/s). Without AVX-512 it is MKL that is faster (a Zen 3 core: by
+a fifth). The operator is PyTorch's own but internal, so it is tried first and left alone where a build lacks it.
 """
 
 from __future__ import annotations
@@ -35,14 +35,22 @@ def available() -> bool:
         return False
 
 
+@cache
+def faster() -> bool:
+    """Whether it is there and this CPU gains by it."""
+    import torch
+
+    return available() and torch.backends.cpu.get_cpu_capability().startswith("AVX512")
+
+
 def speed_up(model: Any) -> Any:
-    """Let every float32 nn.Linear on the CPU compute with oneDNN, for inference only; returns the model.
+    """Let every float32 nn.Linear on a CPU that gains by it compute with oneDNN, for inference only; returns the model.
 
     Values change by float32 rounding. Subclasses of nn.Linear keep their own forward.
     """
     import torch
 
-    if available():
+    if faster():
         for module in model.modules():
             weight: Any = getattr(module, "weight", None)
             if type(module) is torch.nn.Linear and weight.device.type == "cpu" and weight.dtype == torch.float32:

@@ -1,4 +1,4 @@
-"""Linear layers that are trained on a CPU: forward and backward products through oneDNN where it is there.
+"""Linear layers that are trained on a CPU: forward and backward products through oneDNN where that is faster.
 
 See `bench.data.onednn` for the reason. Frozen weights get no gradient.
 """
@@ -31,9 +31,18 @@ class _Product(torch.autograd.Function):
         grad = grad.contiguous()
         return (
             _Product.apply(grad, weight.t(), None) if to_x else None,
-            _Product.apply(grad.t(), x.t(), None) if to_weight else None,
+            _to_weight(grad, x, weight) if to_weight else None,
             grad.sum(0) if to_bias else None,
         )
+
+
+def _to_weight(grad: Tensor, x: Tensor, weight: Tensor) -> Tensor:
+    """grad^T x, laid out as the weight is: sums of gradients in two layouts take ten times as long."""
+    if weight.is_contiguous():
+        found: Tensor = _Product.apply(grad.t(), x.t(), None)
+        return found
+    swapped: Tensor = _Product.apply(x.t(), grad.t(), None)
+    return swapped.t()
 
 
 def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
@@ -47,28 +56,28 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         rows = x if x.ndim == 3 else x.expand(runs, *x.shape)
         biases = [None] * runs if bias is None else bias.unbind()
         return torch.stack([affine(*run) for run in zip(rows.unbind(), weight.unbind(), biases, strict=True)])
+    return _product(x, weight, bias) if onednn.faster() else functional.linear(x, weight, bias)
+
+
+def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if x.device.type == "cpu" and x.dtype == weight.dtype == torch.float32 and onednn.available():
         found: Tensor = _Product.apply(x.reshape(-1, x.shape[-1]), weight, bias)
         return found.view(*x.shape[:-1], -1)
     return functional.linear(x, weight, bias)
 
 
-def linear(x: Tensor, layer: nn.Linear) -> Tensor:
-    """The layer applied to x [..., d_in]: [..., d_out]."""
-    return affine(x, layer.weight, layer.bias)
-
-
 def _transposed(layer: Any, x: Tensor) -> Tensor:
-    return affine(x, layer.weight.t(), layer.bias)
+    return _product(x, layer.weight.t(), layer.bias)
 
 
 def _plain(layer: nn.Linear, x: Tensor) -> Tensor:
-    return linear(x, layer)
+    return _product(x, layer.weight, layer.bias)
 
 
 def speed_up(model: nn.Module) -> None:
-    """Let every nn.Linear and Conv1D of a model compute so; GPT-2's layers keep their weights transposed.
+    """Let every nn.Linear and Conv1D of a model compute through oneDNN; GPT-2's layers keep their weights transposed.
 
+    As `bench.learners.causal.gpt2` does, whatever the CPU, so that its packed pass is this one bit for bit.
     The methods are bound, so a deep copy of the model computes with its own weights. Subclasses keep their own forward.
     """
     for module in model.modules():

@@ -11,8 +11,15 @@ from bench.learners.linear import affine
 DRAW = torch.Generator().manual_seed(0)
 
 
-def test_frozen_weights_cost_no_product(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def through_onednn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a CPU that gains by it."""
     assert onednn.available()
+    monkeypatch.setattr(onednn, "faster", lambda: True)
+
+
+@pytest.mark.usefixtures("through_onednn")
+def test_frozen_weights_cost_no_product(monkeypatch: pytest.MonkeyPatch) -> None:
     calls = []
     product = onednn.product
     monkeypatch.setattr(onednn, "product", lambda *arguments: calls.append(1) or product(*arguments))
@@ -26,3 +33,19 @@ def test_frozen_weights_cost_no_product(monkeypatch: pytest.MonkeyPatch) -> None
 def test_other_precisions_keep_pytorchs_product() -> None:
     x, weight = torch.randn(3, 5, dtype=torch.float64, generator=DRAW), torch.randn(7, 5, dtype=torch.float64)
     assert torch.equal(affine(x, weight, None), x @ weight.T)
+
+
+@pytest.mark.usefixtures("through_onednn")
+def test_gradients_are_pytorchs_to_the_second_order_and_laid_out_as_their_weights() -> None:
+    x, first, second = (torch.randn(*shape, generator=DRAW) for shape in ((3, 5), (7, 5), (5, 7)))
+    found = []
+    for product in (affine, torch.nn.functional.linear):
+        weights = [first.clone().requires_grad_(), second.clone().requires_grad_()]
+        start = x.clone().requires_grad_()
+        loss = torch.tanh(product(torch.tanh(product(start, weights[0], None)), weights[1], None))
+        once = torch.autograd.grad(loss.square().sum(), weights, create_graph=True)
+        twice = torch.autograd.grad(once, [*weights, start], [torch.cos(each.detach()) for each in once])
+        found.append([*once, *twice])
+    assert all(each.is_contiguous() for each in found[0])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
