@@ -31,14 +31,16 @@ def test_links_lead_somewhere(document: Path) -> None:
         assert (document.parent / target).exists(), target
 
 
-@pytest.mark.parametrize("name", ["longest", "wordy"])
-def test_the_plugin_examples_are_listed_and_keep_the_rules(name: str, bench: Bench) -> None:
+@pytest.mark.parametrize("name", ["longest", "wordy", "blended"])
+def test_the_plugin_examples_are_listed_and_keep_the_rules(name: str, bench: Bench, tiny_encoder: Path) -> None:
     text = (ROOT / "docs" / "plugins.md").read_text()
     example = re.findall(rf"```python\n(# {name}\.py\n.*?)```", text, re.DOTALL)[0]
     (bench.folder / f"{name}.py").write_text(example)
     assert name in bench("list", "methods", "--plugin", f"{name}.py").stdout
+    params = {"encoder": str(tiny_encoder)} if name == "blended" else {}
     check = (
-        f"from bench.testing import check_method\nfrom {name} import bench_methods\ncheck_method(bench_methods()[0])\n"
+        f"from bench.testing import check_method\nfrom {name} import bench_methods\n"
+        f"check_method(bench_methods()[0], {params})\n"
     )
     (bench.folder / "check.py").write_text(check)
     done = subprocess.run(
