@@ -42,6 +42,9 @@ def card(name: str, shown: SetCard, records: list[Record], names: Sequence[str],
         lines[-1] += f", and of what it shares with other sets: {spent}"
     if distilled is not None:
         lines += _arrays(name, distilled)
+    students = ",".join(dict.fromkeys(record.student.label for record in records))
+    again = f'bench score FOLDER --name {first.method.name}-again --tasks "{shown.task}" --students "{students}"'
+    lines.append(f"- scored again, FOLDER being where these files are: {code_span(again)}")
     if shown.n_bytes is not None:
         lines.append(f"- bytes that a student reads of it: {shown.n_bytes:,}")
     if (chosen := shown.diagnostics.get("chosen_on")) is not None:
@@ -80,6 +83,8 @@ def _arrays(name: str, distilled: DistilledSet) -> list[str]:
         f"- embedding level: {layer} of the encoder {code_span(embeddings.encoder)}; they fit this encoder alone",
         f"- {n} examples of {positions} positions of {width} numbers",
     ]
+    if embeddings.trained_layers is not None:
+        lines.append(f"- made for learners that train {embeddings.trained_layers} layers, from the top, and a head")
     if embeddings.step_sizes is not None:
         rates = ", ".join(f"{rate:.3g}" for rate in embeddings.step_sizes[:STEPS_SHOWN])
         more = ", ..." if len(embeddings.step_sizes) > STEPS_SHOWN else ""

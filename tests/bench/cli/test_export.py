@@ -175,6 +175,7 @@ def test_a_set_of_the_embedding_level_needs_the_cache_and_says_what_it_fits(tmp_
         layer=4,
         unrestricted=True,
         head_seed=7,
+        trained_layers=2,
         nearest=["a goal", "<script>"],
     )
     distilled = DistilledSet(np.array([0, 1]), embeddings=embeddings)
@@ -200,6 +201,8 @@ def test_a_set_of_the_embedding_level_needs_the_cache_and_says_what_it_fits(tmp_
     for said in (
         "hidden states, the input of layer 4 of the encoder `minilm`; they fit this encoder alone",
         "2 examples of 3 positions of 4 numbers",
+        "learners that train 2 layers",
+        'bench score FOLDER --name tdd-again --tasks "bbc" --students "',
         "learned step sizes of 2 gradient steps: 0.25, 0.5",
         "unrestricted numbers",
         "the head of seed 7",
