@@ -56,7 +56,7 @@ def command(**options: Any) -> None:
         echo(f"not read here, for its size: {task} ({size / 1e6:,.0f} MB); the run reads it before it computes")
     preparations = plan.preparations(plan.needed_sets(runs))
     if preparations:
-        echo(f"to prepare (not in the estimate): {prepared(preparations)}")
+        echo(f"to prepare, where the cache has it not (not in the estimate): {prepared(preparations)}")
     refs = dict.fromkeys(ref for choice in plan.choices() for ref in choice.spec.assets(choice.params))
     absent = [ref for ref in refs if session.assets.locate(ref) is None]
     if absent:

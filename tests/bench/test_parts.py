@@ -208,7 +208,7 @@ def test_a_worker_that_dies_costs_what_followed_its_checkpoint(sample: Sample, t
 def test_plan_and_info_say_what_is_to_prepare(sample: Sample) -> None:
     shown = sample.bench("info", "trained", "--plugin", "plugin.py").stdout
     assert "priorities: made before the sets that need them, equal ones once" in shown
-    line = "to prepare (not in the estimate): words: 2 priorities, 1 count, 1 sum"
+    line = "to prepare, where the cache has it not (not in the estimate): words: 2 priorities, 1 count, 1 sum"
     assert line in sample("plan", "--methods", "trained,trained-fancy,pick,summed").stdout.splitlines()
     assert "to prepare" not in sample("plan").stdout
     sample("run", "--methods", "trained", *SMALL)
