@@ -305,7 +305,10 @@ ON_EMBEDDINGS: list[tuple[dict[str, str], str]] = [
     ({"BODY": "distilled.embeddings and distilled.embeddings.inputs_embeds.fill(0)"}, "take a copy and change that"),
     ({"BODY": "self.n = getattr(self, 'n', 0) + (read != 'texts'); shift += self.n // 2"}, "a run leaves a trace"),
     ({"BODY": "shift += read != 'texts' and np.random.rand() > 2"}, "generator of numpy.random"),
-    ({"BODY": "shift += int(read != 'texts' and np.random.default_rng().integers(9))"}, "answers otherwise"),
+    (
+        {"BODY": "shift += (read != 'texts') * np.random.default_rng().integers(9, size=len(queries))"},
+        "answers otherwise",
+    ),
 ]
 
 
