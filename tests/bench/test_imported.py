@@ -264,6 +264,7 @@ def test_numbers_that_are_names_of_other_classes(tmp_path: Path) -> None:
         ('{"text": "a", "lab', "line 1 is not JSON"),
         ("[" * 100_000, "line 1 is not JSON"),
         ('["a"]', "line 1: an object with one value per column"),
+        ('{"nearest": "a", "label": 0}', "copy to read of a set at embedding level: put the .safetensors file"),
         ("", "holds no rows"),
         ('{"text": "a", "label": 0}\n{"text": "b", "label": 1}\n{"text": "c", "label": 1}', ".sport: 1, money: 2."),
     ],
