@@ -117,8 +117,8 @@ def _from_table(path: Path, info: TaskInfo, named: Columns) -> DistilledSet:
     for name, column in zip(info.fields, named.texts or info.fields, strict=True):
         if column not in table.columns and "nearest" in table.columns:
             raise UserError(
-                f"{table.path} is the copy to read of a set at embedding level: put the {SUFFIX} file that `bench export` "
-                "wrote beside it into the folder too"
+                f"{table.path} is the copy to read of a set at embedding level: put the {SUFFIX} file that "
+                "`bench export` wrote beside it into the folder too"
             )
         _check_column(table, column, "--text-columns")
         texts[name] = table.text(column)
