@@ -71,6 +71,7 @@ def test_what_a_plugin_says_gives_no_orders_and_everything_is_recorded(sample: S
         assert "Traceback" not in done.stderr
 
 
+@pytest.mark.slow
 def test_nothing_but_the_selection_decides_the_records(sample: Sample, tmp_path: Path) -> None:
     folder = sample.bench.folder
     sample("run", "--jobs", "1", "--out", "plain")

@@ -276,7 +276,7 @@ def test_diverse_batches_follow_the_learner_that_the_option_names(
             np.testing.assert_array_equal(found, features)
 
 
-@pytest.mark.parametrize("batch_learner", ["reset", "trained"])
+@pytest.mark.parametrize("batch_learner", ["trained", pytest.param("reset", marks=pytest.mark.slow)])
 def test_a_killed_training_goes_on_to_the_same_weights(
     setting: Setting, make_params: MakeParams, batch_learner: str
 ) -> None:
