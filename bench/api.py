@@ -437,7 +437,10 @@ class Student(abc.ABC):
 
     def refuses(self, distilled: DistilledSet) -> str | None:
         """Why this student cannot use this set (the cell becomes not applicable), or None when it can."""
-        return "the set has no text level" if distilled.texts is None else None
+        if distilled.texts is not None:
+            return None
+        made = distilled.embeddings
+        return "the set has no text level" + (f": it is vectors for the encoder '{made.encoder}'" if made else "")
 
     def reads(self, distilled: DistilledSet) -> Literal["texts", "embeddings"]:
         """What of a set this student trains on, which decides the league that the result is ranked in."""

@@ -19,7 +19,8 @@ from bench.learners.recipe import predict
 from bench.work.context import JobContext
 from bench.work.lending import lend_set
 from students.encoder import EncoderStudent
-from students.params import EncoderParams
+from students.params import EncoderParams, ProbeParams
+from students.probe import ProbeStudent
 from tests.embedded_sets import embedded
 from tests.learner_models import MakeContext, make_set
 
@@ -305,3 +306,10 @@ def test_refusals_that_the_set_alone_tells(tiny_encoder: Path) -> None:
     assert learned.refuses(changed(vectors, step_sizes=STEPS)) is None
     assert student_of(tiny_encoder).refuses(vectors) is None
     assert student_of(tiny_encoder).refuses(texts) is None
+
+
+def test_a_student_that_reads_texts_alone_says_for_which_encoder_vectors_are(tiny_encoder: Path) -> None:
+    texts, _ = make_set(N, C, seed=0)
+    said = f"the set has no text level: it is vectors for the encoder '{tiny_encoder}'"
+    assert ProbeStudent(ProbeParams()).refuses(embedded(tiny_encoder, texts, C)) == said
+    assert ProbeStudent(ProbeParams()).refuses(texts) is None
