@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,21 @@ from bench.errors import UserError
 Selection = str | Iterable[str] | None
 
 
+def _listed(value: Any) -> list[Any]:
+    """What several values came as, or one by itself: a text is one, and a mapping, whose values would be dropped."""
+    alone = isinstance(value, str | bytes | Path | Mapping) or not isinstance(value, Iterable)
+    return [value] if alone else list(value)
+
+
 def joined(selection: Selection, name: str = "selection") -> str | None:
     """A selection as the grammar reads it."""
     if selection is None or isinstance(selection, str):
         return selection
-    found = list(selection) if isinstance(selection, Iterable) else [selection]
+    found = _listed(selection)
     if not all(isinstance(each, str) for each in found):
-        raise UserError(f"{name} is {selection!r:.60}: write a text, such as 'random,kcenters', or a list of texts")
+        raise UserError(
+            f"{name} is {selection!r:.60}: write a text, such as 'random,kcenters[pooling=cls]', or a list of texts"
+        )
     return ",".join(found)
 
 
@@ -40,8 +48,7 @@ def numbers(dpc: Any) -> tuple[int, ...] | None:
     """dpc as a tuple of whole numbers; None stays."""
     if dpc is None:
         return None
-    found = [dpc] if isinstance(dpc, str | bytes) or not isinstance(dpc, Iterable) else list(dpc)
-    return tuple(number for each in found if (number := whole(each, "dpc")) is not None)
+    return tuple(number for each in _listed(dpc) if (number := whole(each, "dpc")) is not None)
 
 
 def seconds(timeout: Any) -> float | None:
@@ -74,8 +81,7 @@ def maybe_path(value: Any, name: str) -> str | Path | None:
 
 def paths(value: Any, name: str) -> tuple[str | Path, ...]:
     """One path, or several."""
-    alone = isinstance(value, str | Path) or not isinstance(value, Iterable)
-    return tuple(path_of(each, name) for each in ([value] if alone else value))
+    return tuple(path_of(each, name) for each in _listed(value))
 
 
 def folder_of(value: str | Path) -> Path:

@@ -12,8 +12,11 @@ from methods.embedding.parts import parts
 _SHARED = (
     "The gradient is exact: reverse mode by hand, one step's graph at a time. Steps and checkpoint are chosen by "
     "the loss on validation rows; the public codes choose on the rows that they report. Each set of a cell is a "
-    "training of its own. A set fits one encoder, at the layer whose input it is, and students of "
-    "`recipe=learned-sgd` take exactly its steps. "
+    "training of its own. "
+)
+_FITS = (
+    "A set fits one encoder, at the layer whose input it is, and students of `recipe=learned-sgd` take exactly its "
+    "steps. "
 )
 _TDD = (
     "TDD: Sucholutsky and Schonlau 2021 (soft labels, text), as in Maekawa et al. 2023 (attention labels), whose "
@@ -46,7 +49,7 @@ def specs() -> Sequence[MethodSpec]:
         MethodSpec(
             name="tdd",
             summary="Vectors, labels and step sizes learned by gradients through the learner's training.",
-            notes=_TDD + _SHARED,
+            notes=_TDD + _SHARED + _FITS,
             **learned,
         ),
         MethodSpec(
@@ -67,7 +70,7 @@ def specs() -> Sequence[MethodSpec]:
             preset=WANG,
             notes="Dataset Distillation, Wang et al. 2018, Algorithm 1, with the published code's settings (X "
             "from N(0, 1), Adam 0.01 with beta1 0.5, 10 steps x 3 epochs): groups are its distillation "
-            "steps. Their four kinds of start: init=fixed or random, scratch=true or false. " + _SHARED,
+            "steps. Their four kinds of start: init=fixed or random, scratch=true or false. " + _SHARED + _FITS,
             **learned,
         ),
         MethodSpec(
@@ -76,7 +79,7 @@ def specs() -> Sequence[MethodSpec]:
             preset={"start": "rows", "learn_embeddings": False},
             selects=True,
             notes="What tdd has beyond this is what its vectors have learned: soft labels help real rows too "
-            "(DD-Ranking, Li et al. 2024). " + _SHARED,
+            "(DD-Ranking, Li et al. 2024). " + _SHARED + _FITS,
             **learned,
         ),
         MethodSpec(
@@ -84,7 +87,9 @@ def specs() -> Sequence[MethodSpec]:
             summary="K-centers rows at the embedding level; labels and step sizes learned as tdd learns them.",
             preset={"start": "kcenters", "learn_embeddings": False},
             selects=True,
-            notes="As random-soft (DD-Ranking), from the rows of K-centers (mean pooling, unit length). " + _SHARED,
+            notes="As random-soft (DD-Ranking), from the rows of K-centers (mean pooling, unit length). "
+            + _SHARED
+            + _FITS,
             **learned,
         ),
     ]
