@@ -16,6 +16,7 @@ without a correction for many.
 from __future__ import annotations
 
 import argparse
+import sys
 from statistics import fmean
 
 import bench
@@ -88,8 +89,14 @@ def main() -> None:
     parser.add_argument("out")
     parser.add_argument("--against", default="kcenters", help="method of the rows that others are compared with")
     options = parser.parse_args()
-    board = bench.results(options.out).board().board
+    try:
+        board = bench.results(options.out).board().board
+    except bench.UserError as error:
+        sys.exit(str(error))
     rows = [row for row in board.rows if row.summary is not None and row.league and not row.outdated]
+    methods = list(dict.fromkeys(row.method for row in rows))
+    if options.against not in methods:
+        sys.exit(f"no finished row of '{options.against}' in {options.out} to compare with; --against one of {methods}")
     print(f"In brackets: the difference to {options.against}.\n")
     print("\n".join(overview(rows, options.against)))
     for task, dpc in dict.fromkeys((row.task, row.dpc) for row in rows):

@@ -48,13 +48,13 @@ def misfit(embeddings: Embeddings, network: Network, n_classes: int, splits: boo
         return f"the embeddings have {longest} positions, the encoder has {network.positions}"
     trained = None if network.attention is None else network.attention[0]
     if learned and e.trained_layers not in (None, trained):
-        mend = f": trainable_layers={e.trained_layers} fits" if splits else ""
+        mend = _mend(e.trained_layers, network.depth, splits)
         own = "everything" if trained is None else f"{trained}"
         return f"the steps were learned with {e.trained_layers} trained layers, this student trains {own}{mend}"
     if e.attention_labels is None:
         return None
     if network.attention is None:
-        mend = f": trainable_layers={e.attention_labels.shape[1]} fits" if splits else ""
+        mend = _mend(e.attention_labels.shape[1], network.depth, splits)
         return f"attention labels need explicit layers{mend}"
     if (lengths != longest).any():
         return "attention labels need texts of one length"
@@ -66,6 +66,13 @@ def misfit(embeddings: Embeddings, network: Network, n_classes: int, splits: boo
             f"this student's attention is {wanted}"
         )
     return None
+
+
+def _mend(layers: int | None, depth: int, splits: bool) -> str:
+    """What a student is told that has to train `layers` layers of an encoder of `depth`, if it can."""
+    if layers is not None and 0 < depth < layers:
+        return f", and the encoder has {depth}"
+    return f": trainable_layers={layers} fits" if splits else ""
 
 
 def _plain(value: Any) -> str:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 WHOLE = frozenset({"step_sizes"})  # arrays of the set; the first axis of every other is over examples
+NEEDED = ("inputs_embeds", "attention_mask", "label_distribution")  # arrays that no set is without
 SEEN_BY_PEOPLE = frozenset({"nearest"})  # fields that no student reads
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench.api import DistilledSet
 from bench.errors import UserError
-from bench.store.embeddings import arrays_of, contiguous, facts_of, joined, plain
+from bench.store.embeddings import NEEDED, arrays_of, contiguous, facts_of, joined, plain
 from bench.store.files import regular_file, write_atomic
 from bench.store.identity import canonical
 
@@ -70,15 +70,18 @@ def read_portable(path: Path) -> Portable:
     if found is None:
         raise UserError(f"{path} is no set of `bench export`: its header lacks the entry '{ENTRY}'")
     try:
-        return _portable(json.loads(found), arrays)
+        return _portable(path, json.loads(found), arrays)
     except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise UserError(f"{path} is damaged ({type(error).__name__}: {error}): export it again") from error
 
 
-def _portable(facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Portable:
+def _portable(path: Path, facts: Mapping[str, Any], arrays: Mapping[str, Any]) -> Portable:
     if facts["format"] != FORMAT:
         raise ValueError(f"format {facts['format']}, this bench reads {FORMAT}")
     embeddings = facts["embeddings"]
+    needed = ("labels", *(() if embeddings is None else NEEDED))
+    if lacking := next((name for name in needed if name not in arrays), None):
+        raise UserError(f"{path} lacks the array '{lacking}': export it again")
     distilled = DistilledSet(
         labels=arrays["labels"],
         texts=facts["texts"],

@@ -41,6 +41,10 @@ HALVINGS = 10  # of schedule=halving: every 40 of 400 epochs in the code of Wang
 Progress = Callable[[int, int], None]
 
 
+class Vanished(Diverged):
+    """A learned step size came down to 0."""
+
+
 @dataclass(frozen=True)
 class Real:
     """Rows of a split as the learner reads them: row indices -> hidden states; and their labels, int64 [n]."""
@@ -193,9 +197,9 @@ def _look(
 
 
 def _positive(step_sizes: Tensor) -> None:
-    """Raise Diverged where softplus has come down to 0: such a step would teach nothing for ever."""
+    """Raise Vanished where softplus has come down to 0: such a step would teach nothing for ever."""
     if not bool((step_sizes > 0).all()):
-        raise Diverged(f"a learned step size fell to {float(step_sizes.detach().min()):g}")
+        raise Vanished(f"a learned step size fell to {float(step_sizes.detach().min()):g}")
 
 
 def as_embeddings(
@@ -231,9 +235,10 @@ def _explained(
     if looks:
         best = min(looks, key=lambda each: each["loss"])["step"]
         kept = f"; the arrays of the best set so far (step {best}) are in {workspace / BEST}"
+    other = "larger" if isinstance(error, Vanished) else "smaller"
     return UserError(
         f"step {step + 1} of {steps} of the training: {error}: choose a smaller learning_rate than "
-        f"{params.learning_rate:g} or a smaller step_size than {params.step_size:g}{kept}"
+        f"{params.learning_rate:g} or a {other} step_size than {params.step_size:g}{kept}"
     )
 
 

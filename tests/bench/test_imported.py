@@ -15,7 +15,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 from safetensors import safe_open
-from safetensors.numpy import save_file
+from safetensors.numpy import load_file, save_file
 
 from bench.api import DistilledSet, Embeddings, TaskInfo
 from bench.errors import UserError
@@ -182,6 +182,9 @@ def damaged(path: Path, how: str) -> None:
         case "no labels":
             metadata = safe_open(path, "numpy").metadata()
             save_file({"inputs_embeds": np.zeros((4, 3, 4), np.float32)}, path, metadata)
+        case "no mask":
+            metadata, arrays = safe_open(path, "numpy").metadata(), load_file(path)
+            save_file({name: array for name, array in arrays.items() if name != "attention_mask"}, path, metadata)
         case "format":
             save_file({"labels": np.zeros(2, np.int64)}, path, {"bench": '{"format": 9}'})
         case "no JSON":
@@ -199,7 +202,8 @@ def damaged(path: Path, how: str) -> None:
         ("cut", "is no readable safetensors file"),
         ("text", "is no readable safetensors file"),
         ("empty", "is no readable safetensors file"),
-        ("no labels", "is damaged (KeyError: 'labels'): export it again"),
+        ("no labels", "lacks the array 'labels': export it again"),
+        ("no mask", "lacks the array 'attention_mask': export it again"),
         ("format", "format 9, this bench reads 1"),
         ("no JSON", "is damaged (JSONDecodeError"),
         ("mask", "returned a text of length zero: attention_mask, example 0"),

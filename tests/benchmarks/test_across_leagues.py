@@ -69,3 +69,20 @@ def test_both_tables_have_the_figures_of_the_records(
             assert row["vs kcenters"].split(" ")[0] == f"{100 * mean:+.1f}"
             compared += 1
     assert compared >= 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["nowhere"], "no results in nowhere: make some with `bench run --out nowhere`"),
+        (
+            [str(KEPT), "--against", "kcentres"],
+            f"no finished row of 'kcentres' in {KEPT} to compare with; --against one",
+        ),
+    ],
+)
+def test_a_mistake_is_one_line(arguments: list[str], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["across_leagues.py", *arguments])
+    with pytest.raises(SystemExit) as caught:
+        runpy.run_path(str(ROOT / "benchmarks" / "across_leagues.py"), run_name="__main__")
+    assert str(caught.value).startswith(said)

@@ -245,6 +245,7 @@ MISFITS: list[tuple[int | None, dict[str, Any], str]] = [
     (2, LONG, "the embeddings have 130 positions, the encoder has 128"),
     (2, {"label_distribution": np.ones((N, 2), np.float32) / 2}, "labels of 2 classes, the task has 3"),
     (None, {"attention_labels": LABELS}, "attention labels need explicit layers: trainable_layers=2 fits"),
+    (None, {"attention_labels": LABELS.repeat(5, 1)}, "attention labels need explicit layers, and the encoder has 4"),
     (2, {"attention_labels": LABELS, "attention_mask": np.tril(FULL["attention_mask"])}, "texts of one length"),
     (2, {"attention_labels": LABELS[:, :1]}, "are 1 x 4 x 1 x 6 (layers, heads, queries, keys)"),
     (2, {"attention_labels": LABELS[..., :5]}, "this student's attention is 2 x 4 x 1 or 6 x 6"),
@@ -276,6 +277,9 @@ def test_learned_steps_are_of_as_many_layers_as_they_were_learned_with(
     said = f"learned with 2 trained layers, this student trains {own}: trainable_layers=2 fits"
     with pytest.raises(NotApplicable, match=said):
         student_of(tiny_encoder, layers, recipe="learned-sgd").predict(vectors, queries, context(0, queries))
+    deeper = changed(vectors, trained_layers=9)
+    with pytest.raises(NotApplicable, match=f"with 9 trained layers, this student trains {own}, and the encoder has"):
+        student_of(tiny_encoder, layers, recipe="learned-sgd").predict(deeper, queries, context(0, queries))
     student_of(tiny_encoder, 2, recipe="learned-sgd").predict(vectors, queries, context(0, queries))
     student_of(tiny_encoder, layers, steps=1).predict(vectors, queries, context(0, queries))
 
