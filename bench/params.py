@@ -76,7 +76,8 @@ def check_partial(name: str, model: type[Params], values: Mapping[str, Any], whe
 def _explain(name: str, model: type[Params], detail: ErrorDetails, where: str) -> str:
     """One validation error of pydantic as one line."""
     prefix = f"{where}: " if where else ""
-    path = ".".join(str(part) for part in detail["loc"])
+    path = ".".join(part for part in detail["loc"] if isinstance(part, str))
+    at = "".join(f", value {part + 1}," for part in detail["loc"] if isinstance(part, int))
     kind, context = detail["type"], detail.get("ctx", {})
     if kind == "extra_forbidden":
         if not model.model_fields:
@@ -89,7 +90,7 @@ def _explain(name: str, model: type[Params], detail: ErrorDetails, where: str) -
     given = _short(detail["input"])
     if kind in _BOUNDS:
         limit, words = _BOUNDS[kind]
-        return f"{prefix}{name}: parameter '{path}' is {given}, but must be {words} {context[limit]}"
+        return f"{prefix}{name}: parameter '{path}'{at} is {given}, but must be {words} {context[limit]}"
     if kind in ("too_long", "too_short"):
         few = kind == "too_short"
         words = f"at {'least' if few else 'most'} {context['min_length' if few else 'max_length']}"
@@ -97,9 +98,11 @@ def _explain(name: str, model: type[Params], detail: ErrorDetails, where: str) -
         return f"{prefix}{name}: {words} values in parameter '{path}', not {context['actual_length']}" + (
             f" ({' '.join(about.split())})" if about else ""
         )
+    if kind in ("tuple_type", "list_type"):
+        return f"{prefix}{name}: parameter '{path}'{at} is {given}, but must be a list: {name}[{path}=[{given}]]"
     if kind == "literal_error":
-        return f"{prefix}{name}: parameter '{path}' is {given}, but must be {context['expected']}"
-    return f"{prefix}{name}: parameter '{path}' is {given}: {_message(detail)}"
+        return f"{prefix}{name}: parameter '{path}'{at} is {given}, but must be {context['expected']}"
+    return f"{prefix}{name}: parameter '{path}'{at} is {given}: {_message(detail)}"
 
 
 def _message(detail: ErrorDetails) -> str:

@@ -13,7 +13,7 @@ import click
 from bench.api import DistilledSet
 from bench.arguments import folder_of
 from bench.cli.card import card, identity_line
-from bench.cli.options import settings_options
+from bench.cli.options import collect, result_folder, settings_options
 from bench.errors import UserError
 from bench.output import echo
 from bench.session import pass_on
@@ -26,7 +26,7 @@ LONGEST = 180  # bytes of a file name, of 255 that a file system takes
 
 
 @click.command("export", short_help="Write distilled sets as files.")
-@click.argument("out", default="bench-out")
+@result_folder
 @click.option("--task", metavar="NAME", help="Only this task, as the board or `bench run` names it.")
 @click.option("--method", metavar="NAME", help="Only this method.")
 @click.option("--dpc", metavar="N", help="Only this number of examples a class, or 'all' (data).")
@@ -41,7 +41,6 @@ def command(out: str, to: str, **options: Any) -> None:
 
     Sets of an older version or base seed are left out, as on the board.
     """
-    from bench.cli.options import collect
     from bench.store.artifacts import Artifacts
     from bench.store.results import ResultStore
     from leaderboard.cells import counted, gather

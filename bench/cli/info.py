@@ -61,12 +61,12 @@ def report_blocks(prefix: str, settings: Settings) -> list[list[str]]:
 
 
 def report_lines(report: Mapping[str, Any]) -> list[str]:
-    """Facts, curves (first, middle, last and lowest value) and texts of an artifact."""
+    """Facts, curves (first, middle, last, lowest and highest value) and texts of an artifact."""
     lines = [f"artifact {report['kind']} {report['key']}", f"  {report['title']}"]
     lines += wrapped([(name, str(value)) for name, value in report["facts"].items()])
     curves = [(name, *_outline(points)) for name, points in report["curves"].items() if points["y"]]
     if curves:
-        lines += ["curves", *wrapped([("", "steps", "first", "middle", "last", "lowest"), *curves])]
+        lines += ["curves", *wrapped([("", "steps", "first", "middle", "last", "lowest", "highest"), *curves])]
     for heading, texts in report["texts"].items():
         lines += [heading, *wrapped([(text,) for text in texts])]
     return lines
@@ -74,7 +74,7 @@ def report_lines(report: Mapping[str, Any]) -> list[str]:
 
 def _outline(points: Mapping[str, Sequence[float]]) -> list[str]:
     xs, ys = points["x"], points["y"]
-    return [f"{xs[-1]:g}", *(f"{value:.4g}" for value in (ys[0], ys[len(ys) // 2], ys[-1], min(ys)))]
+    return [f"{xs[-1]:g}", *(f"{value:.4g}" for value in (ys[0], ys[len(ys) // 2], ys[-1], min(ys), max(ys)))]
 
 
 def unknown(registry: Registry, name: str, cache: Path) -> UserError:
@@ -90,6 +90,9 @@ def unknown(registry: Registry, name: str, cache: Path) -> UserError:
             f"no artifact with a report in {cache} has a key that starts with {name}: if the run had another --cache, "
             "give it here too; the keys stand under `reports` in OUT/sets/*.json"
         )
+    bare = name.partition("[")[0]
+    if bare != name and bare in known:
+        return UserError(f"'{name}' has parameters: `bench info` takes the name alone, {bare}")
     return registry.unknown("task, method, student, suite or asset", name, known)
 
 

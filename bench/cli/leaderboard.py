@@ -6,13 +6,14 @@ from pathlib import Path
 
 import click
 
+from bench.cli.options import result_folder
 from bench.output import echo
 
 FORMATS = ("md", "csv", "html")
 
 
 @click.command()
-@click.argument("out", default="bench-out", metavar="[OUT]", type=click.Path(path_type=Path))
+@result_folder
 @click.option(
     "--task",
     "tasks",
@@ -25,7 +26,7 @@ FORMATS = ("md", "csv", "html")
 @click.option("--format", "wanted", type=click.Choice([*FORMATS, "all"]), default="all", show_default=True)
 @click.option("--output", metavar="DIR", type=click.Path(path_type=Path), help="Folder for the files  [OUT]")
 def command(
-    out: Path,
+    out: str,
     tasks: tuple[str, ...],
     students: tuple[str, ...],
     baseline: str | None,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from bench.errors import UserError
 from bench.settings import Settings
 from bench.suite import MOST_DPC
 
@@ -28,6 +30,21 @@ def settings_options(function: Callable[..., Any]) -> Callable[..., Any]:
     ):
         function = option(function)
     return function
+
+
+def result_folder(function: Callable[..., Any]) -> Callable[..., Any]:
+    """OUT, or --out DIR as `bench run` has it: one `out`, as it was written."""
+
+    @click.argument("out", required=False, metavar="[OUT]")
+    @click.option("--out", "named", metavar="DIR", help="OUT, written as for `bench run`.")
+    @functools.wraps(function)
+    def with_folder(*args: Any, out: str | None, named: str | None, **options: Any) -> Any:
+        if out is not None and named is not None:
+            raise UserError(f"the result folder is given twice: {out} and --out {named}")
+        found = next((each for each in (out, named) if each is not None), "bench-out")
+        return function(*args, out=found, **options)
+
+    return with_folder
 
 
 def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import click
 
+from bench.cli.options import result_folder
 from bench.output import echo
 
 
 @click.command()
-@click.argument("out", default="bench-out", metavar="[OUT]", type=click.Path(path_type=Path))
+@result_folder
 @click.option("--resend", is_flag=True, help="Ask MLflow what it has, and send all that is missing or changed.")
 @click.option("--mlflow-uri", metavar="URI", help="Tracking server or database  [sqlite:///OUT/mlflow.db]")
-def command(out: Path, resend: bool, mlflow_uri: str | None) -> None:
+def command(out: str, resend: bool, mlflow_uri: str | None) -> None:
     """Send the results in OUT (default: bench-out) to MLflow; nothing is sent twice."""
     from bench.session import pass_on, results
     from bench.store.results import ResultStore

@@ -203,7 +203,9 @@ def check_set(
     except (TypeError, ValueError, RecursionError) as cause:
         raise error(f"{who} returned diagnostics that are no JSON: {one_line(str(cause), 200)}") from cause
     found = ""
-    if distilled.soft_labels is not None:
+    if distilled.soft_labels is not None and distilled.texts is None:
+        found = "soft_labels without texts: targets of embeddings are their label_distribution"
+    elif distilled.soft_labels is not None:
         found = soft_labels_defect(distilled.soft_labels, n, n_classes)
     if not found and distilled.embeddings is not None:
         found = embeddings_defect(distilled.embeddings, n, n_classes)

@@ -27,6 +27,7 @@ from bench.testing.guards import ConformanceError, demand, fingerprint
 from bench.testing.kit import Kit, open_kit
 from bench.testing.parts import check_parts
 from bench.testing.texts import pair_task, topic_task
+from bench.work.checks import check_encoder
 from bench.work.checks import check_task as check_task_data
 from bench.work.lending import lend_set, lend_task
 
@@ -96,10 +97,12 @@ def _check_distillation(kit: Kit, data: TrainData, dpc: int | None) -> tuple[Dis
     calls = itertools.count()
 
     def distil(method: Any, seed: int) -> DistilledSet:
+        ctx = kit.context(data, seed)
         with kit.call(what, next(calls), data):
-            made = method.distill(data, dpc, kit.context(data, seed))
+            made = method.distill(data, dpc, ctx)
         try:
             check_set(made, data.info.fields, data.info.n_classes, who)
+            check_encoder(made, ctx.asset_identity, who)
         except UserError as error:
             raise ConformanceError(str(error)) from error
         return lend_set(made)

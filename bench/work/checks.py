@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from bench.api import DistilledSet, TaskData
 from bench.errors import PluginError, UserError
+from bench.store.embeddings import plain
+from bench.store.identity import canonical
 from bench.store.text import HALF, unwritable
 
 EXAMPLE = ("label", "row")  # what an example of a set has beside its texts
@@ -54,6 +57,25 @@ def check_task(data: TaskData, label: str) -> None:
     for index, name in enumerate(data.info.label_names):
         if index not in present:
             raise UserError(f"task '{label}': class '{name}' has no train row")
+
+
+def check_encoder(distilled: DistilledSet, identity: Callable[[str], Any], who: str) -> None:
+    """Refuse embeddings with the identity of another encoder than the one that they name.
+
+    Those that bring no identity are told by the reference alone, which may be a name that only plugins know.
+    """
+    made = distilled.embeddings
+    if made is None or made.encoder_identity is None:
+        return
+    try:
+        known = identity(made.encoder)
+    except UserError as error:
+        raise PluginError(f"{who} returned embeddings for the encoder '{made.encoder}': {error}") from error
+    if canonical(plain(made.encoder_identity)) != canonical(plain(known)):
+        raise PluginError(
+            f"{who} returned embeddings for the encoder '{made.encoder}' with the identity of another: "
+            f"encoder_identity is ctx.asset_identity(encoder)"
+        )
 
 
 def check_predictions(labels: Any, n: int, n_classes: int, student: str) -> None:

@@ -49,7 +49,7 @@ from bench.store.sets import (
     shown_rows,
 )
 from bench.store.text import message, trace
-from bench.work.checks import check_predictions, check_task, league
+from bench.work.checks import check_encoder, check_predictions, check_task, league
 from bench.work.context import JobContext, part_assets, rows_digest
 from bench.work.lending import Seal, lend_set, lend_task, refused_write
 from bench.work.network import NetworkGuard
@@ -316,6 +316,7 @@ class Worker:
         about: dict[str, Any] = {"set_digest": content_digest(distilled)}
         if job.given:
             return distilled, ctx, about
+        check_encoder(distilled, ctx.asset_identity, who)
         if job.dpc is not None:
             check_budget(distilled, data.info.label_names, job.dpc, who)
         about["made_of"] = self.artifacts.lineage(ctx.meter.parts)

@@ -63,6 +63,14 @@ def test_a_task_is_named_as_for_the_board_or_the_run(out: Path, name: str) -> No
     assert written(out) == {f"bbc-test_rows=100-train_rows=300-random-dpc{dpc}-set0" for dpc in (5, 20)}
 
 
+def test_the_folder_may_be_given_as_for_a_run(out: Path) -> None:
+    to = ["--to", str(out.parent / "export"), "--cache", str(out.parent / "cache")]
+    assert CliRunner().invoke(command, ["--out", str(out), *to, "--task", "rt"]).exception is None
+    assert written(out)
+    twice = CliRunner().invoke(command, [str(out), "--out", "b", *to]).exception
+    assert str(twice) == f"the result folder is given twice: {out} and --out b"
+
+
 def test_dpc_takes_a_number_or_all(out: Path) -> None:
     assert export(out, "--task", "bbc", "--dpc", "all").exception is None
     assert written(out) == {"bbc-test_rows=100-train_rows=300-full-all-set0"}

@@ -238,6 +238,9 @@ def test_bytes_of_what_a_student_reads() -> None:
     assert set_bytes(texts, "embeddings", 2) == inputs + mask + targets + rates + groups + attention
 
 
+ONE_EACH = Embeddings(np.zeros((2, 3, 4), np.float32), np.ones((2, 3), np.int64), np.eye(2, dtype=np.float32), "minilm")
+
+
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
@@ -246,6 +249,10 @@ def test_bytes_of_what_a_student_reads() -> None:
         ({"labels": np.array([0, 2])}, "label 2"),
         ({"labels": np.array([0, -1])}, "label -1"),
         ({"texts": None}, "neither texts nor embeddings"),
+        (
+            {"texts": None, "embeddings": ONE_EACH, "soft_labels": np.eye(2, dtype=np.float32)},
+            "soft_labels without texts: targets of embeddings are their label_distribution",
+        ),
         ({"texts": {"other": ["a", "b"]}}, "fields"),
         ({"texts": {"text": ["a"]}}, "1 texts"),
         ({"texts": {"text": ["a", " "]}}, "example 1"),
@@ -261,6 +268,7 @@ def test_bytes_of_what_a_student_reads() -> None:
 def test_useless_sets_are_refused(changes: dict[str, Any], line: str) -> None:
     good: dict[str, Any] = {"labels": np.array([0, 1]), "texts": {"text": ["a", "b"]}}
     check_set(DistilledSet(**good), ("text",), 2, "m")
+    check_set(DistilledSet(**(good | {"texts": None, "embeddings": ONE_EACH})), ("text",), 2, "m")
     with pytest.raises(UserError, match=line):
         check_set(DistilledSet(**(good | changes)), ("text",), 2, "m")
 
