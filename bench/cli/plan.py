@@ -56,7 +56,7 @@ def command(**options: Any) -> None:
         echo(f"not read here, for its size: {task} ({size / 1e6:,.0f} MB); the run reads it before it computes")
     preparations = plan.preparations(plan.needed_sets(runs))
     if preparations:
-        echo(f"to prepare, where the cache has it not (not in the estimate): {prepared(preparations)}")
+        echo(f"to prepare, where the cache has it not: {prepared(preparations)}")
     refs = dict.fromkeys(ref for choice in plan.choices() for ref in choice.spec.assets(choice.params))
     absent = [ref for ref in refs if session.assets.locate(ref) is None]
     if absent:
@@ -66,7 +66,9 @@ def command(**options: Any) -> None:
         if guess.unknown == len(runs):
             echo("estimate: none yet, no earlier result of these students in the output folder")
         else:
-            rest = f", without {guess.unknown} replicates of students not seen before" if guess.unknown else ""
+            left_out = ["what is to prepare"] if preparations else []
+            left_out += [f"{guess.unknown} replicates of students not seen before"] if guess.unknown else []
+            rest = f", without {' and '.join(left_out)}" if left_out else ""
             echo(f"estimate: {duration(guess.core_seconds / jobs)} with {jobs} workers{rest}")
 
 

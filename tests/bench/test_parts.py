@@ -208,11 +208,16 @@ def test_a_worker_that_dies_costs_what_followed_its_checkpoint(sample: Sample, t
 def test_plan_and_info_say_what_is_to_prepare(sample: Sample) -> None:
     shown = sample.bench("info", "trained", "--plugin", "plugin.py").stdout
     assert "priorities: made before the sets that need them, equal ones once" in shown
-    line = "to prepare, where the cache has it not (not in the estimate): words: 2 priorities, 1 count, 1 sum"
+    line = "to prepare, where the cache has it not: words: 2 priorities, 1 count, 1 sum"
     assert line in sample("plan", "--methods", "trained,trained-fancy,pick,summed").stdout.splitlines()
     assert "to prepare" not in sample("plan").stdout
     sample("run", "--methods", "trained", *SMALL)
     assert "to prepare" not in sample("plan", "--methods", "trained", *SMALL).stdout
+    *_, last = sample("plan", "--methods", "trained,pick").stdout.splitlines()
+    assert last.startswith("estimate: ")
+    assert last.endswith(", without what is to prepare")
+    *_, last = sample("plan", "--methods", "pick").stdout.splitlines()
+    assert "without" not in last
 
 
 def test_reports_are_in_the_output_folder_also_from_the_cache(sample: Sample) -> None:
