@@ -10,7 +10,7 @@ from typing import Any
 from bench.api import MethodSpec, Part
 from bench.data.assets import Assets
 from bench.discovery import cause
-from bench.errors import PluginError
+from bench.errors import PluginError, UserError
 from bench.identities import made_by
 from bench.jobs import PartsJob, PlannedTask
 from bench.selection import Choice
@@ -28,7 +28,8 @@ class KeyedPart:
 
 
 def parts_of(choice: Choice, revision: str, assets: Assets, dpc: int | None, seed: int) -> tuple[KeyedPart, ...]:
-    """What a set of a chosen method needs on the task of that revision. PluginError for what its spec does wrong.
+    """What a set of a chosen method needs on the task of that revision. PluginError for what its spec does wrong,
+    UserError for parameters that it refuses at this dpc.
 
     seed: the set's `common_seed`.
     """
@@ -37,6 +38,8 @@ def parts_of(choice: Choice, revision: str, assets: Assets, dpc: int | None, see
     who = f"method '{spec.name}'"
     try:
         found = list(spec.parts(choice.params, dpc, seed))
+    except UserError as error:
+        raise UserError(f"method '{choice.label}': {error}") from error
     except Exception as error:
         raise PluginError(f"{who}: `parts` of its spec fails: {cause(error)}") from error
     declared = frozenset(spec.assets(choice.params)) if found else frozenset()

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bench.api import AssetRef, Params
+from bench.api import AssetRef, Params, UserError
 
 
 class UnrolledParams(Params):
@@ -94,3 +94,11 @@ class TextParams(UnrolledParams):
         if self.labels != "hard":
             raise ValueError("labels=hard only: a text has the class that its vectors were trained with")
         return self
+
+
+def group_count(params: UnrolledParams, dpc: int) -> int:
+    """G: every group has an example of every class at least. Raises UserError where dpc is too small for that."""
+    groups = params.groups or dpc
+    if groups > dpc:
+        raise UserError(f"groups={groups}: with dpc {dpc} there are not enough examples; ask for {dpc} at most")
+    return groups

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import Any
 
 from bench.api import Part
-from methods.embedding.params import UnrolledParams
+from methods.embedding.params import UnrolledParams, group_count
 
 
 def parts(params: Any, dpc: int | None, seed: int) -> Sequence[Part]:
-    """What a set is made of: its training."""
+    """What a set is made of: its training. Raises UserError where dpc is too small for its groups."""
+    if dpc is not None:
+        group_count(params, dpc)
     return (training(params, dpc, seed),)
 
 

@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from bench.api import UserError
 from methods.embedding.learner import Learner
-from methods.embedding.params import UnrolledParams
+from methods.embedding.params import UnrolledParams, group_count
 
 ATTENTION_STD = 1.0  # of attention labels before softmax, as drawn at first
 
@@ -79,11 +78,3 @@ class Variables:
         if "attention" in values:
             found["attention_labels"] = values["attention"]
         return {name: value.detach().cpu().numpy().copy() for name, value in found.items()}
-
-
-def group_count(params: UnrolledParams, dpc: int) -> int:
-    """G: every group has an example of every class at least. Raises UserError where dpc is too small for that."""
-    groups = params.groups or dpc
-    if groups > dpc:
-        raise UserError(f"groups={groups}: with dpc {dpc} there are not enough examples; ask for {dpc} at most")
-    return groups
