@@ -38,11 +38,13 @@ class Replicates:
 
 
 def replicates() -> dict[tuple[str, int, str], Replicates]:
+    planned = json.loads((KEPT / "results" / "plan.json").read_text(encoding="utf-8"))
+    label = {cell["key"]: cell["method"] for cell in planned}  # as the last run named it, which may be a later one
     found: dict[tuple[str, int, str], Replicates] = defaultdict(Replicates)
     for line in (KEPT / "results" / "records.jsonl").read_text(encoding="utf-8").splitlines():
         r = json.loads(line)
         if r["status"] == "ok":
-            one = found[r["task"]["label"], r["dpc"], r["method"]["label"]]
+            one = found[r["task"]["label"], r["dpc"], label[r["cell"]]]
             one.scores[r["set"], r["run"]], one.digests[r["set"]] = r["score"], r["set_digest"]
     return found
 
@@ -68,7 +70,7 @@ def test_both_tables_have_the_figures_of_the_records(
             mean = np.mean([own.scores[each] - base.scores[each] for each in own.scores])
             assert row["vs kcenters"].split(" ")[0] == f"{100 * mean:+.1f}"
             compared += 1
-    assert compared >= 2
+    assert compared > 20
 
 
 @pytest.mark.parametrize(
