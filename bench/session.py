@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.api import TrainData
 from bench.arguments import Selection, flag, folder_of, joined, maybe_path, numbers, path_of, paths, seconds, whole
-from bench.data.assets import Assets
+from bench.data.assets import Assets, to_fetch
 from bench.errors import UserError
 from bench.identities import made_by
 from bench.jobs import WORKER
@@ -262,8 +262,10 @@ class Session:
     def fetch(self, plan: Plan) -> None:
         """Bring the assets that the missing replicates need, one line each; before a download, own files are read."""
         refs = dict.fromkeys(ref for choice in plan.wanted() for ref in choice.spec.assets(choice.params))
-        if any(self.assets.locate(ref) is None for ref in refs):
+        if absent := to_fetch(self.assets, refs):
             open_own_files(plan, self.assets)
+            if len(absent) > 1:
+                echo(f"to fetch: {', '.join(absent)}", err=True)
         for ref in refs:
             self.assets.fetch(ref, lambda line: echo(line, err=True))
 

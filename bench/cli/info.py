@@ -151,8 +151,10 @@ def asset_lines(ref: str, assets: Assets) -> list[str]:
     found = assets.resolve(ref)
     if not isinstance(found, Asset):
         return columns([("source", f"local path {found}")])
-    if found.wheel:
-        source = f"wheel {found.wheel} {found.version}, from the package index"
+    if found.from_wheels:
+        names = ", ".join(f"{piece.wheel} {piece.version}" for piece in found.pieces)
+        joined = f"{found.joined} out of {len(found.pieces)} wheels: {names}"
+        source = f"{joined if names else f'wheel {found.wheel} {found.version}'}, from the package index"
         pin = ("sha256", found.sha256)
     else:
         config = f", configuration {found.config}" if found.config else ""

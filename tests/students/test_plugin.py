@@ -26,7 +26,16 @@ def test_registering_imports_nothing_heavy() -> None:
 
 
 def test_students_and_their_assets() -> None:
-    assert set(SPECS) == {"encoder", "bert-base", "roberta-base", "bert-large", "xlnet-base", "minilm", "probe"}
+    assert set(SPECS) == {
+        "encoder",
+        "bert-base",
+        "roberta-base",
+        "bert-large",
+        "xlnet-base",
+        "minilm",
+        "mpnet-base",
+        "probe",
+    }
     for spec in SPECS.values():
         params = spec.params(**spec.preset)
         assert [ref for ref in spec.assets(params) if ref not in ASSETS] == []
@@ -73,6 +82,9 @@ def test_assets_are_pinned() -> None:
         if asset.wheel:
             assert len(asset.sha256) == 64
             assert all(member.startswith(asset.root + "/") for member in asset.members)
+        elif asset.pieces:
+            assert len(asset.sha256) == 64
+            assert len({piece.sha256 for piece in asset.pieces}) == len(asset.pieces)
         else:
             assert len(asset.revision) == 40
     assert "NLI and Quora" in ASSETS["minilm"].notes

