@@ -142,6 +142,7 @@ class MethodSpec(Spec):
     # True: one set, whatever the seed; all runs of a cell train on it. Or a function of the parameters that says so.
     deterministic: bool | Callable[[Any], bool] = False
     uses_dpc: bool = True  # False: one cell per task and student, whatever dpc is asked for (dpc is None)
+    examples: bool = True  # False: its sets are empty, for students that can do without one (dpc is None)
     selects: bool = False  # True: examples are train rows, so no class can give more than it has
     # (params, dpc, seed) -> what a set needs, made before it (see `Part`). `seed` is its context's `common_seed`: parts
     # that name it are made for each set anew, those that name neither it nor dpc are made once a task.
@@ -155,6 +156,13 @@ class MethodSpec(Spec):
 @dataclass(frozen=True, kw_only=True)
 class StudentSpec(Spec):
     kind: ClassVar[Kind] = "student"
+    # Whether it asks for train texts without labels (`Context.train_texts`): more than the set. Or a function of the
+    # parameters that says so.
+    train_texts: bool | Callable[[Any], bool] = False
+
+    def reads_train_texts(self, params: Any) -> bool:
+        """Whether a student with these parameters asks for unlabelled train texts."""
+        return self.train_texts(params) if callable(self.train_texts) else self.train_texts
 
 
 @dataclass(frozen=True)
@@ -382,6 +390,13 @@ class Context(Protocol):
         """The same features for texts of one's own, float32 [N, d], not cached."""
         ...
 
+    def train_texts(self, n: int) -> dict[str, list[str]]:
+        """n train texts without their labels, field -> n strings, drawn by the job's seed; all where there are fewer.
+
+        For students whose spec says that they ask (`StudentSpec.train_texts`); others get a PluginError.
+        """
+        ...
+
     def artifact(
         self, kind: str, fields: Mapping[str, Any], build: Callable[[Path], None], code: str | None = None
     ) -> Path:
@@ -457,13 +472,18 @@ class Student(abc.ABC):
 
     def refuses(self, distilled: DistilledSet) -> str | None:
         """Why this student cannot use this set (the cell becomes not applicable), or None when it can."""
+        if len(distilled) == 0:
+            return "the set is empty"
         if distilled.texts is not None:
             return None
         made = distilled.embeddings
         return "the set has no text level" + (f": it is vectors for the encoder '{made.encoder}'" if made else "")
 
-    def reads(self, distilled: DistilledSet) -> Literal["texts", "embeddings"]:
-        """What of a set this student trains on, which decides the league that the result is ranked in."""
+    def reads(self, distilled: DistilledSet) -> Literal["texts", "embeddings", "demonstrations"]:
+        """How this student uses a set, which decides the league that the result is ranked in.
+
+        It trains on the texts or the embeddings, or it reads the texts as demonstrations and trains nothing.
+        """
         return "embeddings" if distilled.texts is None else "texts"
 
     @abc.abstractmethod

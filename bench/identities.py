@@ -40,6 +40,7 @@ HANDED = {  # what a plugin of a kind, or what makes a part, is handed, and how 
     "student": (*SEEDS, "bench.api:Queries", "bench.api:TaskData.queries", "bench.store.sets:load_set", *LENT),
 }
 FEATURES = tuple(f"bench.work.context:JobContext.{name}" for name in ("features", "embed", "_encode", "_texts"))
+TRAIN_TEXTS = ("bench.work.context:JobContext.train_texts",)  # what a student is given that asks for train texts
 FEATURES_MODULE = "bench.data.features"
 USES_FEATURES = frozenset({"features", "embed"})  # what a plugin names that asks its context for features
 
@@ -60,9 +61,11 @@ def made_by(module: str, kind: str | None = None) -> dict[str, str]:
     """The code that a number of `module` depends on; `kind` of plugin, or None for a part that several share.
 
     "code": the module and what it imports of its own. "engine": seeds and what the engine hands over. "features",
-    only where the code asks its context for frozen features: what they are computed with.
+    only where the code asks its context for frozen features: what they are computed with; "train_texts" likewise.
     """
     found = {"code": code_digest(module), "engine": engine_code(HANDED[kind or "part"])}
+    if names(module, {"train_texts"}):
+        found["train_texts"] = engine_code(TRAIN_TEXTS)
     return found | ({"features": features_code()} if names(module, USES_FEATURES) else {})
 
 

@@ -260,6 +260,8 @@ def _check_spec(said: str, spec: Spec) -> None:
         raise PluginError(f"{said}: its parameter model must keep extra='forbid'")
     if not callable(spec.assets):
         raise PluginError(f"{said}: assets must be a function of the parameters")
+    if isinstance(spec, MethodSpec) and not spec.examples and spec.uses_dpc:
+        raise PluginError(f"{said}: sets without examples have no dpc: uses_dpc=False goes with examples=False")
     if isinstance(spec, MethodSpec) and not callable(spec.parts):
         raise PluginError(f"{said}: parts must be a function of the parameters")
     try:

@@ -62,6 +62,26 @@ def bench_methods() -> Sequence[MethodSpec]:
             "is taken over the rows not yet selected. Deterministic: one set, all runs train on it.",
         ),
         MethodSpec(
+            name="shuffled-labels",
+            summary="Random train rows with their labels shuffled among them: what labels add to texts.",
+            target="methods.shuffled_labels:ShuffledLabels",
+            tags=("control", "text"),
+            notes="For in-context students, which may read little more than the form of demonstrations (Min et al. "
+            "2022, 'Rethinking the role of demonstrations'); one that trains falls to chance. The rows are drawn by "
+            "the rule of `random`; as many examples of each class remain, and by chance some keep their label "
+            "(diagnostic `kept`).",
+        ),
+        MethodSpec(
+            name="zero-shot",
+            summary="No example at all: what an in-context student knows without demonstrations.",
+            target="methods.zero_shot:ZeroShot",
+            deterministic=True,
+            uses_dpc=False,
+            examples=False,
+            tags=("bound", "text"),
+            notes="Not applicable to students that train.",
+        ),
+        MethodSpec(
             name="full",
             summary="All train rows: the upper bound.",
             target="methods.full:Full",

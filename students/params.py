@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
@@ -58,3 +59,36 @@ class ProbeParams(Params):
     pooling: Literal["cls", "mean"] = Field("mean", description="Position 0 of the last layer, or the masked mean.")
     C: float = Field(1.0, gt=0, description="Inverse strength of the L2 penalty of scikit-learn.")
     max_length: int = Field(512, ge=8, description="Tokens after which a text or a pair is truncated.")
+
+
+class InContextParams(Params):
+    """Parameters of an in-context student."""
+
+    model: Annotated[str, AssetRef()] = Field(
+        "smollm2", description="Causal language model: a registered asset, `hub:org/name[@revision]` or a folder."
+    )
+    shots: int | None = Field(
+        None, ge=1, description="Demonstrations of each class, drawn from the set by the run's seed; null: all."
+    )
+    label_words: Mapping[str, tuple[str, ...]] = Field(
+        default_factory=dict,
+        description="By task, the word that stands for each class, in their order; else the task's label names.",
+    )
+    scoring: Literal["auto", "whole"] = Field(
+        "auto",
+        description="auto: the probability of a label word's first token where the first tokens differ, else of all "
+        "its tokens; whole: always of all.",
+    )
+    calibration: Literal["none", "contextual", "batch"] = Field(
+        "none",
+        description="Divide by the label words' mean probability after the same demonstrations: for rows without "
+        "content (contextual), or for unlabelled train rows (batch).",
+    )
+    prior_rows: int = Field(64, ge=1, description="calibration=batch: train rows, drawn by the run's seed.")
+    dtype: Literal["float32", "bfloat16"] = Field("float32", description="Precision of the model's weights.")
+
+    @model_validator(mode="after")
+    def _no_number_without_effect(self) -> InContextParams:
+        if self.calibration != "batch" and self.prior_rows != type(self).model_fields["prior_rows"].default:
+            raise ValueError("prior_rows has no effect without calibration=batch")
+        return self

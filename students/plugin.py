@@ -7,7 +7,7 @@ from typing import Any
 
 from bench.api import Asset, StudentSpec, hookimpl
 from students.assets import MINILM_DATA, MPNET_DATA, assets
-from students.params import EncoderParams, ProbeParams
+from students.params import EncoderParams, InContextParams, ProbeParams
 
 _RECIPE = (
     "AdamW 1e-4, weight decay 0.01, 200 steps, linear warm-up over half of them, then cosine, batch min(64, N), "
@@ -22,6 +22,16 @@ _RECIPE = (
     "all that is trained is drawn as the head is."
 )
 
+_IN_CONTEXT = (
+    "League D: the set is the demonstrations, nothing is trained. A row is `FIELD: TEXT` a line and `label: WORD`, "
+    "with a blank line between rows: the form of the few-shot evaluation in DiLM's public code. That code shuffles a "
+    "set unseeded, cuts prompts at 1,024 tokens and reads 4-bit weights; here the order follows the run's seed, no "
+    "text is cut (a prompt that does not fit makes the cell not applicable) and weights are those of the file. Runs on "
+    "one set differ by its order alone. Soft labels are not read. `zero-shot` and `shuffled-labels` tell what the "
+    "demonstrations and their labels add. calibration=contextual: Zhao et al. 2021, 'Calibrate before use'; batch: "
+    "Zhou et al. 2024, 'Batch calibration', with its prior from train rows, never from the queries."
+)
+
 
 def _fine_tuned(name: str, summary: str, notes: str = "", **preset: Any) -> StudentSpec:
     return StudentSpec(
@@ -32,6 +42,19 @@ def _fine_tuned(name: str, summary: str, notes: str = "", **preset: Any) -> Stud
         preset=preset,
         tags=("fine-tuned",),
         notes=f"{_RECIPE} {notes}".strip(),
+    )
+
+
+def _in_context(name: str, summary: str, notes: str = "", **preset: Any) -> StudentSpec:
+    return StudentSpec(
+        name=name,
+        summary=summary,
+        target="students.in_context:InContextStudent",
+        params=InContextParams,
+        preset=preset,
+        train_texts=lambda params: params.calibration == "batch",
+        tags=("in-context",),
+        notes=f"{_IN_CONTEXT} {notes}".strip(),
     )
 
 
@@ -67,6 +90,24 @@ def bench_students() -> Sequence[StudentSpec]:
             "scaled to unit length and not standardised; C was chosen on validation rows of the pocket tasks. Soft "
             "labels become weighted rows (league B). "
             f"{MINILM_DATA}",
+        ),
+        _in_context("icl", "Any causal language model, asked for the label after the set's rows as demonstrations."),
+        _in_context(
+            "icl-smollm2", "SmolLM2-135M-Instruct in context; reads 8,192 tokens.", "No chat template.", model="smollm2"
+        ),
+        _in_context("icl-gemma3-270m", "Gemma 3 270M, the base model, in context.", model="gemma3-270m"),
+        _in_context(
+            "icl-gpt2-xl",
+            "GPT-2 XL in context, a student of the paper's Table 3; reads 1,024 tokens.",
+            model="gpt2-xl",
+        ),
+        _in_context("icl-opt-2.7b", "OPT 2.7B in context, a student of the paper's Table 3.", model="opt-2.7b"),
+        _in_context(
+            "icl-llama-2-7b",
+            "Llama 2 7B in context, a student of the paper's Table 3.",
+            "bfloat16: 14 GB of weights.",
+            model="llama-2-7b",
+            dtype="bfloat16",
         ),
     ]
 

@@ -13,7 +13,7 @@ from bench.store.typed import shown, typed
 RECORD_SCHEMA: Final = 2  # of these four; the schema of keys is another number (bench.store.identity)
 
 Status = Literal["ok", "failed", "timeout", "oom", "not_applicable", "not_run"]
-League = Literal["A", "B", "C"]
+League = Literal["A", "B", "C", "D"]
 Kind = Literal["task", "method", "student"]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0)]

@@ -92,7 +92,7 @@ def content_digest(distilled: DistilledSet) -> str:
 
 
 def set_bytes(distilled: DistilledSet, level: str, n_classes: int) -> int:
-    """Bytes of what a student reads of a set, by its level ("texts" or "embeddings"), to compare those of one league.
+    """Bytes of what a student reads of a set, by its level: embeddings, or else texts. To compare those of one league.
 
     Texts in UTF-8, and per example a soft label as it is, or the smallest integer that counts the classes; of the
     embedding level all arrays, padding included.
@@ -167,20 +167,27 @@ def check_budget(distilled: DistilledSet, label_names: Sequence[str], dpc: int, 
 
 
 def check_set(
-    distilled: Any, fields: tuple[str, ...], n_classes: int, who: str, error: type[UserError] = PluginError
+    distilled: Any,
+    fields: tuple[str, ...],
+    n_classes: int,
+    who: str,
+    error: type[UserError] = PluginError,
+    empty: bool = False,
 ) -> None:
-    """Refuse a set that no student could train on; `who` made it, `error` says whose mistake it is."""
+    """Refuse a set that no student could use; `who` made it, `error` says whose mistake it is. empty: it has to be."""
     import numpy as np
 
     if not isinstance(distilled, DistilledSet):
         raise error(f"{who} returned {type(distilled).__name__}, not a DistilledSet")
     n = len(distilled)
-    if n == 0:
+    if n == 0 and not empty:
         raise error(f"{who} returned no example")
+    if n and empty:
+        raise error(f"{who} returned {n} examples, but its spec says examples=False")
     labels = np.asarray(distilled.labels)
     if labels.dtype != np.int64 or labels.ndim != 1:
         raise error(f"{who} returned labels of type {labels.dtype} and shape {labels.shape}; int64 [N] is needed")
-    if labels.min() < 0 or labels.max() >= n_classes:
+    if n and (labels.min() < 0 or labels.max() >= n_classes):
         raise error(
             f"{who} returned label {labels.min() if labels.min() < 0 else labels.max()}: not in 0..{n_classes - 1}"
         )
@@ -192,9 +199,9 @@ def check_set(
         for name, texts in distilled.texts.items():
             if len(texts) != n:
                 raise error(f"{who} returned {len(texts)} texts in '{name}' for {n} labels")
-            empty = next((i for i, text in enumerate(texts) if not isinstance(text, str) or not text.strip()), None)
-            if empty is not None:
-                raise error(f"{who} returned an empty text: field '{name}', example {empty}")
+            blank = next((i for i, text in enumerate(texts) if not isinstance(text, str) or not text.strip()), None)
+            if blank is not None:
+                raise error(f"{who} returned an empty text: field '{name}', example {blank}")
             broken = next((i for i, text in enumerate(texts) if unwritable(text)), None)
             if broken is not None:
                 raise error(f"{who} returned {HALF}: field '{name}', example {broken}")

@@ -101,7 +101,7 @@ def _check_distillation(kit: Kit, data: TrainData, dpc: int | None) -> tuple[Dis
         with kit.call(what, next(calls), data):
             made = method.distill(data, dpc, ctx)
         try:
-            check_set(made, data.info.fields, data.info.n_classes, who)
+            check_set(made, data.info.fields, data.info.n_classes, who, empty=not spec.examples)
             check_encoder(made, ctx.asset_identity, who)
         except UserError as error:
             raise ConformanceError(str(error)) from error

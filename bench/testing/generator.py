@@ -12,11 +12,11 @@ EOS = "<|endoftext|>"
 VOCABULARY = 420  # 256 bytes, the end token, and merges of the commonest words
 
 
-def build_tiny_generator(folder: Path, seed: int = 0, architecture: str = "gpt2") -> Path:
-    """Write a random GPT-2 or Llama (4 layers, width 32, 128 positions) with a byte-level BPE tokenizer to `folder`.
+def build_tiny_generator(folder: Path, seed: int = 0, architecture: str = "gpt2", positions: int = 128) -> Path:
+    """Write a random GPT-2 or Llama (4 layers, width 32) with a byte-level BPE tokenizer to `folder`.
 
     architecture: "gpt2" (learned positions, dropout 0.1) or "llama" (rotary positions, no dropout); heads are tied
-    to the embeddings. Give its path where a parameter names a generator, so that a test needs no download.
+    to the embeddings. Give its path where a parameter names a causal language model, so that a test needs no download.
     """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -33,7 +33,9 @@ def build_tiny_generator(folder: Path, seed: int = 0, architecture: str = "gpt2"
     )
     lines = [WORDS, *(line for topic in SENTENCES.values() for line in topic)]
     tokenizer.train_from_iterator(lines, trainer)
-    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=EOS, model_max_length=128).save_pretrained(folder)
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, eos_token=EOS, model_max_length=positions).save_pretrained(
+        folder
+    )
     end = tokenizer.token_to_id(EOS)
     shared: dict[str, Any] = {  # 0.02 at this width would make all texts equally likely
         "vocab_size": tokenizer.get_vocab_size(),
@@ -46,7 +48,7 @@ def build_tiny_generator(folder: Path, seed: int = 0, architecture: str = "gpt2"
     with torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
         if architecture == "gpt2":
-            model = GPT2LMHeadModel(GPT2Config(n_layer=4, n_embd=32, n_head=4, n_positions=128, **shared))
+            model = GPT2LMHeadModel(GPT2Config(n_layer=4, n_embd=32, n_head=4, n_positions=positions, **shared))
         elif architecture == "llama":
             model = LlamaForCausalLM(
                 LlamaConfig(
@@ -55,7 +57,7 @@ def build_tiny_generator(folder: Path, seed: int = 0, architecture: str = "gpt2"
                     num_attention_heads=4,
                     num_key_value_heads=2,
                     intermediate_size=64,
-                    max_position_embeddings=128,
+                    max_position_embeddings=positions,
                     **shared,
                 )
             )

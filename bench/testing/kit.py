@@ -6,13 +6,13 @@ import contextlib
 import importlib.util
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from bench import plugins
-from bench.api import Asset, NotApplicable, Params, Queries, Spec, TaskData, TrainData
+from bench.api import Asset, NotApplicable, Params, Queries, Spec, StudentSpec, TaskData, TrainData
 from bench.data.assets import Assets
 from bench.data.grants import granted
 from bench.discovery import cause
@@ -94,8 +94,18 @@ class Kit:
         registry = Registry(kinds["task"], kinds["method"], kinds["student"], {}, [])
         return registry.build(self.spec, self.params)
 
-    def context(self, data: TaskData | TrainData | Queries | None, seed: int) -> JobContext:
-        """A job's real context; the features it computes go to a folder that is deleted afterwards."""
+    def context(
+        self,
+        data: TaskData | TrainData | Queries | None,
+        seed: int,
+        unlabelled: Mapping[str, Sequence[str]] | None = None,
+    ) -> JobContext:
+        """A job's real context; the features it computes go to a folder that is deleted afterwards.
+
+        unlabelled: the train texts, for a student whose spec says that it asks for some.
+        """
+        spec = self.spec
+        asks = isinstance(spec, StudentSpec) and spec.reads_train_texts(self.params)
         identity = {"kit": key_of(texts_of(data)) if data is not None else ""}
         ctx = JobContext(
             self.assets,
@@ -107,6 +117,7 @@ class Kit:
             who=self.who,
             allowed=granted(self.assets, self.spec, self.params, ()),
             engine=self.state.engine,
+            unlabelled=unlabelled if asks else None,
         )
         ctx.common_seed = seed if isinstance(data, TrainData) else 0
         return ctx

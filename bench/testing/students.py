@@ -130,7 +130,7 @@ def _predictions(kit: Kit, student: Any, start: int | None, call: _Call, when: s
             if refusal:
                 return None
             league(distilled, student.reads(distilled), kit.spec.name)
-            labels = student.predict(distilled, queries, kit.context(queries, call.seed))
+            labels = student.predict(distilled, queries, kit.context(queries, call.seed, data.train.texts))
     except NotApplicable:
         return None
     try:

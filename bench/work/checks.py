@@ -15,11 +15,17 @@ EXAMPLE = ("label", "row")  # what an example of a set has beside its texts
 
 
 def league(distilled: DistilledSet, read: str, student: str) -> str:
-    """A: text and hard labels; B: text and soft labels; C: embedding level. Ranked apart, by what the student read."""
-    if read not in ("texts", "embeddings") or getattr(distilled, read) is None:
+    """The league of a result by what the student read: ranked apart.
+
+    A: trained on texts with hard labels; B: on texts with soft labels; C: on embeddings; D: texts as demonstrations.
+    """
+    level = "texts" if read == "demonstrations" else read
+    if level not in ("texts", "embeddings") or getattr(distilled, level) is None:
         raise PluginError(f"student '{student}' says that it reads {read!r:.60} of a set that has none")
     if read == "embeddings":
         return "C"
+    if read == "demonstrations":
+        return "D"
     return "A" if distilled.soft_labels is None else "B"
 
 

@@ -36,7 +36,7 @@ class JobContext:
     `made_by` is the code of the plugin that the job runs (`bench.identities.made_by`): what it caches belongs to that.
     `who` runs in it, and may ask for the assets in `allowed` (None: for any); `engine()` surrounds what the engine
     computes for it, so that no setting of the plugin reaches what other jobs share. `rows()` gives `rows_digest` of
-    `data` to those who keep it.
+    `data` to those who keep it. `unlabelled`: train texts, for a student that may ask for some.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class JobContext:
         allowed: Collection[str] | None = None,
         engine: Callable[[], AbstractContextManager[None]] = nullcontext,
         rows: Callable[[], str] | None = None,
+        unlabelled: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._assets = assets
         self._artifacts = artifacts
@@ -62,6 +63,7 @@ class JobContext:
         self.device = device
         self.data = data
         self._task_identity = task_identity
+        self._unlabelled = unlabelled
         self._made_by = [dict(made_by or {})]  # of the plugin, then of the artifacts that are being built
         self._on_progress = on_progress
         self._who = who
@@ -145,6 +147,21 @@ class JobContext:
         progress = partial(self.progress, what=f"features ({encoder})")
         with self._engine():
             return features.encode(folder, texts, tuple(texts), max_length, self.device, progress=progress)
+
+    def train_texts(self, n: int) -> dict[str, list[str]]:
+        """n train texts without their labels, drawn by the job's seed; all of them where there are fewer."""
+        if self._unlabelled is None:
+            raise PluginError(
+                f"{self._who} asked for train texts: only a student whose spec says train_texts gets them"
+            )
+        if self._made_by[-1] and "train_texts" not in self._made_by[-1]:
+            raise PluginError(
+                "train texts were asked for by code that does not show it, so they would be missing from its key: "
+                "write ctx.train_texts(...) in the plugin's own source"
+            )
+        total = len(next(iter(self._unlabelled.values())))
+        rows = self.rng("train texts").permutation(total)[:n]
+        return {name: [texts[row] for row in rows] for name, texts in self._unlabelled.items()}
 
     def artifact(
         self, kind: str, fields: Mapping[str, Any], build: Callable[[Path], None], code: str | None = None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import metrics, plugins
-from bench.api import DistilledSet, NotApplicable, Queries, Student, TaskData, TrainData
+from bench.api import DistilledSet, MethodSpec, NotApplicable, Queries, Student, StudentSpec, TaskData, TrainData
 from bench.data.assets import Assets
 from bench.data.grants import granted, refuse_data
 from bench.environment import environment
@@ -187,6 +187,7 @@ class Worker:
         who: str,
         made_by: Mapping[str, str],
         allowed: frozenset[str],
+        unlabelled: Mapping[str, Sequence[str]] | None = None,
     ) -> JobContext:
         loaded = self._tasks.get(task.revision)
         return JobContext(
@@ -202,16 +203,23 @@ class Worker:
             allowed=allowed,
             engine=self._state.engine,
             rows=(lambda: loaded.rows) if loaded is not None else None,
+            unlabelled=unlabelled,
         )
 
     def _context_of(
-        self, data: TaskData | TrainData | Queries | None, task: PlannedTask, seed: int, who: str, choice: Choice
+        self,
+        data: TaskData | TrainData | Queries | None,
+        task: PlannedTask,
+        seed: int,
+        who: str,
+        choice: Choice,
+        unlabelled: Mapping[str, Sequence[str]] | None = None,
     ) -> JobContext:
         """The context of a plugin's job."""
         spec = choice.spec
         code = made_by(spec.target.partition(":")[0], spec.kind)
         allowed = granted(self.assets, spec, choice.params, self._assets_of(task))
-        return self._context(data, task, seed, who, code, allowed)
+        return self._context(data, task, seed, who, code, allowed, unlabelled)
 
     def _assets_of(self, task: PlannedTask) -> Sequence[str]:
         choice = self.choice(task.plugin)
@@ -312,7 +320,8 @@ class Worker:
             distilled = method.distill(data, job.dpc, ctx)
             seconds = ctx.meter.own
         who = f"the {who}"
-        check_set(distilled, data.info.fields, data.info.n_classes, who)
+        assert isinstance(choice.spec, MethodSpec)
+        check_set(distilled, data.info.fields, data.info.n_classes, who, empty=not choice.spec.examples)
         about: dict[str, Any] = {"set_digest": content_digest(distilled)}
         if job.given:
             return distilled, ctx, about
@@ -367,7 +376,7 @@ class Worker:
         who = f"student '{job.student.label}'"
         with self._plugin(who, distilled, queries):
             student = self._student_for(choice)
-            ctx = self._context_of(queries, job.task, job.seed, who, choice)
+            ctx = self._context_of(queries, job.task, job.seed, who, choice, self._unlabelled(job))
             refusal = student.refuses(distilled)
             if refusal:
                 raise NotApplicable(refusal)
@@ -375,6 +384,12 @@ class Worker:
             labels = student.predict(distilled, queries, ctx)
             check_predictions(labels, len(queries), queries.info.n_classes, job.student.label)
             return np.asarray(labels), read
+
+    def _unlabelled(self, job: RunJob) -> Mapping[str, Sequence[str]] | None:
+        """The train texts, for a student that may ask for some."""
+        choice = self.choice(job.student)
+        assert isinstance(choice.spec, StudentSpec)
+        return self.load(job.task).train.texts if choice.spec.reads_train_texts(choice.params) else None
 
     def _set_again(self, job: SetJob) -> str:
         """The part in which a set that is made anew differs from the cached one, or an empty string."""

@@ -97,6 +97,21 @@ class CausalModel:
                 hidden = adjust(hidden, torch.arange(len(hidden), device=hidden.device))
             return self._logits(hidden).float(), found.past_key_values
 
+    def hidden(self, ids: Tensor, cache: Any, use_cache: bool) -> tuple[Tensor, Any]:
+        """Last hidden states of ids [B, L] after what the cache holds (None: nothing), [B, L, d], and the cache."""
+        with precision(self.device):
+            found = self.model.base_model(input_ids=ids, past_key_values=cache, use_cache=use_cache)
+        return found.last_hidden_state, getattr(found, "past_key_values", None)  # some have other states
+
+    def logits_of(self, hidden: Tensor, tokens: Tensor | None = None) -> Tensor:
+        """Logits float32 [n, k] of k tokens (int64 [k]; None: of all) after last hidden states [n, d]."""
+        head = self.model.get_output_embeddings()
+        with precision(self.device):
+            if tokens is None:
+                return self._logits(hidden).float()
+            bias = None if head.bias is None else head.bias[tokens]
+            return functional.linear(hidden, head.weight[tokens], bias).float()
+
     def keep(self, cache: Any, rows: Tensor) -> Any:
         """The cache with only these rows, int64 [n]; the one that is given is changed."""
         cache.batch_select_indices(rows)
