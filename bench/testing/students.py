@@ -65,7 +65,7 @@ def _check_embeddings(kit: Kit, texts: _Call, answer: list[int] | None) -> tuple
     found = _predictions_alone(kit, 92, both)
     if found is not None:
         read = kit.build().reads(both.distilled)
-        expected = answer if read == "texts" else of_vectors
+        expected = of_vectors if read == "embeddings" else answer
         line = f"{kit.who} says that it reads the {read} of a set that has both, but without the rest answers otherwise"
         demand(found == expected, line)
     return vectors, of_vectors

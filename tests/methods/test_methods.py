@@ -245,6 +245,25 @@ def test_random_draws_uniformly_without_replacement(engine: Bench) -> None:
         assert np.abs(share - 3 / size).max() < 5 * np.sqrt(3 / size / 400)
 
 
+def test_shuffled_labels_are_the_rows_of_random_with_other_labels(engine: Bench) -> None:
+    data, kept = train_data(), []
+    for seed in range(60):
+        got, plain = (engine.distill(data, name, dpc=4, seed=seed) for name in ("shuffled-labels", "random"))
+        assert sorted(got.texts["text"]) == sorted(plain.texts["text"])
+        assert got.labels.tolist() == plain.labels.tolist() == np.repeat(np.arange(3), 4).tolist()
+        assert got.rows is None
+        kept.append(got.diagnostics["kept"])
+    assert np.mean(kept) == pytest.approx(4, abs=0.8)  # of 12 rows a third keeps its label by chance
+    rows = dict(zip(data.train.texts["text"], data.train.labels, strict=True))
+    got = engine.distill(data, "shuffled-labels", dpc=4, seed=1)
+    assert [rows[text] for text in got.texts["text"]] != got.labels.tolist()
+
+
+def test_zero_shot_is_the_empty_set(engine: Bench) -> None:
+    got = engine.distill(train_data(("first", "second")), "zero-shot", dpc=None)
+    assert (len(got), got.texts) == (0, {"first": [], "second": []})
+
+
 def test_full_takes_everything_and_needs_no_dpc(engine: Bench) -> None:
     data = train_data()
     got = engine.distill(data, "full", dpc=None)

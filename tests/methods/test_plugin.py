@@ -21,13 +21,14 @@ SPECS = {spec.name: spec for spec in bench_methods()}
 
 
 def test_names_and_what_the_runner_needs_to_know() -> None:
-    kept = {"random", "kcenters", "kcenter-greedy", "herding", "full"}
+    kept = {"random", "kcenters", "kcenter-greedy", "herding", "full", "shuffled-labels", "zero-shot"}
     assert set(SPECS) == {*kept, *SCORED, *BASELINES, *UNROLLED, *GENERATED}
-    fixed = {"herding", "full", "class-mean", *SCORED} - {"ccs"}
+    fixed = {"herding", "full", "zero-shot", "class-mean", *SCORED} - {"ccs"}
     assert {name for name, spec in SPECS.items() if spec.one_set(spec.params())} == fixed
     greedy = SPECS["kcenter-greedy"]
     assert greedy.one_set(greedy.params(start="mean"))
-    assert {name for name, spec in SPECS.items() if not spec.uses_dpc} == {"full"}
+    assert {name for name, spec in SPECS.items() if not spec.uses_dpc} == {"full", "zero-shot"}
+    assert {name for name, spec in SPECS.items() if not spec.examples} == {"zero-shot"}
     with_parts = {name for name, spec in SPECS.items() if spec.parts(spec.params(**spec.preset), 1, 0)}
     assert with_parts == {*SCORED, *BASELINES, *UNROLLED, *GENERATED}
 

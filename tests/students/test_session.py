@@ -9,13 +9,18 @@ import numpy as np
 import pytest
 
 import bench
+from bench.data.assets import Assets
+from bench.settings import Settings
 from bench.store.artifacts import Artifacts
 from bench.store.predictions import Predictions
 from bench.store.sets import load_set
 from bench.testing import topic_task
+from bench.testing.generator import build_tiny_generator
+from bench.work.context import JobContext
 from bench.work.lending import lend_set
 from students.encoder import EncoderStudent
-from students.params import EncoderParams
+from students.in_context import InContextStudent
+from students.params import EncoderParams, InContextParams
 from tests.bench.conftest import records
 from tests.learner_models import MakeContext
 
@@ -59,3 +64,45 @@ def test_cells_at_embedding_level(
         answer = EncoderStudent(EncoderParams(**params)).predict(lend_set(load_set(folder)), queries, ctx)
         assert len(set(answer.tolist())) > 1
         np.testing.assert_array_equal(Predictions(**record["predictions"]).labels(), answer)
+
+
+def test_demonstrations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In-context cells through workers: league D, the empty set and who cannot do with it, train rows for the prior."""
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    model = build_tiny_generator(tmp_path / "lm", architecture="llama", positions=1024)
+    students = [InContextParams(model=str(model), scoring="whole", calibration=each) for each in ("none", "batch")]
+    bench.run(
+        tasks=["topics"],
+        methods=["random", "shuffled-labels", "zero-shot"],
+        students=[f"icl[model={model},scoring=whole,calibration={each.calibration}]" for each in students] + ["probe"],
+        dpc=2,
+        sets=1,
+        plugins=[str(PLUGIN)],
+        mlflow=False,
+        jobs=1,
+        out=str(tmp_path / "out"),
+    )
+    found = {
+        (each["method"]["name"], each["student"]["params"].get("calibration")): each
+        for each in records(tmp_path / "out")
+    }
+    assert len(found) == 9
+    assert found["zero-shot", None]["reason"] == "the set is empty"
+    data = topic_task()
+    for method in ("random", "shuffled-labels", "zero-shot"):
+        for params in students:
+            record = found[method, params.calibration]
+            assert (record["status"], record["league"]) == ("ok", "D"), record["reason"]
+            assert record["n_train"] == (0 if method == "zero-shot" else 2 * data.info.n_classes)
+            folder = Artifacts(tmp_path / "cache").get("set", record["set_key"])
+            assert folder is not None
+            settings = Settings.make(cache=tmp_path / "cache", offline=True)
+            ctx = JobContext(
+                Assets({}, settings),
+                Artifacts(settings.cache),
+                seed=record["seed"]["run"],
+                data=data.queries(),
+                unlabelled=data.train.texts,
+            )
+            answer = InContextStudent(params).predict(lend_set(load_set(folder)), data.queries(), ctx)
+            np.testing.assert_array_equal(Predictions(**record["predictions"]).labels(), answer)

@@ -108,7 +108,7 @@ DAMAGED = [
     (with_predictions([*GOLD[:-1], 2]), "it predicts the label 2, not in 0..1"),
     (changed(status="fine"), "'status' is \"fine\""),
     (changed(status="failed"), "a score or predictions, but status failed"),
-    (changed(league="D"), "'league' is \"D\""),
+    (changed(league="E"), "'league' is \"E\""),
     (changed(league=None), "'league' is null"),
     (changed(dpc=0), "'dpc' is 0"),
     (changed(dpc="5"), "'dpc' is \"5\""),

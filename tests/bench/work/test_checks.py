@@ -11,7 +11,7 @@ from bench.api import DistilledSet, Embeddings
 from bench.data.assets import Assets
 from bench.errors import PluginError
 from bench.settings import Settings
-from bench.work.checks import check_encoder
+from bench.work.checks import check_encoder, league
 
 
 def vectors(encoder: str, identity: dict | None) -> DistilledSet:
@@ -35,3 +35,14 @@ def test_the_encoder_is_an_asset_with_the_identity_that_the_set_brings(tmp_path:
     with pytest.raises(PluginError, match="m returned embeddings for the encoder 'on': 'on' is no asset"):
         check_encoder(vectors("on", assets.identity(one)), assets.identity, "m")
     check_encoder(vectors("on", None), assets.identity, "m")
+
+
+def test_leagues_follow_what_was_read() -> None:
+    texts = DistilledSet(np.array([0, 1]), {"text": ["a", "b"]})
+    soft = DistilledSet(np.array([0, 1]), {"text": ["a", "b"]}, soft_labels=np.eye(2, dtype=np.float32))
+    found = [league(texts, "texts", "s"), league(soft, "texts", "s"), league(vectors("e", None), "embeddings", "s")]
+    assert found == ["A", "B", "C"]
+    assert league(texts, "demonstrations", "s") == league(soft, "demonstrations", "s") == "D"
+    for one, read in ((texts, "embeddings"), (vectors("e", None), "demonstrations"), (texts, "words")):
+        with pytest.raises(PluginError, match="student 's' says that it reads"):
+            league(one, read, "s")
