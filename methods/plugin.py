@@ -8,6 +8,7 @@ from bench.api import Asset, MethodSpec, hookimpl
 from methods.baselines import spec as baselines
 from methods.embedding import spec as embedding
 from methods.gen_distill import spec as gen_distill
+from methods.in_context import spec as in_context
 from methods.params import FeatureParams, HerdingParams, KCenterGreedyParams
 from methods.scores import spec as scores
 
@@ -93,6 +94,7 @@ def bench_methods() -> Sequence[MethodSpec]:
         *scores.specs(),
         *baselines.specs(),
         *embedding.specs(),
+        *in_context.specs(),
     ]
 
 

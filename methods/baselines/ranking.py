@@ -47,7 +47,7 @@ def _make(part: Part, data: TrainData, ctx: Context) -> None:
     def build(folder: Path) -> None:
         candidates = draw_candidates(data, dpc, params.candidates, ctx)
         network = load_learner(params, data.info.n_classes, ctx)
-        _write(folder, rank(network, candidates, data.info, data.train, params, ctx), data, dpc)
+        write_ranking(folder, rank(network, candidates, data.info, data.train, params, ctx), data, dpc)
 
     ctx.artifact(kind, fields, build, code)
 
@@ -109,7 +109,8 @@ def _texts(info: TaskInfo, split: Split, rows: np.ndarray) -> dict[str, list[str
     return {name: [split.texts[name][row] for row in rows] for name in info.fields}
 
 
-def _write(folder: Path, ranking: Ranking, data: TrainData, dpc: int) -> None:
+def write_ranking(folder: Path, ranking: Ranking, data: TrainData, dpc: int) -> None:
+    """Write a finished part, for `load_ranking`."""
     content = {name: getattr(ranking, name).tolist() for name in Ranking._fields}
     (folder / FILE).write_text(json.dumps(content, allow_nan=False), encoding="utf-8")
     count = len(ranking.rows)

@@ -16,21 +16,22 @@ from methods.plugin import bench_methods
 GENERATED = {"gen-distill", "gen-distill-reference-compat"}
 SCORED = {"el2n", "grand", "moderate", "ccs", "grad-match"}
 BASELINES = {"best-of-random", "class-mean", "kmeans-centroid", "random-embedded", "kcenters-embedded"}
+IN_CONTEXT = {"lm-grad-match", "best-demonstrations"}
 UNROLLED = {"tdd", "tdd-text", "dd", "random-soft", "kcenters-soft"}
 SPECS = {spec.name: spec for spec in bench_methods()}
 
 
 def test_names_and_what_the_runner_needs_to_know() -> None:
     kept = {"random", "kcenters", "kcenter-greedy", "herding", "full", "shuffled-labels", "zero-shot"}
-    assert set(SPECS) == {*kept, *SCORED, *BASELINES, *UNROLLED, *GENERATED}
-    fixed = {"herding", "full", "zero-shot", "class-mean", *SCORED} - {"ccs"}
+    assert set(SPECS) == {*kept, *SCORED, *BASELINES, *UNROLLED, *IN_CONTEXT, *GENERATED}
+    fixed = {"herding", "full", "zero-shot", "class-mean", "lm-grad-match", *SCORED} - {"ccs"}
     assert {name for name, spec in SPECS.items() if spec.one_set(spec.params())} == fixed
     greedy = SPECS["kcenter-greedy"]
     assert greedy.one_set(greedy.params(start="mean"))
     assert {name for name, spec in SPECS.items() if not spec.uses_dpc} == {"full", "zero-shot"}
     assert {name for name, spec in SPECS.items() if not spec.examples} == {"zero-shot"}
     with_parts = {name for name, spec in SPECS.items() if spec.parts(spec.params(**spec.preset), 1, 0)}
-    assert with_parts == {*SCORED, *BASELINES, *UNROLLED, *GENERATED}
+    assert with_parts == {*SCORED, *BASELINES, *UNROLLED, *IN_CONTEXT, *GENERATED}
 
 
 @pytest.mark.parametrize("spec", SPECS.values(), ids=SPECS)

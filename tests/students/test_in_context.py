@@ -13,9 +13,10 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from bench.api import DistilledSet, Embeddings, NotApplicable, Queries, UserError
 from bench.errors import PluginError
+from bench.learners.in_context.reader import form_of, order
 from bench.testing.generator import build_tiny_generator
 from bench.work.context import JobContext
-from students.in_context import InContextStudent, label_words, order
+from students.in_context import InContextStudent
 from students.params import InContextParams
 from tests.learner_models import MakeContext, make_set
 
@@ -164,15 +165,15 @@ def test_sets_of_embeddings_alone_are_refused(make: Make) -> None:
 def test_label_words_by_label_by_name_or_from_label_names(make: Make, context: MakeContext) -> None:
     _, queries = make_set(4, 2, seed=5)
     info = queries.info
-    assert label_words({}, info) == ("class 0", "class 1")
-    assert label_words({"other": ("a", "b")}, info) == ("class 0", "class 1")
-    assert label_words(WORDS, info) == WORDS["test"]
+    assert form_of(info, {}).words == ("class 0", "class 1")
+    assert form_of(info, {"other": ("a", "b")}).words == ("class 0", "class 1")
+    assert form_of(info, WORDS).words == WORDS["test"]
     for given, said in (
         ({"test": ("a",)}, "1 words for the 2 classes class 0, class 1"),
         ({"test": ("a", " ")}, "the word of class 'class 1' is empty"),
     ):
         with pytest.raises(UserError, match=said):
-            label_words(given, info)
+            form_of(info, given)
     collide = make(label_words={"test": ("team", "team")})
     with pytest.raises(UserError, match="'team' and 'team' are the same tokens"):
         collide.predict(make_set(4, 2, seed=5)[0], queries, context(0, queries))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -42,18 +42,40 @@ def score(
     ends = [ids[:-1] for ids in words if whole and len(ids) > 1] or [words[0][:0]]
     found = np.empty((len(queries), len(words)))
     lengths = np.array([len(query) for query in queries]) + max(len(end) for end in ends)
-    size = TOKENS[torch.device(model.device).type] // len(ends)
     done = 0
-    for batch in longest_first(lengths, size):
-        most = max(1, (prefix.rows or len(batch)) // len(ends))
-        for start in range(0, len(batch), most):
-            rows = batch[start : start + most]
-            hidden = prefix.hidden([np.concatenate([queries[row], end]) for row in rows for end in ends])
-            asked = [len(queries[row]) - 1 for row in rows]  # where the label word is asked for
-            found[rows] = _whole(model, hidden, asked, words) if whole else _first(model, hidden, asked, words)
-            done += len(rows)
-            progress(done, len(queries))
+    for rows in _batches(model, prefix, lengths, len(ends)):
+        hidden = prefix.hidden([np.concatenate([queries[row], end]) for row in rows for end in ends])
+        asked = [len(queries[row]) - 1 for row in rows]  # where the label word is asked for
+        found[rows] = _whole(model, hidden, asked, words) if whole else _first(model, hidden, asked, words)
+        done += len(rows)
+        progress(done, len(queries))
     return found - np.logaddexp.reduce(found, axis=1, keepdims=True)
+
+
+def last_states(
+    model: CausalModel,
+    prefix: Prefix,
+    queries: Sequence[np.ndarray],
+    progress: Progress = lambda done, total: None,
+) -> Tensor:
+    """Last hidden states where the label word is asked for: [N, d]."""
+    found: list[Tensor | None] = [None] * len(queries)
+    done = 0
+    for rows in _batches(model, prefix, np.array([len(query) for query in queries]), 1):
+        for row, states in zip(rows, prefix.hidden([queries[row] for row in rows]), strict=True):
+            found[row] = states[-1].clone()  # not the whole batch
+        done += len(rows)
+        progress(done, len(queries))
+    return torch.stack([states for states in found if states is not None])
+
+
+def _batches(model: CausalModel, prefix: Prefix, lengths: np.ndarray, times: int) -> Iterator[np.ndarray]:
+    """Queries of like length that are run together, each `times` times; the longest first."""
+    size = TOKENS[torch.device(model.device).type] // times
+    for batch in longest_first(lengths, size):
+        most = max(1, (prefix.rows or len(batch) * times) // times)
+        for start in range(0, len(batch), most):
+            yield batch[start : start + most]
 
 
 def _first(
