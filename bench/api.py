@@ -159,6 +159,8 @@ class StudentSpec(Spec):
     # Whether it asks for train texts without labels (`Context.train_texts`): more than the set. Or a function of the
     # parameters that says so.
     train_texts: bool | Callable[[Any], bool] = False
+    # Rough seconds of a run on one CPU core, for an estimate before there is any result; None: nobody knows.
+    rough_seconds: float | None = None
 
     def reads_train_texts(self, params: Any) -> bool:
         """Whether a student with these parameters asks for unlabelled train texts."""

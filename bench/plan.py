@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench import seeds
-from bench.api import MethodSpec
+from bench.api import MethodSpec, StudentSpec
 from bench.data.assets import Assets
 from bench.identities import identity, plugin_code, run_key, set_key, student_key, task_revision
 from bench.jobs import PartsJob, PlannedPlugin, PlannedTask, RunJob, SetJob
@@ -195,14 +195,15 @@ def note_state(plan: Plan, artifacts: Artifacts, records: Sequence[Record]) -> N
 
 @dataclass(frozen=True)
 class Estimate:
-    """Seconds of work left, from earlier records; `unknown` replicates had nothing to go by."""
+    """Seconds of work left; `unknown` replicates had nothing to go by, `rough` ones only what their plugins say."""
 
     core_seconds: float
     unknown: int
+    rough: int = 0
 
 
 def estimate(plan: Plan, records: Sequence[Record]) -> Estimate:
-    """Medians of earlier records of the same student: first the same task and dpc, then the same student."""
+    """Medians of earlier records: of task, student and dpc, else of the student, else what its spec says."""
     exact: dict[Any, list[float]] = {}
     loose: dict[Any, list[float]] = {}
     distil: dict[Any, list[float]] = {}
@@ -215,13 +216,18 @@ def estimate(plan: Plan, records: Sequence[Record]) -> Estimate:
         distil.setdefault((task, method), []).append(record.time.distil_s or 0.0)
     of_cell, of_student, of_set = map(_medians, (exact, loose, distil))
     runs = plan.missing_runs()
-    total, unknown = 0.0, 0
+    total, unknown, rough = 0.0, 0, 0
     for run in runs:
         known = of_cell((run.task.label, run.student.label, run.dpc)) or of_student(run.student.label)
+        if known is None:
+            spec = plan.choice(run.student).spec
+            assert isinstance(spec, StudentSpec)
+            known = spec.rough_seconds
+            rough += known is not None
         total += known or 0.0
         unknown += known is None
     total += sum(of_set((job.task.label, job.method.label)) or 0.0 for job in plan.needed_sets(runs))
-    return Estimate(total, unknown)
+    return Estimate(total, unknown, rough)
 
 
 def _medians(seconds: Mapping[Any, list[float]]) -> Callable[[Any], float | None]:

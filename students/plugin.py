@@ -33,7 +33,7 @@ _IN_CONTEXT = (
 )
 
 
-def _fine_tuned(name: str, summary: str, notes: str = "", **preset: Any) -> StudentSpec:
+def _fine_tuned(name: str, summary: str, notes: str = "", seconds: float | None = None, **preset: Any) -> StudentSpec:
     return StudentSpec(
         name=name,
         summary=summary,
@@ -41,11 +41,12 @@ def _fine_tuned(name: str, summary: str, notes: str = "", **preset: Any) -> Stud
         params=EncoderParams,
         preset=preset,
         tags=("fine-tuned",),
+        rough_seconds=seconds,
         notes=f"{_RECIPE} {notes}".strip(),
     )
 
 
-def _in_context(name: str, summary: str, notes: str = "", **preset: Any) -> StudentSpec:
+def _in_context(name: str, summary: str, notes: str = "", seconds: float | None = None, **preset: Any) -> StudentSpec:
     return StudentSpec(
         name=name,
         summary=summary,
@@ -54,6 +55,7 @@ def _in_context(name: str, summary: str, notes: str = "", **preset: Any) -> Stud
         preset=preset,
         train_texts=lambda params: params.calibration == "batch",
         tags=("in-context",),
+        rough_seconds=seconds,
         notes=f"{_IN_CONTEXT} {notes}".strip(),
     )
 
@@ -71,6 +73,7 @@ def bench_students() -> Sequence[StudentSpec]:
             "minilm",
             "all-MiniLM-L6-v2 with the top 2 of 6 layers trained: the paper's recipe on a CPU.",
             f"The frozen layers run without dropout, once per text. {MINILM_DATA}",
+            seconds=8,
             model="minilm",
             trainable_layers=2,
         ),
@@ -78,6 +81,7 @@ def bench_students() -> Sequence[StudentSpec]:
             "mpnet-base",
             "all-mpnet-base-v2, 109 M parameters, all layers trained: a base-size student that runs without a hub.",
             f"Meant as the black box: no method of the pocket suite selects or matches with it. {MPNET_DATA}",
+            seconds=300,
             model="mpnet-base",
         ),
         StudentSpec(
@@ -86,6 +90,7 @@ def bench_students() -> Sequence[StudentSpec]:
             target="students.probe:ProbeStudent",
             params=ProbeParams,
             tags=("frozen",),
+            rough_seconds=1,
             notes="scikit-learn's lbfgs, which draws nothing at random: all runs on one set are equal. Features are "
             "scaled to unit length and not standardised; C was chosen on validation rows of the pocket tasks. Soft "
             "labels become weighted rows (league B). "
@@ -95,7 +100,7 @@ def bench_students() -> Sequence[StudentSpec]:
         _in_context(
             "icl-smollm2", "SmolLM2-135M-Instruct in context; reads 8,192 tokens.", "No chat template.", model="smollm2"
         ),
-        _in_context("icl-gemma3-270m", "Gemma 3 270M, the base model, in context.", model="gemma3-270m"),
+        _in_context("icl-gemma3-270m", "Gemma 3 270M, the base model, in context.", seconds=60, model="gemma3-270m"),
         _in_context(
             "icl-gpt2-xl",
             "GPT-2 XL in context, a student of the paper's Table 3; reads 1,024 tokens.",

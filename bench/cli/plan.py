@@ -69,7 +69,8 @@ def command(**options: Any) -> None:
             left_out = ["what is to prepare"] if preparations else []
             left_out += [f"{guess.unknown} replicates of students not seen before"] if guess.unknown else []
             rest = f", without {' and '.join(left_out)}" if left_out else ""
-            echo(f"estimate: {duration(guess.core_seconds / jobs)} with {jobs} workers{rest}")
+            by = f"; {guess.rough} replicates by rough figures of their plugins" if guess.rough else ""
+            echo(f"estimate: {duration(guess.core_seconds / jobs)} with {jobs} workers{rest}{by}")
 
 
 def prepared(jobs: Iterable[PartsJob]) -> str:

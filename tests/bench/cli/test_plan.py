@@ -9,6 +9,9 @@ from typing import Any
 
 import pytest
 
+from bench.progress import duration
+from students.plugin import bench_students
+
 CRASHES = """
 from bench.api import Task, TaskSpec, hookimpl
 
@@ -67,3 +70,22 @@ def test_what_is_large_or_not_local_is_not_read_and_a_bug_is_no_refusal(sample: 
     assert "not read here, for its size: table:big.csv (50 MB); the run reads it before it computes" in done.stdout
     assert "cells: 16, replicates: 96, done: 0, to compute: 96" in done.stdout
     assert done.stderr == "bench: warning: loading the task: crashes: RuntimeError: it fell over\n"
+
+
+def test_what_a_first_run_fetches_and_takes_is_said_before_it(sample: Callable[..., Any]) -> None:
+    words = (
+        "--methods",
+        "pick",
+        "--students",
+        "minilm,mpnet-base,icl-gemma3-270m,centroid",
+        "--sets",
+        "2",
+        "--runs",
+        "1",
+    )
+    done = sample("plan", *words, "--dpc", "2", "--jobs", "2")
+    assert "to fetch: minilm (84 MB), mpnet-base (405 MB), gemma3-270m (238 MB), together 727 MB" in done.stdout
+    rough = {spec.name: spec.rough_seconds for spec in bench_students()}
+    seconds = 2 * sum(rough[name] for name in ("minilm", "mpnet-base", "icl-gemma3-270m"))  # type: ignore[misc]
+    said = f"estimate: {duration(seconds / 2)} with 2 workers, without 2 replicates of students not seen before; "
+    assert said + "6 replicates by rough figures of their plugins" in done.stdout
