@@ -28,7 +28,7 @@ class EncoderParams(Params):
         "numbers of AdamW's training are left out then.",
     )
     learning_rate: float = Field(1e-4, gt=0, description="Peak step size of AdamW (betas 0.9 and 0.999).")
-    weight_decay: float = Field(0.01, ge=0, description="Decoupled decay; biases and LayerNorm are left out.")
+    weight_decay: float = Field(0.01, ge=0, description="Decoupled decay; biases and norms are left out.")
     warmup: float = Field(0.5, ge=0, le=1, description="Part of the steps with linear warm-up; cosine to 0 after it.")
     steps: int = Field(200, ge=1, description="Optimiser steps; the weights after the last one are scored.")
     min_epochs: int = Field(

@@ -1,6 +1,6 @@
 """The last layer of a classifier: what is drawn at random before training, and its gradients from a forward pass.
 
-It is one linear map (BERT, GPT-2), or two with tanh between them (RoBERTa, XLNet).
+It is one linear map (BERT, decoders such as GPT-2), or two with tanh between them (RoBERTa, XLNet).
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional
 
 from bench.api import UserError
@@ -85,7 +85,7 @@ def head_of(model: Any) -> Head:
     if kind in TWO_MAPS:
         rate = model.classifier.dropout.p
         return Head("classifier.out_proj", rate, "classifier.dense", rate)
-    if kind == "gpt2":
+    if is_decoder(model):
         return Head("score", 0.0)
     if kind == "xlnet" and _usual(model.config):
         summary = model.sequence_summary
@@ -97,6 +97,27 @@ def head_of(model: Any) -> Head:
     )
 
 
+def is_decoder(model: Any) -> bool:
+    """Whether this classifier reads the last token of a text by one linear map, as those of decoders do."""
+    return isinstance(getattr(model, "score", None), nn.Linear) and not model.config.is_encoder_decoder
+
+
+def reads_last_place(model: Any) -> bool:
+    """Whether this classifier reads the last place of a row, so that padding has to stand before the text: XLNet's.
+
+    Raises UserError for one that would read padding on either side.
+    """
+    config = model.config
+    if config.model_type != "xlnet":
+        return False
+    if config.summary_type != "last":
+        raise UserError(
+            f"an XLNet with summary_type '{config.summary_type}' reads padding with the text: "
+            "set it to 'last' in the model's config.json"
+        )
+    return True
+
+
 def _usual(config: Any) -> bool:
     """Whether an XLNet reads its last token through a square map and tanh, as published."""
     usual = config.summary_type == "last" and config.summary_use_proj and config.summary_activation == "tanh"
@@ -105,11 +126,10 @@ def _usual(config: Any) -> bool:
 
 def head_states(model: Any, states: Tensor, mask: Tensor) -> Tensor:
     """State of the token that the head reads, which is [CLS] where there is one: [B, L, d], int [B, L] -> [B, d]."""
-    kind = model.config.model_type
-    if kind == "gpt2":
+    if is_decoder(model):
         last = (mask * torch.arange(mask.shape[1], device=mask.device)).argmax(1)
         return states[torch.arange(len(states), device=states.device), last]
-    return states[:, -1 if kind == "xlnet" else 0]
+    return states[:, -1 if model.config.model_type == "xlnet" else 0]
 
 
 def head_input(model: Any, output: Any, mask: Tensor) -> Tensor:

@@ -38,14 +38,16 @@ def load_classifier(folder: Path, n_classes: int, dropout: float | None) -> tupl
     """A float32 sequence classifier and the names of the parameters that belong to its head.
 
     The head is all that lies outside the base model, and what the folder has no weights for: it has to be
-    drawn anew in each run, also where the folder holds a head that somebody trained. `dropout` replaces the
-    rate of every dropout module. Raises UserError when the folder holds no encoder in safetensors format.
+    drawn anew in each run, also where the folder holds a head that somebody trained. `dropout` replaces every rate
+    of dropout. Raises UserError when the folder holds no encoder in safetensors format.
     """
     if not any(folder.glob("*.safetensors")):
         raise UserError(f"no weights in safetensors format in {folder} (pickled weights are not read): convert them")
     try:
         with own_rng(0, "cpu"), quiet():
             config = transformers.AutoConfig.from_pretrained(folder, num_labels=n_classes, local_files_only=True)
+            if dropout is not None:
+                set_dropout(config, dropout)
             model, info = transformers.AutoModelForSequenceClassification.from_pretrained(
                 folder,
                 config=config,
@@ -57,13 +59,20 @@ def load_classifier(folder: Path, n_classes: int, dropout: float | None) -> tupl
             )
     except Exception as error:  # damaged files raise OSError, ValueError, SafetensorError, KeyError, ...
         raise UserError(f"no usable sequence classifier in {folder}: {first_line(error)}") from error
-    for module in model.modules():
-        if dropout is not None and isinstance(module, nn.Dropout):
-            module.p = dropout
     base = model.base_model_prefix + "."
     unknown = {*info["missing_keys"], *(key[0] for key in info["mismatched_keys"])}
     names = [name for name, _ in model.named_parameters()]
     return model, frozenset(name for name in names if name in unknown or not name.startswith(base))
+
+
+def set_dropout(config: Any, rate: float) -> None:
+    """Write `rate` to every rate of dropout that a configuration names, before a model is built from it.
+
+    A built model shows not all of them: some are plain numbers, and a rate of 0 may have left no module at all.
+    """
+    for name, value in vars(config).items():
+        if ("dropout" in name or name.endswith("pdrop")) and type(value) in (int, float):  # ESM's is a switch
+            setattr(config, name, rate)
 
 
 def check_depth(trainable_layers: int, layers: int) -> None:
@@ -75,6 +84,15 @@ def check_depth(trainable_layers: int, layers: int) -> None:
 def first_line(error: Exception) -> str:
     """The first line of an error's text, or its type when it has none."""
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def word_table(model: Any) -> torch.Tensor | None:
+    """The word embeddings of a transformers model, [V, d]; None where it is not known which they are."""
+    try:
+        found: torch.Tensor = model.get_input_embeddings().weight
+    except (NotImplementedError, AttributeError):
+        return None
+    return found
 
 
 class Initial:
@@ -115,20 +133,42 @@ def initializer_range(config: Any) -> float:
 
 
 class Texts:
-    """Turns texts or pairs into token ids and pads batches of them on the tokenizer's own side (XLNet: left)."""
+    """Turns texts or pairs into token ids and pads batches of them on the side that the model needs.
 
-    def __init__(self, folder: Path, base: Any, max_length: int) -> None:
+    left: for a model that reads the last place of each row; all others count positions from the left, whatever side
+    the tokenizer names. Raises UserError for a tokenizer without a padding token.
+    """
+
+    def __init__(self, folder: Path, base: Any, max_length: int, left: bool = False) -> None:
+        self.folder, self.left = folder, left
         self.tokenizer = load_tokenizer(folder)
+        if self.tokenizer.pad_token_id is None:  # another token in its place may be read as text, or counted
+            raise UserError(
+                f"the tokenizer in {folder} has no padding token: give it one "
+                "(tokenizer.pad_token = tokenizer.eos_token) and save it there"
+            )
+        table = word_table(base)
+        self.rows = None if table is None else len(table)
         self.limit = min(max_length, self.tokenizer.model_max_length, max_positions(base) or max_length)
 
     def encode(self, texts: Mapping[str, Sequence[str]], fields: Sequence[str]) -> Tokens:
-        """N texts, or N pairs when there are two fields, truncated to the shortest of all limits."""
-        return tokenize(self.tokenizer, texts, fields, self.limit)
+        """N texts, or N pairs when there are two fields, truncated to the shortest of all limits.
+
+        Raises UserError for a token that the model has no embedding for.
+        """
+        tokens = tokenize(self.tokenizer, texts, fields, self.limit)
+        highest = max(tokens.padding["input_ids"], int(tokens.columns["input_ids"].flat.max(initial=0)))
+        if self.rows is not None and highest >= self.rows:
+            raise UserError(
+                f"the tokenizer in {self.folder} gives token {highest}, and the model has {self.rows} embeddings: "
+                "take the model's own tokenizer, or resize the embeddings (model.resize_token_embeddings)"
+            )
+        return tokens
 
     def pad(self, inputs: Tokens | Embedded, rows: Sequence[int] | np.ndarray, device: str) -> dict[str, torch.Tensor]:
         """One batch of model inputs, padded to its longest row, [B, L] or [B, L, d] each, with an attention mask."""
         batch = inputs.batch(rows, device)
-        if self.tokenizer.padding_side == "left":
+        if self.left:
             mask = batch["attention_mask"]
             gaps = (mask == 0).sum(1, keepdim=True)
             places = (torch.arange(mask.shape[1], device=device) - gaps) % mask.shape[1]

@@ -109,13 +109,18 @@ def _clip(gradients: list[Tensor], largest: float) -> Tensor:
 
 
 def spared_by_module(model: nn.Module) -> set[str]:
-    """The students' rule: biases and every LayerNorm, whatever their names are, do not decay."""
-    norms = {id(p) for module in model.modules() if isinstance(module, nn.LayerNorm) for p in module.parameters()}
-    return {
-        name
-        for name, parameter in model.named_parameters()
-        if id(parameter) in norms or name.endswith("bias")  # XLNet's attention has r_w_bias and the like
+    """The students' rule: biases and every norm, whatever their names are, do not decay.
+
+    XLNet's attention has r_w_bias and the like; MPNet's relative_attention_bias.weight is a table and decays. Norms go
+    by the name of their class: not all of them are `nn.LayerNorm` (Llama's).
+    """
+    norms = {
+        id(p)
+        for module in model.modules()
+        if "norm" in type(module).__name__.lower()
+        for p in module.parameters(recurse=False)
     }
+    return {name for name, parameter in model.named_parameters() if id(parameter) in norms or name.endswith("bias")}
 
 
 def spared_by_shape(weights: Mapping[str, Tensor]) -> set[str]:

@@ -16,11 +16,11 @@ from torch.nn import functional
 from bench.api import Context, UserError
 from bench.data.encoders import Tokens, max_positions
 from bench.learners.dropout import TorchDropout
-from bench.learners.head import Head, head_input, head_of, head_states
+from bench.learners.head import Head, head_input, head_of, head_states, is_decoder, reads_last_place
 from bench.learners.layers import Weights
 from bench.learners.network import Inputs, Output
 from bench.learners.packed import Packed
-from bench.learners.pretrained import Initial, Texts, check_depth, load_classifier, precision
+from bench.learners.pretrained import Initial, Texts, check_depth, load_classifier, precision, word_table
 from bench.learners.train import spared_by_module
 
 Batch = dict[str, Tensor]  # model inputs
@@ -43,7 +43,7 @@ class WholeNetwork:
     ) -> None:
         self.device, self.n_classes = device, n_classes
         self.model, drawn = load_classifier(folder, n_classes, dropout)
-        self.texts = Texts(folder, self.model.base_model, max_length)
+        self.texts = Texts(folder, self.model.base_model, max_length, reads_last_place(self.model))
         self.width = int(self.model.config.hidden_size)
         self.entries = _entries(self.model)
         self.depth = len(_layers(self.model.base_model))
@@ -93,6 +93,8 @@ class WholeNetwork:
 
     def logits(self, weights: Weights, batch: Batch, drop: TorchDropout) -> Tensor:
         """See Network; also where the head is not known."""
+        if is_decoder(self.model):  # its own pass looks for the last token by the padding's id, which a text may hold
+            return self.forward(weights, batch, drop).logits
         (found,) = self._each(weights, drop, lambda own: (functional_call(self.model, own, kwargs=batch).logits,))
         return found.float()
 
@@ -134,10 +136,8 @@ class WholeNetwork:
 
 def _entries(model: Any) -> dict[int, int]:
     """See Network; empty where it is not known which embeddings are those of words."""
-    try:
-        return {0: int(model.get_input_embeddings().weight.shape[1])}
-    except (NotImplementedError, AttributeError):
-        return {}
+    table = word_table(model)
+    return {} if table is None else {0: int(table.shape[1])}
 
 
 def _layers(base: nn.Module) -> nn.ModuleList:
@@ -152,7 +152,8 @@ def freeze_lower(model: Any, trainable_layers: int) -> list[nn.Module]:
 
     The layers are the base model's longest list of modules. What is registered before the first trainable layer is
     frozen (embeddings, lower layers), and what stands beside the layers in an encoder of their own (relative positions,
-    which the lower layers read too); what comes after it (a pooler) is trained.
+    which the lower layers read too); what comes after it (a pooler) is trained. A dropout that stands beside the layers
+    is off until the first trainable one is reached: XLNet uses one module for its embeddings and for its output.
     """
     base = model.base_model
     layers = _layers(base)
@@ -169,6 +170,13 @@ def freeze_lower(model: Any, trainable_layers: int) -> list[nn.Module]:
     beside = [] if encoder is base else [child for child in encoder.children() if child is not layers]
     for child in beside:
         child.requires_grad_(False)
-    children = [child for child in (*base.children(), *beside) if any(True for _ in child.parameters())]
-    whole = [child for child in children if not any(p.requires_grad for p in child.parameters())]
-    return [*whole, *layers[:first]]
+    own = {child: [p.requires_grad for p in child.parameters()] for child in (*base.children(), *beside)}
+    bare = [child for child, trained in own.items() if not trained]
+
+    def switch(on: bool) -> None:
+        for module in bare:
+            module.train(on)
+
+    base.register_forward_pre_hook(lambda *_: switch(False))
+    layers[first].register_forward_pre_hook(lambda layer, _: switch(layer.training))
+    return [*(child for child, trained in own.items() if trained and not any(trained)), *layers[:first]]

@@ -13,10 +13,12 @@ import torch
 from safetensors.torch import load_file
 
 from bench.api import DistilledSet, Queries, UserError
+from bench.data.encoders import load_tokenizer
 from bench.learners.bert import BertNetwork
 from bench.learners.network import Network
 from bench.learners.recipe import fit, predict
 from bench.learners.whole import WholeNetwork
+from bench.testing import build_tiny_generator
 from bench.work.context import JobContext
 from students import encoder
 from students.encoder import EncoderStudent
@@ -286,6 +288,22 @@ def test_pickled_weights_are_not_read(tmp_path: Path, context: MakeContext) -> N
     student = EncoderStudent(EncoderParams(model=str(tmp_path)))
     with pytest.raises(UserError, match="no weights in safetensors format"):
         student.predict(distilled, queries, context(0, queries))
+
+
+def test_a_tokenizer_without_padding_is_one_line(tmp_path: Path, context: MakeContext) -> None:
+    """A published GPT-2 has none: with another token in its place a text could end where it does not."""
+    folder = build_tiny_generator(tmp_path)
+    distilled, queries = make_set(6, 2, seed=0)
+    for layers in (None, 1):
+        student = EncoderStudent(EncoderParams(model=str(folder), trainable_layers=layers, steps=4))
+        with pytest.raises(UserError, match="no padding token: give it one") as error:
+            student.predict(distilled, queries, context(0, queries))
+        assert "\n" not in str(error.value)
+    tokenizer = load_tokenizer(folder)
+    tokenizer.pad_token = tokenizer.eos_token  # the mend that the error names
+    tokenizer.save_pretrained(folder)
+    student = EncoderStudent(EncoderParams(model=str(folder), steps=4))
+    assert len(student.predict(distilled, queries, context(0, queries))) == len(queries)
 
 
 def test_damaged_weights_are_one_line(tiny_encoder: Path, tmp_path: Path, context: MakeContext) -> None:
