@@ -101,6 +101,46 @@ def assets() -> Sequence[Asset]:
             "it has none, convert the model and give its folder: xlnet-base[model=FOLDER].",
         ),
         Asset(
+            name="distilbert",
+            summary="DistilBERT-base, uncased: 6 layers of width 768, 66 M parameters.",
+            content="model",
+            licence="Apache-2.0",
+            size_mb=268,
+            hub="distilbert/distilbert-base-uncased",
+            revision="12040accade4e8a0f71eabdb258fecc2e7e948be",
+        ),
+        Asset(
+            name="deberta-v3",
+            summary="DeBERTa-v3-base: 12 layers of width 768, 184 M parameters, 98 M of them embeddings.",
+            content="model",
+            licence="MIT",
+            size_mb=371,
+            hub="microsoft/deberta-v3-base",
+            notes=f"Not pinned. {_UNSEEN} Its tokenizer is a SentencePiece file alone: converting it needs the package "
+            "sentencepiece, a folder with tokenizer.json does not.",
+        ),
+        Asset(
+            name="modernbert",
+            summary="ModernBERT-base: 22 layers of width 768, 149 M parameters, reads 8,192 tokens.",
+            content="model",
+            licence="Apache-2.0",
+            size_mb=599,
+            hub="answerdotai/ModernBERT-base",
+            revision="8949b909ec900327062f0ebf497f51aef5e6f0c8",
+        ),
+        *(
+            Asset(
+                name=f"tinybert-{layers}",
+                summary=f"General TinyBERT: a BERT with {layers} layers of width {width}, {millions} M parameters.",
+                content="model",
+                licence="Apache-2.0",
+                size_mb=size,
+                hub=f"huawei-noah/TinyBERT_General_{layers}L_{width}D",
+                notes=f"Not pinned. {_UNSEEN} The licence is that of its authors' code.",
+            )
+            for layers, width, millions, size in ((4, 312, 14.5, 63), (6, 768, 67, 268))
+        ),
+        Asset(
             name="gpt2-xl",
             summary="GPT-2 XL: 48 layers of width 1600, 1.5 B parameters.",
             content="model",

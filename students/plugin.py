@@ -84,6 +84,17 @@ def bench_students() -> Sequence[StudentSpec]:
             seconds=300,
             model="mpnet-base",
         ),
+        _fine_tuned("distilbert", "DistilBERT-base (uncased).", model="distilbert"),
+        _fine_tuned("deberta-v3", "DeBERTa-v3-base.", model="deberta-v3"),
+        _fine_tuned(
+            "modernbert",
+            "ModernBERT-base.",
+            "Its configuration has no dropout: dropout=0.1 gives it the rate of the others. Its prediction head, a "
+            "layer with a norm that reads the mean of all tokens, is drawn with the classifier.",
+            model="modernbert",
+        ),
+        _fine_tuned("tinybert-4", "General TinyBERT, 4 layers of width 312.", model="tinybert-4"),
+        _fine_tuned("tinybert-6", "General TinyBERT, 6 layers of width 768.", model="tinybert-6"),
         StudentSpec(
             name="probe",
             summary="Logistic regression on frozen features.",

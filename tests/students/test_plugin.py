@@ -14,6 +14,7 @@ from bench.testing import check_student
 from bench.testing.generator import build_tiny_generator
 from students.params import EncoderParams, ProbeParams
 from students.plugin import bench_assets, bench_students
+from tests.architectures import build
 
 IN_CONTEXT = ("icl", "icl-smollm2", "icl-gemma3-270m", "icl-gpt2-xl", "icl-opt-2.7b", "icl-llama-2-7b")
 SPECS = {spec.name: spec for spec in bench_students()}
@@ -35,6 +36,11 @@ def test_students_and_their_assets() -> None:
         "roberta-base",
         "bert-large",
         "xlnet-base",
+        "distilbert",
+        "deberta-v3",
+        "modernbert",
+        "tinybert-4",
+        "tinybert-6",
         "minilm",
         "mpnet-base",
         "probe",
@@ -46,7 +52,8 @@ def test_students_and_their_assets() -> None:
         assert spec.assets(params)
     assert SPECS["encoder"].params().model == "bert-base"
     assert SPECS["minilm"].preset == {"model": "minilm", "trainable_layers": 2}
-    for name in ("bert-base", "roberta-base", "bert-large", "xlnet-base"):
+    hub = ("bert-base", "roberta-base", "bert-large", "xlnet-base", "distilbert", "deberta-v3", "modernbert")
+    for name in (*hub, "tinybert-4", "tinybert-6"):
         assert SPECS[name].params(**SPECS[name].preset).model == name
     assert SPECS["encoder"].assets(EncoderParams(model="hub:org/name")) == ("hub:org/name",)
 
@@ -118,5 +125,6 @@ def test_notes_name_the_source_of_the_learned_steps() -> None:
 
 
 @pytest.mark.slow
-def test_conformance_of_xlnet(tiny_xlnet: Path) -> None:
-    check_student(SPECS["xlnet-base"], {"model": str(tiny_xlnet), "steps": 3})
+@pytest.mark.parametrize("name", ["xlnet", "deberta-v2", "modernbert", "distilbert", "gpt2"])
+def test_conformance_of_architectures(name: str, tmp_path: Path) -> None:
+    check_student(SPECS["encoder"], {"model": str(build(name, tmp_path)), "steps": 3})
