@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from bench.api import Asset, MethodSpec, hookimpl
 from methods.baselines import spec as baselines
+from methods.demonstrations import spec as demonstrations
 from methods.embedding import spec as embedding
 from methods.gen_distill import spec as gen_distill
 from methods.in_context import spec as in_context
@@ -91,6 +92,7 @@ def bench_methods() -> Sequence[MethodSpec]:
             tags=("bound", "text"),
         ),
         *gen_distill.specs(),
+        *demonstrations.specs(),
         *scores.specs(),
         *baselines.specs(),
         *embedding.specs(),

@@ -35,6 +35,9 @@ VARIANTS = [
     ("kcenter-greedy", {"start": "mean"}),
     ("herding", {}),
     ("herding", {"variant": "welling"}),
+    ("vote-k", {"neighbours": 4}),
+    ("dpp", {}),
+    ("dpp", {"start": "mean"}),
 ]
 
 
@@ -173,7 +176,7 @@ def test_identical_texts(engine: Bench, name: str, params: dict[str, Any]) -> No
     data = replace(data, train=replace(data.train, texts={"text": ["the same film"] * len(data.train)}))
     got = engine.distill(data, name, params)
     assert len(set(got.rows.tolist())) == 12
-    if name == "kcenters":
+    if name in {"kcenters", "dpp"}:
         assert got.diagnostics["filled"] == 9  # one distinct point a class, four asked for
 
 

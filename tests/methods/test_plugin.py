@@ -22,9 +22,9 @@ SPECS = {spec.name: spec for spec in bench_methods()}
 
 
 def test_names_and_what_the_runner_needs_to_know() -> None:
-    kept = {"random", "kcenters", "kcenter-greedy", "herding", "full", "shuffled-labels", "zero-shot"}
+    kept = {"random", "kcenters", "kcenter-greedy", "herding", "vote-k", "dpp", "full", "shuffled-labels", "zero-shot"}
     assert set(SPECS) == {*kept, *SCORED, *BASELINES, *UNROLLED, *IN_CONTEXT, *GENERATED}
-    fixed = {"herding", "full", "zero-shot", "class-mean", "lm-grad-match", *SCORED} - {"ccs"}
+    fixed = {"herding", "vote-k", "full", "zero-shot", "class-mean", "lm-grad-match", *SCORED} - {"ccs"}
     assert {name for name, spec in SPECS.items() if spec.one_set(spec.params())} == fixed
     greedy = SPECS["kcenter-greedy"]
     assert greedy.one_set(greedy.params(start="mean"))
@@ -42,7 +42,7 @@ def test_target_is_a_method_and_parameters_are_described(spec: MethodSpec) -> No
     assert spec.summary.endswith(".")
 
 
-@pytest.mark.parametrize("name", ["kcenters", "kcenter-greedy", "herding"])
+@pytest.mark.parametrize("name", ["kcenters", "kcenter-greedy", "herding", "vote-k", "dpp"])
 def test_the_encoder_is_the_asset_and_the_paper_is_the_default(name: str) -> None:
     spec = SPECS[name]
     assert spec.params().model_dump().items() >= {"encoder": "bert-base", "pooling": "cls", "max_length": 512}.items()

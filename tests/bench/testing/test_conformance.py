@@ -74,6 +74,9 @@ def built_in(kind: str, name: str, tmp_path: Path) -> Any:
         ("kcenter-greedy", {"start": "mean"}),
         ("herding", {}),
         ("herding", {"variant": "welling"}),
+        ("vote-k", {"neighbours": 2}),
+        ("dpp", {}),
+        ("dpp", {"start": "mean"}),
     ],
 )
 def test_built_in_methods_conform(name: str, params: dict[str, Any], tiny_encoder: Path, tmp_path: Path) -> None:

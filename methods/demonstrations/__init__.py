@@ -1,0 +1,1 @@
+"""Methods that were made to select demonstrations for language models, without a learner: vote-k and a DPP."""
