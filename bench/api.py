@@ -142,6 +142,9 @@ class MethodSpec(Spec):
     # True: one set, whatever the seed; all runs of a cell train on it. Or a function of the parameters that says so.
     deterministic: bool | Callable[[Any], bool] = False
     uses_dpc: bool = True  # False: one cell per task and student, whatever dpc is asked for (dpc is None)
+    # False: its sets are of embeddings alone, so that students that read texts refuse them before they are made. Or a
+    # function of the parameters that says so.
+    texts: bool | Callable[[Any], bool] = True
     examples: bool = True  # False: its sets are empty, for students that can do without one (dpc is None)
     selects: bool = False  # True: examples are train rows, so no class can give more than it has
     # (params, dpc, seed) -> what a set needs, made before it (see `Part`). `seed` is its context's `common_seed`: parts
@@ -152,6 +155,10 @@ class MethodSpec(Spec):
         """Whether the seed makes no difference with these parameters."""
         return self.deterministic(params) if callable(self.deterministic) else self.deterministic
 
+    def has_texts(self, params: Any) -> bool:
+        """Whether sets with these parameters have a text level."""
+        return self.texts(params) if callable(self.texts) else self.texts
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudentSpec(Spec):
@@ -159,6 +166,7 @@ class StudentSpec(Spec):
     # Whether it asks for train texts without labels (`Context.train_texts`): more than the set. Or a function of the
     # parameters that says so.
     train_texts: bool | Callable[[Any], bool] = False
+    needs_texts: bool = False  # True: it refuses every set without texts, which is then known before sets are made
     # Rough seconds of a run on one CPU core, for an estimate before there is any result; None: nobody knows.
     rough_seconds: float | None = None
 

@@ -70,6 +70,15 @@ class Plan:
         """The jobs that make what these sets share."""
         return part_jobs((job.task, job.method.label, self.parts.get(job.key, ())) for job in sets)
 
+    def refused(self, run: RunJob) -> str | None:
+        """Why a student will not use a set, where the specs tell before the set is made."""
+        made, student = self.sets[run.set_key].method, self.choice(run.student).spec
+        method = self.choice(made)
+        assert isinstance(method.spec, MethodSpec) and isinstance(student, StudentSpec)  # noqa: PT018
+        if not student.needs_texts or method.spec.has_texts(method.params):
+            return None
+        return f"sets of '{made.label}' have no text level, and this student reads texts alone"
+
     def part_keys(self, job: SetJob) -> tuple[str, ...]:
         """The keys of the parts that a set is made of."""
         return tuple(each.key for each in self.parts.get(job.key, ()))
@@ -84,7 +93,7 @@ class Plan:
 
     def wanted(self) -> list[Choice]:
         """The choices that the missing replicates need, each once."""
-        runs = self.missing_runs()
+        runs = [run for run in self.missing_runs() if self.refused(run) is None]
         refs = [plugin for run in runs for plugin in (run.task.plugin, run.student)]
         refs += [job.method for job in self.needed_sets(runs)]
         return [self.chosen[name] for name in dict.fromkeys((ref.kind, ref.label) for ref in refs)]

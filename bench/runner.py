@@ -123,7 +123,13 @@ class Runner:
         total = sum(len(cell.runs) for cell in self.plan.cells)
         self.report.start(total, len(self.plan.done), len(self.executor.slots))
         self._finished += [(run, broken[run.task.revision]) for run in runs if run.task.revision in broken]
-        self._line_up([run for run in runs if run.task.revision not in broken])
+        runs = [run for run in runs if run.task.revision not in broken]
+        refused = {run.key: reason for run in runs if (reason := self.plan.refused(run)) is not None}
+        device = self.executor.slots[0].device_type
+        for run in runs:
+            if run.key in refused:
+                self._finished.append((run, _Ended(Outcome("not_applicable", refused[run.key]), device)))
+        self._line_up([run for run in runs if run.key not in refused])
         try:
             self._work()
         finally:

@@ -54,6 +54,7 @@ def _in_context(name: str, summary: str, notes: str = "", seconds: float | None 
         params=InContextParams,
         preset=preset,
         train_texts=lambda params: params.calibration == "batch",
+        needs_texts=True,
         tags=("in-context",),
         rough_seconds=seconds,
         notes=f"{_IN_CONTEXT} {notes}".strip(),
@@ -101,6 +102,7 @@ def bench_students() -> Sequence[StudentSpec]:
             target="students.probe:ProbeStudent",
             params=ProbeParams,
             tags=("frozen",),
+            needs_texts=True,
             rough_seconds=1,
             notes="scikit-learn's lbfgs, which draws nothing at random: all runs on one set are equal. Features are "
             "scaled to unit length and not standardised; C was chosen on validation rows of the pocket tasks. Soft "

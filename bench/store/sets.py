@@ -173,8 +173,12 @@ def check_set(
     who: str,
     error: type[UserError] = PluginError,
     empty: bool = False,
+    texts: bool = True,
 ) -> None:
-    """Refuse a set that no student could use; `who` made it, `error` says whose mistake it is. empty: it has to be."""
+    """Refuse a set that no student could use; `who` made it, `error` says whose mistake it is.
+
+    empty: it has to be; texts: it may have some.
+    """
     import numpy as np
 
     if not isinstance(distilled, DistilledSet):
@@ -191,18 +195,20 @@ def check_set(
         raise error(
             f"{who} returned label {labels.min() if labels.min() < 0 else labels.max()}: not in 0..{n_classes - 1}"
         )
+    if distilled.texts is not None and not texts:
+        raise error(f"{who} returned texts, but its spec says texts=False")
     if distilled.texts is None and distilled.embeddings is None:
         raise error(f"{who} returned a set with neither texts nor embeddings")
     if distilled.texts is not None:
         if set(distilled.texts) != set(fields):
             raise error(f"{who} returned the fields {sorted(distilled.texts)}; the task has {sorted(fields)}")
-        for name, texts in distilled.texts.items():
-            if len(texts) != n:
-                raise error(f"{who} returned {len(texts)} texts in '{name}' for {n} labels")
-            blank = next((i for i, text in enumerate(texts) if not isinstance(text, str) or not text.strip()), None)
+        for name, column in distilled.texts.items():
+            if len(column) != n:
+                raise error(f"{who} returned {len(column)} texts in '{name}' for {n} labels")
+            blank = next((i for i, text in enumerate(column) if not isinstance(text, str) or not text.strip()), None)
             if blank is not None:
                 raise error(f"{who} returned an empty text: field '{name}', example {blank}")
-            broken = next((i for i, text in enumerate(texts) if unwritable(text)), None)
+            broken = next((i for i, text in enumerate(column) if unwritable(text)), None)
             if broken is not None:
                 raise error(f"{who} returned {HALF}: field '{name}', example {broken}")
     try:

@@ -101,7 +101,8 @@ def _check_distillation(kit: Kit, data: TrainData, dpc: int | None) -> tuple[Dis
         with kit.call(what, next(calls), data):
             made = method.distill(data, dpc, ctx)
         try:
-            check_set(made, data.info.fields, data.info.n_classes, who, empty=not spec.examples)
+            empty, texts = not spec.examples, spec.has_texts(kit.params)
+            check_set(made, data.info.fields, data.info.n_classes, who, empty=empty, texts=texts)
             check_encoder(made, ctx.asset_identity, who)
         except UserError as error:
             raise ConformanceError(str(error)) from error

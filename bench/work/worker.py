@@ -320,8 +320,10 @@ class Worker:
             distilled = method.distill(data, job.dpc, ctx)
             seconds = ctx.meter.own
         who = f"the {who}"
-        assert isinstance(choice.spec, MethodSpec)
-        check_set(distilled, data.info.fields, data.info.n_classes, who, empty=not choice.spec.examples)
+        spec = choice.spec
+        assert isinstance(spec, MethodSpec)
+        empty, texts = not spec.examples, spec.has_texts(choice.params)
+        check_set(distilled, data.info.fields, data.info.n_classes, who, empty=empty, texts=texts)
         about: dict[str, Any] = {"set_digest": content_digest(distilled)}
         if job.given:
             return distilled, ctx, about

@@ -35,7 +35,11 @@ _TEXT = (
 
 def specs() -> Sequence[MethodSpec]:
     """The random sets, the means, and the selections that stand beside them in league C."""
-    embedded: dict[str, Any] = {"selects": True, "tags": ("embedding", "baseline")}
+    embedded: dict[str, Any] = {
+        "selects": True,
+        "texts": lambda params: getattr(params, "form", "embeddings") == "text",
+        "tags": ("embedding", "baseline"),
+    }
     return [
         MethodSpec(
             name="best-of-random",

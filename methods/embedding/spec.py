@@ -44,7 +44,12 @@ WANG = {  # the published code of Wang et al. 2018
 def specs() -> Sequence[MethodSpec]:
     """TDD, its text form, its ancestor, and real rows with the same learned labels."""
     shared: dict[str, Any] = {"parts": parts, "tags": ("embedding", "synthetic")}
-    learned: dict[str, Any] = {"target": "methods.embedding.tdd:Unrolled", "params": UnrolledParams, **shared}
+    learned: dict[str, Any] = {
+        "target": "methods.embedding.tdd:Unrolled",
+        "params": UnrolledParams,
+        "texts": False,
+        **shared,
+    }
     return [
         MethodSpec(
             name="tdd",

@@ -124,6 +124,7 @@ class Vectors(Method):
     def distill(self, data: TrainData, dpc: int | None, ctx: Context) -> DistilledSet:
         rows = np.concatenate([data.class_rows(label)[: dpc or 1] for label in range(data.info.n_classes)])
         words = [data.train.texts["text"][row].split()[:4] for row in rows]
+        note("vectors")
         labels = data.train.labels[rows]
         mask = np.ones((len(rows), 4), np.int64)
         mask[::2, 3] = 0
@@ -380,6 +381,8 @@ def bench_methods() -> Sequence[MethodSpec]:
         MethodSpec(name="drifting", summary="Hangs on the machine.", target=f"{__name__}:Drifting", deterministic=True),
         MethodSpec(name="leak", summary="Knows test texts.", target=f"{__name__}:Leak", deterministic=True),
         MethodSpec(name="vectors", summary="Embedding level.", target=f"{__name__}:Vectors", deterministic=True),
+        MethodSpec(name="vectors-alone", summary="Says so.", target=f"{__name__}:Vectors", texts=False),
+        MethodSpec(name="pick-untrue", summary="Says it has no texts.", target=f"{__name__}:Pick", texts=False),
         MethodSpec(name="trained", summary="Trains first.", **trained),
         MethodSpec(name="trained-fancy", summary="Trains otherwise.", preset={"style": "fancy"}, **trained),
         MethodSpec(name="twin", summary="Trains the same, takes other rows.", **trained),
@@ -396,4 +399,11 @@ def bench_students() -> Sequence[StudentSpec]:
     return [
         StudentSpec(name="centroid", summary="Nearest centroid.", target=f"{__name__}:Centroid", params=CentroidParams),
         StudentSpec(name="reader", summary="Reads vectors.", target=f"{__name__}:Reader"),
+        StudentSpec(
+            name="words-only",
+            summary="Reads texts alone.",
+            target=f"{__name__}:Centroid",
+            params=CentroidParams,
+            needs_texts=True,
+        ),
     ]

@@ -380,3 +380,27 @@ def test_one_table_under_two_paths_is_computed_once(sample: Sample) -> None:
         line for line in (folder / "twice" / "leaderboard.csv").read_text().splitlines() if ",pick," in line
     ]
     assert len(rows_of_board) == 2
+
+
+def test_sets_that_nobody_can_read_are_not_made(sample: Sample, tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    calls.mkdir()
+    words = ("--methods", "vectors-alone,pick", "--dpc", "2", "--sets", "2", "--runs", "1")
+    sample("run", *words, "--students", "words-only", "--out", "out", BENCH_TEST_CALLS=str(calls))
+    found = {record["method"]["label"]: record for record in records(sample.bench.folder / "out")}
+    assert (found["vectors-alone"]["status"], found["pick"]["status"]) == ("not_applicable", "ok")
+    assert found["vectors-alone"]["reason"] == (
+        "sets of 'vectors-alone' have no text level, and this student reads texts alone"
+    )
+    assert not (calls / "vectors").exists()
+    sample("run", *words, "--students", "words-only,reader", "--out", "out", BENCH_TEST_CALLS=str(calls))
+    assert (calls / "vectors").read_text() == "xx"  # the reader needs them
+    assert {
+        (record["method"]["label"], record["student"]["label"]): record["status"]
+        for record in records(sample.bench.folder / "out")
+    }[("vectors-alone", "reader")] == "ok"
+
+
+def test_a_method_whose_spec_is_untrue_is_broken(sample: Sample) -> None:
+    done = sample("run", "--methods", "pick-untrue", "--dpc", "2", "--out", "out", code=3)
+    assert "returned texts, but its spec says texts=False" in done.stderr
