@@ -13,14 +13,27 @@ from typing import Any, Protocol
 from pydantic import TypeAdapter
 
 from bench.api import MethodSpec
+from bench.data.assets import Assets
 from bench.environment import environment
 from bench.errors import PluginError, UserError
 from bench.executors.base import Executor, Finished, Progressed, Slot
 from bench.jobs import Job, LoadJob, Outcome, PartsJob, PlannedTask, RunJob, SetJob, dpc_name, outcome_of
+from bench.models import read_by
 from bench.plan import Cell, Plan
 from bench.scheduler import Item, Scheduler
 from bench.store.predictions import Predictions
-from bench.store.record import PlannedCell, PluginRef, Record, Seeds, SetCard, StudentRef, TaskCard, TaskRef, Times
+from bench.store.record import (
+    Models,
+    PlannedCell,
+    PluginRef,
+    Record,
+    Seeds,
+    SetCard,
+    StudentRef,
+    TaskCard,
+    TaskRef,
+    Times,
+)
 from bench.store.results import ResultStore
 
 EXIT_CODES = {"plugin": 3, "usage": 1}  # outcomes that are recorded as failed
@@ -66,6 +79,7 @@ class Runner:
         store: ResultStore,
         executor: Executor,
         report: Report,
+        assets: Assets,
         *,
         timeout: float | None = None,
         on_record: Callable[[], None] | None = None,
@@ -74,6 +88,7 @@ class Runner:
         self.store = store
         self.executor = executor
         self.report = report
+        self.assets = assets
         self.timeout = timeout
         self.on_record = on_record
         self.summary = Summary()
@@ -272,8 +287,12 @@ class Runner:
         status: Any = "failed" if outcome.status in EXIT_CODES else outcome.status
         if ended.device not in self._environments:
             self._environments[ended.device] = environment(ended.device)
+        head = self._head(self._cells[run.key])
+        if value.get("encoder"):
+            encoder = {ref: None if found is None else tuple(found) for ref, found in value["encoder"].items()}
+            head = head | {"models": replace(head["models"], encoder=encoder)}
         return Record(
-            **self._head(self._cells[run.key]),
+            **head,
             key=run.key,
             status=status,
             reason=f"{ended.stage}{outcome.reason}" if outcome.status != "ok" else None,
@@ -310,12 +329,19 @@ class Runner:
                 "cell": cell.key,
                 "suite": self.plan.suite,
                 "task": TaskRef(name=task.name, label=task.label, params=dict(task.params), revision=revision),
+                "models": self._models(cell),
                 "method": PluginRef(name=cell.method_name, label=cell.method_label, params=cell.method_params),
                 "student": StudentRef(
                     name=student.name, label=student.label, params=dict(student.params), key=cell.student_key
                 ),
             }
         return self._heads[cell.key]
+
+    def _models(self, cell: Cell) -> Models:
+        """The models of a cell's method and student, by what lies here once a replicate has ended."""
+        made = self.plan.sets[cell.runs[0].set_key]
+        method = None if made.given else read_by(self.plan.choice(made.method), self.assets)
+        return Models(method=method, encoder={}, student=read_by(self.plan.choice(cell.student), self.assets))
 
     def _keep_set(self, key: str) -> bool:
         """Note what records keep of a set, from its card; False when there is none of the content in the cache."""

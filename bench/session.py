@@ -296,6 +296,7 @@ class Session:
                 store,
                 LocalExecutor(WORKER, self.settings, jobs or gpus or cores(), gpus),
                 report,
+                self.assets,
                 timeout=timeout,
                 on_record=tracking.now_and_then if tracking else None,
             )

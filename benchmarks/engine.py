@@ -85,7 +85,7 @@ def measure(folder: Path, n: int, jobs: int, split: bool) -> str:
         ResultStore(folder / "out", "w") as store,
     ):
         report, executor = RunReport(), LocalExecutor(WORKER, settings, jobs)
-        runner = Runner(plan, store, executor, report)
+        runner = Runner(plan, store, executor, report, session.assets)
         for owner, methods, name in (
             (runner._schedule, ("add", "pick", "settle", "put"), "schedule"),
             (executor, ("start", "wait"), "send and receive"),

@@ -24,6 +24,7 @@ Progress = Callable[[str], None]
 
 HUB_REF = re.compile(r"hub:(?P<repo>[\w.-]+(?:/[\w.-]+)?)(?:@(?P<revision>[\w./-]+))?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
+WEIGHTS = {".safetensors", ".gguf"}
 UNREAD = {".bin", ".pt", ".pth", ".ckpt", ".h5", ".msgpack", ".ot", ".onnx", ".pkl", ".pickle"}  # not in an identity
 
 
@@ -90,6 +91,17 @@ class Assets:
                 return None
             self._ready[ref] = folder
         return self._ready[ref]
+
+    def content(self, ref: str) -> tuple[str, ...] | None:
+        """What names a model's weights, whatever it is called and wherever it lies; None when it is not here.
+
+        Weights that were converted or saved anew are others.
+        """
+        try:
+            place = self.locate(ref)
+            return None if place is None else weights(local_files(place))
+        except UserError:
+            return None
 
     def fetch(self, ref: str, progress: Progress | None = None) -> Path:
         """Where the asset lies, brought first if need be, or again when it is damaged.
@@ -272,3 +284,9 @@ def local_files(path: Path) -> dict[str, str]:
         return {name.as_posix(): known_digest(path / name) for name in kept}
     except OSError as error:
         raise UserError(f"cannot read '{error.filename or path}': {error.strerror or error}") from error
+
+
+def weights(files: Mapping[str, str]) -> tuple[str, ...]:
+    """The hashes of those of some files (name -> hash) that hold weights, sorted; one of them all when none does."""
+    found = {digest for name, digest in files.items() if Path(name).suffix.lower() in WEIGHTS}
+    return tuple(sorted(found)) or (key_of(sorted(files.values())),)

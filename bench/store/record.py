@@ -19,6 +19,7 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0)]
 Count = Annotated[int, Field(ge=0)]
 Dpc = Annotated[int, Field(ge=1)]
+Content = tuple[str, ...] | None  # SHA-256 of each file of a model's weights; None: it was not there to be read
 
 
 @typed
@@ -73,6 +74,19 @@ class Times:
 
 
 @typed
+class Models:
+    """The pretrained models behind a replicate, by reference, each with its content: what names its weights.
+
+    Two are one when they share an entry of their contents, whatever their references are. `encoder`: whose vectors the
+    set holds, if it has any.
+    """
+
+    method: dict[str, Content] | None  # what the method may have read; None: nobody knows (imported sets)
+    encoder: dict[str, Content]
+    student: dict[str, Content]
+
+
+@typed
 class Record:
     """One replicate: how it ended, what it was made of, and with status "ok" its score and predictions."""
 
@@ -99,6 +113,7 @@ class Record:
     metrics_code: str | None  # digest of the code that computed them; None in old records
     n_train: Count | None  # examples of the set
     n_bytes: Count | None = None  # of the set, of what the student read; None in old records
+    models: Models | None = None  # None in old records
     predictions: Predictions | None
     time: Times
     environment: dict[str, str | None]  # names -> versions

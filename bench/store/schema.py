@@ -16,7 +16,7 @@ from bench.store.line import SEAL
 from bench.store.record import PlannedCell, Record, SetCard, TaskCard
 
 KINDS = {"record": Record, "plan": list[PlannedCell], "task": TaskCard, "set": SetCard}  # name of a file -> its type
-LATER = frozenset({"n_bytes"})  # members that older files of this schema lack
+LATER = frozenset({"n_bytes", "models"})  # members that older files of this schema lack
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 

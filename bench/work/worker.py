@@ -30,6 +30,7 @@ from bench.jobs import (
     VerifyJob,
     plain,
 )
+from bench.models import encoder_of
 from bench.selection import Choice
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
@@ -351,8 +352,10 @@ class Worker:
         scores = metrics.score(data.info.metric, data.test.labels, labels)
         if self._digest[0] != job.set_key:
             self._digest = job.set_key, content_digest(distilled)
+        choice = self.choice(job.student)
         return {
             "set_digest": self._digest[1],
+            "encoder": encoder_of(distilled.embeddings, self.assets, choice.spec.assets(choice.params)),
             "league": league(distilled, read, job.student.label),
             "metric": data.info.metric,
             "score": scores[data.info.metric],
