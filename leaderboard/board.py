@@ -10,6 +10,7 @@ from typing import Any
 from bench.errors import UserError, did_you_mean
 from bench.store.identity import canonical
 from bench.store.record import PlannedCell, Record
+from leaderboard.box import Box, box_of
 from leaderboard.cells import (
     CellRecords,
     Names,
@@ -43,7 +44,6 @@ LEAGUES = {
 }
 FULL = "full"  # the method that is the upper bound
 REFERENCES = ("random", "kcenters", FULL)  # methods whose rows may stand, marked, beside those of other leagues
-EMBEDDED = "C"
 HOME = "A"  # the league of their sets: texts of the task with their labels
 RECIPE = "recipe"  # the parameter by which a student trains in another way on what only some sets have
 METRICS = {"accuracy": "accuracy", "accuracy_f1": "mean of accuracy and F1"}
@@ -82,6 +82,7 @@ class Row:
     student_key: str | None = None  # identity of the student; None: older records, which do not say
     learner: str = ""  # the student without its recipe; "": it has none
     outdated: bool = False  # measured with an older version of the student than its neighbours: not compared
+    box: Box | None = None  # None: not known
     near_test: int | None = None  # examples of its sets that repeat a test text; None when nobody counted
     cost: Cost | None = None
     finished: str = ""  # time of the newest record
@@ -102,6 +103,11 @@ class Row:
     @property
     def is_full(self) -> bool:
         return self.method_name == FULL
+
+    @property
+    def contents(self) -> frozenset[str]:
+        """Names of the contents of the sets that its scores come from."""
+        return frozenset(content for _, content in self.scores.values())
 
     @property
     def block(self) -> tuple[Any, ...]:
@@ -194,6 +200,7 @@ def _row(cell: CellRecords, revision: str, metric: str, contents: Mapping[str, s
         mixed=cell.leagues if len(cell.leagues) > 1 else (),
         student_key=cell.student_key,
         learner=_learner(records),
+        box=box_of(records),
         near_test=sum(repeats(records).values()) if known else None,
         cost=cost(ok, used),
         finished=max((record.time.finished for record in records), default=""),

@@ -6,7 +6,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from leaderboard.board import EMBEDDED, Board, Row
+from bench.store.identity import key_of
+from leaderboard.board import Board, Row
+from leaderboard.box import EMBEDDED
 from leaderboard.figures import (
     NOTHING,
     coverage,
@@ -125,6 +127,12 @@ def _ends(part: Summary | Difference | None) -> tuple[float | None, float | None
     return (interval.low, interval.high, interval.over) if interval else (None, None, None)
 
 
+def tells_boxes(rows: Sequence[Row]) -> bool:
+    """Whether some of the rows are white or black boxes and others are not."""
+    found = {row.box for row in rows if row.summary is not None}
+    return len(found) > 1 and not found.isdisjoint({"white", "black"})
+
+
 def _state(row: Row) -> str:
     if row.mixed:
         return "mixed_leagues"
@@ -170,6 +178,7 @@ COLUMNS: tuple[Column, ...] = (
     _column("run_std", lambda row: row.components.run_std if row.components else None),
     _column("sets", lambda row: row.summary.n_sets if row.summary else 0, "details", "mlflow", late=True),
     _column("sets_made", lambda row: row.n_keys),
+    _column("sets_content", lambda row: key_of(sorted(row.contents)) if row.contents else None),
     Column(
         "ok",
         lambda board, row: row.ok,
@@ -215,6 +224,13 @@ COLUMNS: tuple[Column, ...] = (
         text=lambda board, row: plain(NOTHING if row.gap is None else f"{percent(row.gap)} %"),
         when=lambda board, rows: any(row.gap is not None for row in rows),
         compares=True,
+    ),
+    Column(
+        "box",
+        lambda board, row: row.box,
+        frozenset({"csv", "details"}),
+        kind="text",
+        when=lambda board, rows: tells_boxes(rows),
     ),
     _column("n_train", lambda row: row.n_train),
     Column(

@@ -10,6 +10,9 @@ from leaderboard.statistics import Difference, Interval, Summary
 ONE_SET = "†"  # beside an interval over the runs of one set
 OVERLAP = "‡"  # beside a score of sets that repeat test texts
 OUTDATED = "§"  # beside a score of another version of the student
+WHITE = "□"  # beside a score in a transfer table: of a set that the student's own model helped to make
+UNKNOWN = "?"  # there: whether it did is not known
+OTHER_SETS = "≠"  # there, beside a method: its sets are not the same under all students
 NOTHING = "–"
 NOT_RUN = "not run yet"
 
@@ -43,6 +46,13 @@ def short_score(row: Row | None) -> str:
 def marks(row: Row) -> str:
     """What stands beside a score that is not to be read like its neighbours."""
     return (OVERLAP if row.near_test else "") + (OUTDATED if row.outdated else "")
+
+
+def box_mark(row: Row | None) -> str:
+    """What stands beside a score in a transfer table."""
+    if row is None or row.summary is None or row.box in ("black", "none"):
+        return ""
+    return WHITE if row.box == "white" else UNKNOWN
 
 
 def mixed_text(row: Row) -> str:

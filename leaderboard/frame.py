@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from bench.store.results import ResultStore
+from leaderboard.box import box
 from leaderboard.cells import gather
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def records_frame(store: ResultStore) -> pd.DataFrame:
             "method": record.method.label,
             "student": record.student.label,
             "current": record.key in shown,
+            "box": box(record),
         }
         row |= {name: getattr(record, name) for name in COLUMNS}
         row |= {f"seed.{name}": getattr(record.seed, name) for name in ("base", "run", "set")}

@@ -17,7 +17,17 @@ from leaderboard.plot import Plot, plot
 from leaderboard.protocol import protocol, remarks
 from leaderboard.reports import reports
 from leaderboard.samples import samples, task_card
-from leaderboard.tables import Section, Table, details, overview_tables, references, sections, unranked
+from leaderboard.tables import (
+    TRANSFER,
+    Section,
+    Table,
+    details,
+    overview_tables,
+    references,
+    sections,
+    transfer_tables,
+    unranked,
+)
 
 if TYPE_CHECKING:
     from jinja2 import Environment
@@ -94,6 +104,8 @@ def page(board: Board, store: ResultStore) -> str:
             board=board,
             facts=", ".join(facts),
             overviews=overview_tables(board),
+            transfer=TRANSFER,
+            transfers=transfer_tables(board),
             blocks=[_block(board, store, section) for section in sections(board)],
             unranked=unranked(board),
             remarks=remarks(board),
@@ -111,6 +123,8 @@ def html_fragment(board: Board) -> str:
         .get_template("fragment.html")
         .render(
             overviews=overview_tables(board),
+            transfer=TRANSFER,
+            transfers=transfer_tables(board),
             sections=[(section, details(board, section)) for section in sections(board)],
             unranked=unranked(board),
             remarks=remarks(board),

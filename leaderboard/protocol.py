@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from leaderboard.board import Board
-from leaderboard.figures import ONE_SET, OUTDATED, OVERLAP
+from leaderboard.figures import ONE_SET, OTHER_SETS, OUTDATED, OVERLAP, UNKNOWN, WHITE
 from leaderboard.statistics import FEWEST_SETS
+from leaderboard.transfer import transfers
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,19 @@ def protocol(board: Board) -> Remarks:
         lines.append(f"{OVERLAP} some examples of its sets repeat test texts, word for word or nearly.")
     if any(row.outdated for row in board.rows):
         lines.append(f"{OUTDATED} scored by another version of the student than its neighbours: compared with nothing.")
+    if any(row.box in ("white", "black") for row in board.rows):
+        lines.append(
+            "box: white, the set was made with a pretrained model whose weights the student has too, which favours it; "
+            "black, with other models only; none, with no pretrained model; – not known (older records, imported sets)."
+        )
+    if transfers(board):
+        lines += [
+            f"Transfer: a league stands beside each student; scores of two leagues are measured in two ways. {WHITE} "
+            f"white box, {UNKNOWN} not known, no mark: black box or no model. (1–3): the rank under that student among "
+            f"the rows that all students scored whole, on the same sets; {OTHER_SETS} not the same sets.",
+            "Transfer describes: no difference between students is tested, and a mean over students holds for these "
+            "students alone.",
+        ]
     if any(row.cost is not None for row in board.rows):
         lines.append(
             "s a set: seconds to make a set, all in: distilling it, and its share of what was prepared for several (a "

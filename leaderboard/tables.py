@@ -7,9 +7,11 @@ from dataclasses import dataclass, replace
 
 from leaderboard.board import LEAGUES, Board, Overview, Row, dpc_order, overviews
 from leaderboard.columns import Column, Kind, Shown, Style, View, columns, plain
-from leaderboard.figures import NOTHING, percent, short_score
+from leaderboard.figures import NOTHING, OTHER_SETS, box_mark, percent, rank_text, short_score
+from leaderboard.transfer import Line, Transfer, transfers
 
 UNRANKED = "No league yet"
+TRANSFER = "Transfer: the same sets under several students"
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,11 @@ def _table(view: View, title: str, board: Board, rows: Sequence[Row], references
 def details(board: Board, section: Section) -> Table:
     """All columns of a section's rows, and of the references beside them."""
     title = f"{section.task}, {section.student}"
-    return _table("details", title, board, section.rows, references(board, section))
+    table = _table("details", title, board, section.rows, references(board, section))
+    boxes = {row.box for row in section.rows if row.summary is not None}
+    alike = next(iter(boxes), None) if len(boxes) == 1 else None
+    said = f"All rows of league {section.league} here are {alike} boxes."
+    return replace(table, note=said) if alike in ("white", "black") else table
 
 
 def references(board: Board, section: Section) -> list[Row]:
@@ -138,3 +144,60 @@ def _overview(table: Overview) -> Table:
 def overview_tables(board: Board) -> list[Table]:
     """Methods x (task, dpc), one table a league and student; the rows of all data at their foot."""
     return [_overview(table) for table in overviews(board) if table.rows]
+
+
+def _under(row: Row | None, rank: tuple[int, int] | None) -> Cell:
+    """A score with its mark, and the rank among the whole lines of a transfer table."""
+    place: tuple[Style, str] = ("soft", f" ({rank_text(rank)})" if rank else "")
+    cell = _short(row)
+    return replace(cell, shown=Shown((("", f"{cell.shown}{box_mark(row)}"), place)))
+
+
+def _method(line: Line) -> Cell:
+    return Cell(plain(line.method if line.same_sets else f"{line.method} {OTHER_SETS}"), "name")
+
+
+def _transfer(found: Transfer) -> Table:
+    many, n = found.averaged, len(found.students)
+    heads: list[tuple[str, Kind]] = [("method", "name")]
+    heads += [(f"{student} ({league})", "number") for league, student in found.students]
+    heads += [("mean, black box", "number")] if many else []
+    lines = []
+    for line in found.lines:
+        mean = Shown((("strong", NOTHING if line.mean is None else percent(line.mean)),))
+        tail = [Cell(mean, order=line.mean)] if many else []
+        lines.append((_method(line), *map(_under, line.rows, line.ranks or [None] * n), *tail))
+    foot = (Cell(plain("all data"), "name"), *map(_short, found.full), *([Cell(plain(""))] if many else []))
+    return Table(
+        f"{found.task}, dpc {found.dpc}",
+        tuple(heads),
+        tuple(lines),
+        foot if any(found.full) else (),
+        " ".join(_transfer_notes(found)),
+    )
+
+
+def _transfer_notes(found: Transfer) -> list[str]:
+    """What the reader of a transfer table has to know of its lines."""
+    notes = []
+    whole = [line for line in found.lines if not line.defect]
+    names = [found.students[place][1] for place in found.outside]
+    if whole and found.averaged:
+        notes.append(f"The mean is over {', '.join(names)}: no ranked row is a white box under these.")
+        unsure = [line.method for line in whole if line.mean is None]
+        notes += [f"No mean, because its box is not known: {', '.join(unsure)}."] if unsure else []
+    elif any(row is not None and row.box == "white" for line in whole for row in line.rows):
+        notes.append(
+            f"No mean over black-box students: {names[0]} alone has no white box among the ranked rows."
+            if names
+            else "No mean over black-box students: each has a white box among the ranked rows."
+        )
+    defects = [f"{line.method} ({line.defect})" for line in found.lines if line.defect]
+    notes += [f"No rank and no mean: {'; '.join(defects)}."] if defects else []
+    notes += [f"Scored under one of these students alone: {', '.join(found.alone)}."] if found.alone else []
+    return notes
+
+
+def transfer_tables(board: Board) -> list[Table]:
+    """Methods x students on the same sets, one table a task and dpc; empty without a second student."""
+    return [_transfer(found) for found in transfers(board)]

@@ -11,7 +11,7 @@ from leaderboard.board import Board
 from leaderboard.columns import columns
 from leaderboard.escape import plain_text, spreadsheet_cell
 from leaderboard.protocol import Remarks, protocol, remarks
-from leaderboard.tables import Cell, Table, details, overview_tables, sections, unranked
+from leaderboard.tables import TRANSFER, Cell, Table, details, overview_tables, sections, transfer_tables, unranked
 
 
 def _table(table: Table, level: int) -> list[str]:
@@ -40,6 +40,10 @@ def markdown(board: Board) -> str:
     lines = ["# Leaderboard", ""]
     for table in overview_tables(board):
         lines += _table(table, 2)
+    if found := transfer_tables(board):
+        lines += [f"## {TRANSFER}", ""]
+        for table in found:
+            lines += _table(table, 3)
     league = None
     for section in sections(board):
         if section.league != league:
@@ -48,8 +52,8 @@ def markdown(board: Board) -> str:
         lines += _table(details(board, section), 3)
     if (rest := unranked(board)) is not None:
         lines += _table(rest, 2)
-    for found in (*remarks(board), protocol(board)):
-        lines += _list(found)
+    for remark in (*remarks(board), protocol(board)):
+        lines += _list(remark)
     return "\n".join(lines)
 
 

@@ -119,6 +119,7 @@ def with_figures(content: Content, board: Board, row: Row) -> Content:
     failed = any(row.statuses[status] for status in ("failed", "timeout", "oom"))
     ended = failed or row.complete or not row.applicable  # a cell that still runs stays open
     tags = {NOTE: f"{shown}, {row.ok}/{row.planned} ok", REASON: row.reason or "", "bench.league": row.league or ""}
+    tags["bench.box"] = row.box or ""
     return Content(
         name=content.name,
         params=content.params,

@@ -125,7 +125,7 @@ def test_every_column_stands_where_the_registry_says() -> None:
     loose = unranked(board)
     assert loose is not None
     for place, rows, view in ((-2, section.rows, "details"), (-1, [board.rows[-1]], "unranked")):
-        mine = columns(view)  # type: ignore[arg-type]
+        mine = [column for column in columns(view) if column.name != "box"]  # type: ignore[arg-type]  # all are white
         assert len(mine) > 4
         heads = [column.heading(board, rows) for column in mine]
         assert (page.heads[place], tables[place][0]) == (heads, heads)

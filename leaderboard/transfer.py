@@ -1,0 +1,153 @@
+"""One distilled set under several students: methods x students of a task and dpc. It describes, and tests nothing."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from leaderboard.board import Board, Row
+from leaderboard.box import EMBEDDED
+from leaderboard.statistics import rank_ranges
+
+Rank = tuple[int, int]
+Student = tuple[str, str]  # league, label: a column
+Read = tuple[str, str]  # method, content of a set
+
+
+@dataclass(frozen=True)
+class Line:
+    """A method's rows, one a column; None where it has no score. `defect`: why it is neither ranked nor averaged."""
+
+    method: str
+    rows: tuple[Row | None, ...]
+    same_sets: bool  # those under all students that scored it
+    defect: str = ""
+    ranks: tuple[Rank | None, ...] = ()  # under each student, among the lines without a defect
+    mean: float | None = None  # over `Transfer.outside`
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """The methods that at least two students scored. `outside`: columns under which no ranked line is a white box."""
+
+    task: str
+    dpc: int
+    students: tuple[Student, ...]
+    lines: tuple[Line, ...]
+    outside: tuple[int, ...]
+    alone: tuple[str, ...]  # methods that one of these students alone scored
+    full: tuple[Row | None, ...]  # the rows of all data, one a column
+
+    @property
+    def leagues(self) -> tuple[str, ...]:
+        return tuple(sorted({league for league, _ in self.students}))
+
+    @property
+    def averaged(self) -> bool:
+        """Whether a mean over black-box students says more than a column."""
+        return len(self.outside) > 1
+
+
+def transfers(board: Board) -> list[Transfer]:
+    """In order of task and dpc; nothing where no method has a score under two students."""
+    places: dict[tuple[str, int], list[Row]] = defaultdict(list)
+    for row in board.rows:
+        if row.dpc is not None and row.league is not None and row.summary is not None:
+            places[row.task, row.dpc].append(row)
+    found = []
+    for (task, dpc), rows in sorted(places.items()):
+        for students in _together(rows):
+            cells = {(row.method, (row.league or "", row.student)): row for row in rows}
+            found += _transfer(board, task, dpc, students, cells)
+    return found
+
+
+def _together(rows: Sequence[Row]) -> list[list[Student]]:
+    """The columns of each table: students of one league with a common method, and of others that read its texts."""
+    read: dict[Student, set[Read]] = defaultdict(set)
+    for row in rows:
+        read[row.league or "", row.student].update((row.method, content) for content in row.contents)
+    groups: list[list[Student]] = []
+    for one in sorted(read):
+        mine = [group for group in groups if any(_joined(one, other, read) for other in group)]
+        groups = [group for group in groups if group not in mine] + [[*(each for group in mine for each in group), one]]
+    return groups
+
+
+def _joined(one: Student, other: Student, read: Mapping[Student, set[Read]]) -> bool:
+    if one[0] == other[0]:
+        return not {method for method, _ in read[one]}.isdisjoint(method for method, _ in read[other])
+    return EMBEDDED not in (one[0], other[0]) and not read[one].isdisjoint(read[other])
+
+
+def _transfer(
+    board: Board, task: str, dpc: int, students: list[Student], cells: Mapping[tuple[str, Student], Row]
+) -> list[Transfer]:
+    methods = sorted({method for method, student in cells if student in students})
+    counts = {method: sum((method, student) in cells for student in students) for method in methods}
+    shared = [method for method in methods if counts[method] > 1]
+    columns = sorted(student for student in students if any((method, student) in cells for method in shared))
+    if not columns:
+        return []
+    lines = [_line(method, columns, tuple(cells.get((method, student)) for student in columns)) for method in shared]
+    lines, outside = _compared(lines, len(columns))
+    full = {(row.league, row.student): row for row in board.rows if row.task == task and row.is_full}
+    return [
+        Transfer(
+            task=task,
+            dpc=dpc,
+            students=tuple(columns),
+            lines=tuple(lines),
+            outside=outside,
+            alone=tuple(m for m in methods if counts[m] == 1 and any((m, student) in cells for student in columns)),
+            full=tuple(full.get(student) for student in columns),
+        )
+    ]
+
+
+def _line(method: str, students: Sequence[Student], rows: tuple[Row | None, ...]) -> Line:
+    same = len({row.contents for row in rows if row is not None}) == 1
+    defects = []
+    for (_, student), row in zip(students, rows, strict=True):
+        if row is None:
+            defects.append(f"no score under {student}")
+        elif not row.complete:
+            defects.append(f"{row.ok}/{row.planned} under {student}")
+        elif row.outdated:
+            defects.append(f"another version of {student}")
+    if not same:
+        defects.append("not the same sets")
+    return Line(method, rows, same, ", ".join(defects))
+
+
+def _compared(lines: Sequence[Line], n: int) -> tuple[list[Line], tuple[int, ...]]:
+    """The lines with ranks and means, best first, and the columns that the means are over."""
+    whole = [[row for row in line.rows if row is not None] for line in lines if not line.defect]
+    columns = [[rows[column] for rows in whole] for column in range(n)]
+    boxes = [{row.box for row in column} for column in columns]
+    outside = tuple(place for place, found in enumerate(boxes) if "black" in found and "white" not in found)
+    ranks: list[list[Rank | None]] = [
+        [*rank_ranges([row.scores for row in column])] if len(column) > 1 else [None] * len(column)
+        for column in columns
+    ]
+    places = iter(range(len(whole)))
+    found = []
+    for line in lines:
+        if line.defect:
+            found.append(Line(line.method, line.rows, line.same_sets, line.defect, (None,) * n))
+            continue
+        place = next(places)
+        over = [whole[place][column] for column in outside]
+        known = all(row.box is not None for row in over)
+        scores = [row.summary.mean for row in over if row.summary is not None]
+        mean = sum(scores) / len(scores) if scores and known else None
+        found.append(Line(line.method, line.rows, True, "", tuple(ranks[column][place] for column in range(n)), mean))
+    return sorted(found, key=lambda line: _order(line, len(outside) > 1)), outside
+
+
+def _order(line: Line, averaged: bool) -> tuple[bool, bool, float, str]:
+    """Sort key: defects last; by the mean, or else by the first student's score."""
+    first = line.rows[0]
+    score = line.mean if averaged else first.summary.mean if first is not None and first.summary is not None else None
+    return (bool(line.defect), score is None, -(score or 0.0), line.method)
