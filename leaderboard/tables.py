@@ -158,7 +158,7 @@ def _method(line: Line) -> Cell:
 
 
 def _transfer(found: Transfer) -> Table:
-    many, n = found.averaged, len(found.students)
+    many = found.averaged
     heads: list[tuple[str, Kind]] = [("method", "name")]
     heads += [(f"{student} ({league})", "number") for league, student in found.students]
     heads += [("mean, black box", "number")] if many else []
@@ -166,7 +166,7 @@ def _transfer(found: Transfer) -> Table:
     for line in found.lines:
         mean = Shown((("strong", NOTHING if line.mean is None else percent(line.mean)),))
         tail = [Cell(mean, order=line.mean)] if many else []
-        lines.append((_method(line), *map(_under, line.rows, line.ranks or [None] * n), *tail))
+        lines.append((_method(line), *map(_under, line.rows, line.ranks), *tail))
     foot = (Cell(plain("all data"), "name"), *map(_short, found.full), *([Cell(plain(""))] if many else []))
     return Table(
         f"{found.task}, dpc {found.dpc}",
@@ -180,7 +180,7 @@ def _transfer(found: Transfer) -> Table:
 def _transfer_notes(found: Transfer) -> list[str]:
     """What the reader of a transfer table has to know of its lines."""
     notes = []
-    whole = [line for line in found.lines if not line.defect]
+    whole = [line for line in found.lines if not line.defects]
     names = [found.students[place][1] for place in found.outside]
     if whole and found.averaged:
         notes.append(f"The mean is over {', '.join(names)}: no ranked row is a white box under these.")
@@ -192,8 +192,11 @@ def _transfer_notes(found: Transfer) -> list[str]:
             if names
             else "No mean over black-box students: each has a white box among the ranked rows."
         )
-    defects = [f"{line.method} ({line.defect})" for line in found.lines if line.defect]
-    notes += [f"No rank and no mean: {'; '.join(defects)}."] if defects else []
+    defects = dict.fromkeys(defect for line in found.lines for defect in line.defects)
+    named = [
+        f"{defect}: {', '.join(each.method for each in found.lines if defect in each.defects)}" for defect in defects
+    ]
+    notes += [f"No rank and no mean ({'; '.join(named)})."] if named else []
     notes += [f"Scored under one of these students alone: {', '.join(found.alone)}."] if found.alone else []
     return notes
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from leaderboard.board import Board, Row
 from leaderboard.box import EMBEDDED
@@ -17,13 +17,13 @@ Read = tuple[str, str]  # method, content of a set
 
 @dataclass(frozen=True)
 class Line:
-    """A method's rows, one a column; None where it has no score. `defect`: why it is neither ranked nor averaged."""
+    """A method's rows, one a column; None where it has no score. `defects`: why it is neither ranked nor averaged."""
 
     method: str
     rows: tuple[Row | None, ...]
     same_sets: bool  # those under all students that scored it
-    defect: str = ""
-    ranks: tuple[Rank | None, ...] = ()  # under each student, among the lines without a defect
+    defects: tuple[str, ...]
+    ranks: tuple[Rank | None, ...]  # under each student, among the lines without a defect
     mean: float | None = None  # over `Transfer.outside`
 
 
@@ -118,12 +118,12 @@ def _line(method: str, students: Sequence[Student], rows: tuple[Row | None, ...]
             defects.append(f"another version of {student}")
     if not same:
         defects.append("not the same sets")
-    return Line(method, rows, same, ", ".join(defects))
+    return Line(method, rows, same, tuple(defects), (None,) * len(rows))
 
 
 def _compared(lines: Sequence[Line], n: int) -> tuple[list[Line], tuple[int, ...]]:
     """The lines with ranks and means, best first, and the columns that the means are over."""
-    whole = [[row for row in line.rows if row is not None] for line in lines if not line.defect]
+    whole = [[row for row in line.rows if row is not None] for line in lines if not line.defects]
     columns = [[rows[column] for rows in whole] for column in range(n)]
     boxes = [{row.box for row in column} for column in columns]
     outside = tuple(place for place, found in enumerate(boxes) if "black" in found and "white" not in found)
@@ -134,15 +134,15 @@ def _compared(lines: Sequence[Line], n: int) -> tuple[list[Line], tuple[int, ...
     places = iter(range(len(whole)))
     found = []
     for line in lines:
-        if line.defect:
-            found.append(Line(line.method, line.rows, line.same_sets, line.defect, (None,) * n))
+        if line.defects:
+            found.append(line)
             continue
         place = next(places)
         over = [whole[place][column] for column in outside]
         known = all(row.box is not None for row in over)
         scores = [row.summary.mean for row in over if row.summary is not None]
         mean = sum(scores) / len(scores) if scores and known else None
-        found.append(Line(line.method, line.rows, True, "", tuple(ranks[column][place] for column in range(n)), mean))
+        found.append(replace(line, ranks=tuple(each[place] for each in ranks), mean=mean))
     return sorted(found, key=lambda line: _order(line, len(outside) > 1)), outside
 
 
@@ -150,4 +150,4 @@ def _order(line: Line, averaged: bool) -> tuple[bool, bool, float, str]:
     """Sort key: defects last; by the mean, or else by the first student's score."""
     first = line.rows[0]
     score = line.mean if averaged else first.summary.mean if first is not None and first.summary is not None else None
-    return (bool(line.defect), score is None, -(score or 0.0), line.method)
+    return (bool(line.defects), score is None, -(score or 0.0), line.method)

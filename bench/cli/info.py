@@ -140,7 +140,8 @@ def spec_lines(spec: Spec, registry: Registry, assets: Assets) -> list[str]:
     except UserError:
         return lines  # a required parameter decides
     if refs:
-        lines.append("assets, with these defaults")
+        white = ": a student with the weights of one of these is a white box" if isinstance(spec, MethodSpec) else ""
+        lines.append(f"assets, with these defaults{white}")
     for ref in refs:
         lines += [f"  {ref}", *("  " + line for line in asset_lines(ref, assets))]
     return lines

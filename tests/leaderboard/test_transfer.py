@@ -118,15 +118,15 @@ def test_holes_are_named_and_neither_ranked_nor_averaged() -> None:
     ]
     found = one_transfer(failed)
     lines = {line.method: line for line in found.lines}
-    assert lines["herding"].defect == "no score under bert"
-    assert lines["kcenters"].defect == "8/10 under xlnet, not the same sets"
+    assert lines["herding"].defects == ("no score under bert",)
+    assert lines["kcenters"].defects == ("8/10 under xlnet", "not the same sets")
     for method in ("herding", "kcenters"):
         assert (lines[method].mean, set(lines[method].ranks)) == (None, {None})
     board = build(failed)
     assert [line[0] for line in texts(board)[1:3]] == ["full", "random"]
     assert "*" in next(line for line in texts(board) if line[0].startswith("kcenters"))[3]
     note = transfer_tables(board)[0].note
-    assert "herding (no score under bert); kcenters (8/10 under xlnet, not the same sets)" in note
+    assert "(no score under bert: herding; 8/10 under xlnet: kcenters; not the same sets: kcenters)" in note
     scores = [
         [one for one in failed if (one.student.label, one.method.label) == ("bert", m)] for m in ("full", "random")
     ]
@@ -145,7 +145,7 @@ def test_other_sets_under_a_student_are_said() -> None:
     ]
     found = one_transfer(records)
     (line,) = (line for line in found.lines if line.method == "kcenters")
-    assert (line.same_sets, line.defect, line.mean) == (False, "not the same sets", None)
+    assert (line.same_sets, line.defects, line.mean) == (False, ("not the same sets",), None)
     assert texts(build(records))[-1][0] == "kcenters ≠"
     contents = {
         (row["student"], row["method"]): row["sets_content"]
@@ -161,8 +161,8 @@ def test_a_set_made_again_with_other_content_is_another_set() -> None:
         replace(one, set_digest="new") if (one.student.label, one.method.label) == ("bert", "herding") else one
         for one in digests
     ]
-    assert {line.defect for line in one_transfer(digests).lines} == {""}
-    assert {line.method for line in one_transfer(again).lines if line.defect == "not the same sets"} == {"herding"}
+    assert {line.defects for line in one_transfer(digests).lines} == {()}
+    assert {line.method for line in one_transfer(again).lines if line.defects == ("not the same sets",)} == {"herding"}
 
 
 def test_students_of_another_league_stand_beside_those_whose_texts_they_read() -> None:
@@ -197,8 +197,8 @@ def test_scores_of_an_older_student_are_not_ranked() -> None:
         else one
         for one in table("minilm", "bert")
     ]
-    (line,) = (line for line in one_transfer(records).lines if line.defect)
-    assert (line.method, line.defect) == ("herding", "another version of bert")
+    (line,) = (line for line in one_transfer(records).lines if line.defects)
+    assert (line.method, line.defects) == ("herding", ("another version of bert",))
 
 
 def test_tasks_and_dpc_have_tables_of_their_own_and_all_data_stands_below() -> None:
