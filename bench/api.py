@@ -11,10 +11,10 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, Self
 
 import pluggy
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from bench.errors import NotApplicable, UserError, did_you_mean
 
@@ -59,9 +59,21 @@ class Params(BaseModel):
     """Parameters of a plugin: a pydantic model with descriptions and bounds; unknown names are refused.
 
     Every value must survive JSON, because all parameters, defaults resolved, are part of the identity.
+
+    idle: (parameter, value) -> the parameters that have no effect then. They are refused when they are set, and a
+    suite's defaults for them are passed over.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    idle: ClassVar[Mapping[tuple[str, Any], Sequence[str]]] = {}
+
+    @model_validator(mode="after")
+    def _no_number_without_effect(self) -> Self:
+        for (parameter, value), names in self.idle.items():
+            for name in names if getattr(self, parameter) == value else ():
+                if getattr(self, name) != type(self).model_fields[name].get_default(call_default_factory=True):
+                    raise ValueError(f"{name} has no effect with {parameter}={value}: leave it out")
+        return self
 
 
 class AssetRef:

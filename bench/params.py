@@ -63,6 +63,19 @@ def validate(spec: Spec, values: Mapping[str, Any], where: str = "", raw: Mappin
         raise UserError(_explain(spec.name, spec.params, error.errors()[0], where)) from None
 
 
+def with_effect(spec: Spec, base: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """A suite's parameters `base` without those that have no effect beside what is `given` (see `Params.idle`)."""
+    fields = spec.params.model_fields
+    values = {**spec.preset, **base, **given}
+    idle = {
+        name
+        for (parameter, value), names in spec.params.idle.items()
+        if values.get(parameter, fields[parameter].default) == value
+        for name in names
+    }
+    return {name: value for name, value in base.items() if name not in idle}
+
+
 def check_partial(name: str, model: type[Params], values: Mapping[str, Any], where: str = "") -> None:
     """Check some of a model's parameters and ignore that others are missing. Raises UserError."""
     try:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.api import Params, Spec
 from bench.errors import UserError, did_you_mean
-from bench.params import plain, validate
+from bench.params import plain, validate, with_effect
 from bench.store.identity import canonical
 from bench.store.labels import split, value_of, written
 
@@ -147,7 +147,7 @@ def _choose(item: _Item, kind: str, registry: Registry, defaults: Defaults) -> C
         given[ARGUMENT] = item.argument
         label = f"{spec.name}:{PurePath(item.argument).name or item.argument}"
     base = dict(defaults.get(spec.name, {}))
-    params = validate(spec, {**base, **given}, raw=raw)
+    params = validate(spec, {**with_effect(spec, base, given), **given}, raw=raw)
     usual = usual_parameters(spec, base)
     shown = {
         name: value

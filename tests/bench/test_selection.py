@@ -28,6 +28,10 @@ class CentersParams(Params):
     sure: bool = False
 
 
+class StartedParams(CentersParams):
+    idle = {("pooling", "mean"): ("rounds", "layers"), ("sure", False): ("rate",)}  # noqa: RUF012
+
+
 class TableParams(Params):
     path: str = Field(min_length=1)
     text: list[str] = Field(default=[], max_length=2, description="one or two columns")
@@ -46,6 +50,7 @@ REGISTRY = Registry(
             name="centers-mean", summary="S.", target="a.b:C", params=CentersParams, preset={"pooling": "mean"}
         ),
         "greedy": MethodSpec(name="greedy", summary="S.", target="a.b:C", params=CentersParams),
+        "started": MethodSpec(name="started", summary="S.", target="a.b:C", params=StartedParams),
     },
     students={},
     assets={},
@@ -105,6 +110,29 @@ def test_parameters_are_validated_and_defaults_resolved() -> None:
     (choice,) = methods("greedy[rate=2,sure=true]")
     assert choice.params == CentersParams(pooling="mean", rounds=4, rate=2.0, sure=True)
     assert choice.spec is REGISTRY.methods["greedy"]
+
+
+def test_a_suites_parameters_without_effect_are_passed_over() -> None:
+    """Those of another start, which the suite sets for the usual one; what the user sets is not passed over."""
+    defaults = {"started": {"rounds": 5, "sure": True, "rate": 0.5, "encoder": "suite"}}
+    for text, expected in {
+        "started": StartedParams(rounds=5, sure=True, rate=0.5, encoder="suite"),
+        "started[pooling=mean]": StartedParams(pooling="mean", sure=True, rate=0.5, encoder="suite"),
+        "started[sure=false]": StartedParams(rounds=5, encoder="suite"),
+        "started[pooling=mean,sure=false]": StartedParams(pooling="mean", encoder="suite"),
+        "started[pooling=mean,rounds=3]": StartedParams(pooling="mean", sure=True, rate=0.5, encoder="suite"),
+    }.items():
+        (choice,) = methods(text, defaults=defaults)
+        assert choice.params == expected
+        (again,) = methods(choice.label, defaults=defaults)
+        assert identity(again) == identity(choice)
+    for text, said in {
+        "started[pooling=mean,rounds=5]": "started: rounds has no effect with pooling=mean: leave it out",
+        "started[sure=false,rate=0.5]": "started: rate has no effect with sure=False: leave it out",
+    }.items():
+        with pytest.raises(UserError) as caught:
+            methods(text, defaults=defaults)
+        assert str(caught.value) == said
 
 
 @pytest.mark.parametrize(("text", "value"), [("12345", "12345"), ("1e3", "1e3"), ("true", "true"), ("null", "null")])
