@@ -7,6 +7,7 @@ counts those of test texts in the distilled sets.
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
@@ -17,10 +18,11 @@ import numpy as np
 from bench.api import Context, Part, TrainData
 from bench.data.overlap import Columns, copies, near_duplicates, normalised
 from bench.learners.seeds import derive
-from methods.gen_distill.generator import Generator, load_generator
 from methods.gen_distill.params import GenDistillParams
-from methods.gen_distill.parts import max_tokens_of, params_of
-from methods.gen_distill.stage1 import REPORT, write_json
+from methods.gen_distill.parts import params_of
+from methods.gen_distill.reports import REPORT, max_tokens_of, write_json
+from methods.gen_distill.sampling import Source
+from methods.gen_distill.sources import load_source
 from methods.gen_distill.synthesis import draw_pools
 from methods.making import one_by_one
 
@@ -43,17 +45,19 @@ def _make(part: Part, data: TrainData, ctx: Context) -> None:
 
 def _write(folder: Path, part: Part, trained: Path, data: TrainData, ctx: Context) -> None:
     started = time.perf_counter()
-    found = diagnose(load_generator(trained, ctx.device), data, params_of(part), max_tokens_of(trained), ctx)
+    params = params_of(part)
+    found = diagnose(load_source(trained, params, data, ctx), data, params, max_tokens_of(trained), ctx)
     facts = found["facts"] | {"diagnostics, seconds": round(time.perf_counter() - started, 1)}
-    stage = "fine-tuned" if part.needs[0].needs else "before fine-tuning"
+    stage = "from a prompt" if params.start == "prompt" else "before fine-tuning"
+    stage = "fine-tuned" if part.needs[0].needs else stage
     title = f"samples of the gen-distill generator of {data.info.label}, {stage}"
     write_json(folder / REPORT, found | {"title": title, "facts": facts})
 
 
 def diagnose(
-    generator: Generator, data: TrainData, params: GenDistillParams, max_tokens: int, ctx: Context
+    generator: Source, data: TrainData, params: GenDistillParams, max_tokens: int, ctx: Context
 ) -> dict[str, Any]:
-    """Facts on fresh samples of a trained generator, and some of them to read: {"facts": ..., "texts": ...}.
+    """Facts on fresh samples of a generator, and some of them to read: {"facts": ..., "texts": ...}.
 
     Their seed derives from `generator_seed`, so they are no sample that a distilled set holds. The probe of label
     agreement knows at most FIT_ROWS train rows; its agreement on validation texts is the mark to compare with.
@@ -66,7 +70,8 @@ def diagnose(
     )
     texts = {name: [text for pool in pools for text in pool.texts[name]] for name in info.fields}
     labels = np.repeat(np.arange(info.n_classes), n)
-    drawn, invalid = sum(pool.drawn for pool in pools), sum(pool.invalid for pool in pools)
+    refused = sum((pool.refused for pool in pools), Counter[str]())
+    drawn, invalid = sum(pool.drawn for pool in pools), refused.total()
     tokens = [len(sequence) - 2 for pool in pools for sequence in pool.sequences]  # without start and end
     rng = np.random.default_rng(seed)
     known = np.sort(rng.permutation(len(data.train))[:FIT_ROWS])
@@ -81,6 +86,7 @@ def diagnose(
     facts = {
         "samples": len(labels),
         "samples, invalid rate": invalid / drawn,
+        **{f"samples, invalid: {reason}": n / drawn for reason, n in sorted(refused.items())},
         "samples, distinct": distinct(texts),
         "samples, with broken characters": broken(texts),
         "samples, mean words": mean_words(texts),

@@ -22,7 +22,7 @@ from bench.learners.pretrained import own_rng
 from bench.learners.seeds import derive
 from methods.gen_distill.control import BoundaryControl, OutputControl
 from methods.gen_distill.params import SCRATCH, GenDistillParams
-from methods.gen_distill.template import Template
+from methods.gen_distill.template import Marks, Template
 
 ROUNDED = 8  # padded lengths are multiples of this
 CALIBRATION_TEXTS = 64
@@ -36,6 +36,8 @@ class Generator(CausalModel):
     trainable_layers: train the top layers, the final norm and what is new; None trains everything.
     class_vectors: add a trained vector of the class to the last hidden states, see `OutputControl`.
     """
+
+    mend = "train it longer (lm_steps) or give it more room (max_tokens)"  # when too few sampled texts are valid
 
     def __init__(
         self, model: Any, template: Template, trainable_layers: int | None, device: str, class_vectors: bool = False
@@ -74,6 +76,19 @@ class Generator(CausalModel):
         if probability == "length":
             return sums / torch.from_numpy(lengths - 1).to(sums)
         return sums / ((padded_to or rounded_up(int(lengths.max()))) - 1)
+
+    @property
+    def marks(self) -> Marks:
+        """The ids that begin and end sampled texts."""
+        return self.template.marks
+
+    def prefixes(self, classes: np.ndarray) -> list[tuple[np.ndarray, None]]:
+        """Rows that may share a batch of sampling: all, since nothing stands before a start token."""
+        return [(np.arange(len(classes)), None)]
+
+    def read(self, label: int, ids: np.ndarray) -> tuple[str, ...] | str:
+        """The texts of a sampled sequence without its start token, or that it has not all of them."""
+        return self.template.parse(ids) or "a text is missing"
 
     def step(self, ids: Tensor, cache: Any, starts: Tensor) -> tuple[Tensor, Any]:
         """The next tokens ids [B, L] of B rows of the classes `starts` [B]: logits float32 [B, V] of the last, cache.

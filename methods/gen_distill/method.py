@@ -1,18 +1,22 @@
-"""The method: generators that are trained once, and the distilled set that stage 3 makes of their samples."""
+"""The method: generators that are made once, and the distilled set that stage 3 makes of their samples."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from bench.api import Context, DistilledSet, Method, TrainData, UserError
-from methods.gen_distill.generator import load_generator
 from methods.gen_distill.params import GenDistillParams
-from methods.gen_distill.parts import generator_part, max_tokens_of, parts
+from methods.gen_distill.parts import generator_part, parts
+from methods.gen_distill.reports import max_tokens_of
+from methods.gen_distill.sources import load_source
 from methods.gen_distill.synthesis import draw_pools, select
 
 
 class GenDistill(Method):
-    """Trains a language model on the task, fine-tunes it by gradient matching, and samples the set from it."""
+    """Trains a language model on the task, fine-tunes it by gradient matching, and samples the set from it.
+
+    With start=prompt it samples from a pretrained model that goes on from train rows of the class.
+    """
 
     params: GenDistillParams
 
@@ -23,7 +27,7 @@ class GenDistill(Method):
         folder = ctx.part(generator_part(self.params))
         for part in parts(self.params):
             ctx.part(part)  # the set's page shows the reports of all of them
-        generator = load_generator(folder, ctx.device)
+        generator = load_source(folder, self.params, data, ctx)
         wanted = dict.fromkeys(range(data.info.n_classes), self.params.over_sample * dpc)
         pools = draw_pools(
             generator,

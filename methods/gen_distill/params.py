@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field, model_validator
 
@@ -10,10 +10,20 @@ from bench.api import AssetRef
 from methods.params import FeatureParams
 
 SCRATCH = "scratch"
+_OF_TRAINING = (  # what a generator that is not trained does not follow
+    *("trainable_layers", "class_vectors", "scratch_layers", "scratch_width", "scratch_vocabulary"),
+    *("lm_steps", "lm_batch", "lm_learning_rate", "lm_warmup", "weight_decay", "clip", "blanks", "probability"),
+    *("teacher", "teacher_sets", "teacher_draw", "batch", "batch_draw", "batch_learner"),
+    *("outer_loops", "inner_loop", "learner_steps", "real_batch", "synthetic_batch", "generation_interval"),
+    *("lm_weight", "learning_rate", "warmup"),
+    *("learner", "learner_layers", "learner_learning_rate", "learner_batch", "learner_dropout"),
+)
 
 
 class GenDistillParams(FeatureParams):
     """The three stages of `gen-distill`; `encoder` and its kin say what K-centers compares, in stages 2 and 3."""
+
+    idle: ClassVar = {("start", "prompt"): _OF_TRAINING, ("start", "trained"): ("prompt_rows",)}
 
     generator: Annotated[str, AssetRef(SCRATCH)] = Field(
         "gpt2",
@@ -21,6 +31,12 @@ class GenDistillParams(FeatureParams):
         description="Causal language model: a registered asset, hub:org/name, a folder, or 'scratch': a small GPT-2 "
         "with a vocabulary of its own, trained on the task alone.",
     )
+    start: Literal["trained", "prompt"] = Field(
+        "trained",
+        description="trained: stage 1 trains the generator on the train rows. prompt: a pretrained generator goes on, "
+        "as it is, from a list of train rows of the class; the parameters of training have no effect and are refused.",
+    )
+    prompt_rows: int = Field(6, ge=1, le=1000, description="start=prompt: train rows in the prompt of a class.")
     trainable_layers: int | None = Field(
         None, ge=1, description="Train only the generator's top layers and its new tokens; null trains everything."
     )
@@ -32,7 +48,9 @@ class GenDistillParams(FeatureParams):
     scratch_layers: int = Field(4, ge=1, le=48, description="generator=scratch: layers.")
     scratch_width: int = Field(256, ge=16, le=4096, multiple_of=16, description="generator=scratch: hidden size.")
     scratch_vocabulary: int = Field(4000, ge=300, description="generator=scratch: most entries of its BPE vocabulary.")
-    generator_seed: int = Field(0, ge=0, description="Seed of stages 1 and 2; all sets and dpc share one generator.")
+    generator_seed: int = Field(
+        0, ge=0, description="Seed of stages 1 and 2, or of the prompts' rows; all sets and dpc share one generator."
+    )
     max_tokens: int | None = Field(
         None, ge=4, description="Most tokens of a text, start and end included; null: the longest train text."
     )
@@ -95,6 +113,10 @@ class GenDistillParams(FeatureParams):
 
     @model_validator(mode="after")
     def _together(self) -> GenDistillParams:
+        if self.start == "prompt" and self.generator == SCRATCH:
+            raise ValueError("start=prompt needs a pretrained generator, not generator=scratch: choose gpt2 or smollm2")
+        if self.start == "prompt" and self.finetune:
+            raise ValueError("start=prompt is not fine-tuned: add finetune=false")
         if self.generation_interval % self.inner_loop:
             raise ValueError(
                 f"generation_interval ({self.generation_interval}) must be a multiple of inner_loop ({self.inner_loop})"

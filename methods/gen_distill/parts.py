@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 from bench.api import Part
@@ -36,17 +35,21 @@ STAGE_2 = (
     *("batch", "batch_draw", "batch_learner", "synthetic_batch", "generation_interval"),
     *("lm_weight", "learning_rate", "warmup", "top_p"),
 )
+PROMPT = ("start", "finetune", "generator", "prompt_rows", "generator_seed", "max_tokens")
 SAMPLES = ("encoder", "pooling", "max_length", "top_p")  # what the report on samples follows beside the generator
 
 
 def parts(params: GenDistillParams, dpc: int | None = None, seed: int = 0) -> Sequence[Part]:
     """The generators of all stages, and a report on samples of each: the same for all sets."""
-    stages = [lm_part(params), *([tuned_part(params)] if params.finetune else [])]
+    stages = [prompt_part(params) if params.start == "prompt" else lm_part(params)]
+    stages += [tuned_part(params)] if params.finetune else []
     return [*stages, *(samples_part(stage, params) for stage in stages)]
 
 
 def generator_part(params: GenDistillParams) -> Part:
     """The generator that stage 3 samples from."""
+    if params.start == "prompt":
+        return prompt_part(params)
     return tuned_part(params) if params.finetune else lm_part(params)
 
 
@@ -57,6 +60,16 @@ def lm_part(params: GenDistillParams) -> Part:
         fields=_fields(params, STAGE_1),
         make="methods.gen_distill.stage1:make",
         assets=() if params.generator == SCRATCH else ("generator",),
+    )
+
+
+def prompt_part(params: GenDistillParams) -> Part:
+    """In stage 1's place: the train rows in the prompts of a generator that is not trained."""
+    return Part(
+        kind="gen-distill-prompt",
+        fields=_fields(params, PROMPT),
+        make="methods.gen_distill.prompted:make",
+        assets=("generator",),
     )
 
 
@@ -107,8 +120,3 @@ def _all_fields(part: Part) -> dict[str, Any]:
 
 def _fields(params: GenDistillParams, names: Sequence[str]) -> dict[str, Any]:
     return {name: getattr(params, name) for name in dict.fromkeys(names)}
-
-
-def max_tokens_of(folder: Path) -> int:
-    """Most tokens of a text of a finished generator, start and end included."""
-    return int(json.loads((folder / "stage.json").read_text(encoding="utf-8"))["max_tokens"])

@@ -1,8 +1,8 @@
 """Top-p sampling with a KV cache.
 
-Every row starts with one class token, so a batch has no padding; finished rows leave it. A row draws from random
-numbers of its own, so that its text depends neither on its batch mates nor on the size of the batch, up to the
-rounding of the logits.
+The rows of a batch start alike: with one token of their class, or after one prompt. So a batch has no padding; finished
+rows leave it. A row draws from random numbers of its own, so that its text depends neither on its batch mates nor on
+the size of the batch, up to the rounding of the logits.
 
 The nucleus is the smallest set of the most probable tokens with mass >= p; equal ones count in the order of their
 ids (Holtzman et al. 2020). It is sampled by rejection, without sorting: a token of the whole distribution stands
@@ -12,27 +12,57 @@ nucleus. Accepted and sorted draws both follow the renormalised nucleus, and so 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from bench.api import UserError
+from bench.learners.causal.shared_prefix import SharedPrefix
 from bench.learners.pretrained import precision
-from methods.gen_distill.generator import Generator
+from methods.gen_distill.template import Marks
 
 TRIES = 3  # of rejection sampling, before a row's nucleus is sorted
 BATCH = {"cpu": 512, "cuda": 2048}  # rows; on a core 1024 gain 7 % and take twice the memory; not measured on CUDA
-BATCH_TOKENS = {"cpu": 1 << 15, "cuda": 1 << 18}  # rows * max_tokens at most: bounds the memory of the cache
+BATCH_TOKENS = {"cpu": 1 << 15, "cuda": 1 << 18}  # positions of all rows at most: bounds the memory of the cache
 DRAW_VALUES = {"cpu": 1 << 18, "cuda": 1 << 28}  # logits at a time: larger arrays cost a CPU more in page faults
 LEAVE = 1 / 8  # part of the rows that must have finished before the rest is gathered
 
 Progress = Callable[[int, int], None]
 
 
+class Source(Protocol):
+    """What texts are sampled from: a language model, and how the texts of a class begin and end."""
+
+    device: str
+    model: Any
+    context: int
+    mend: str  # what a user can do when too few of its texts are valid
+
+    @property
+    def marks(self) -> Marks:
+        """The ids that begin and end texts."""
+
+    def prefixes(self, classes: np.ndarray) -> Sequence[tuple[np.ndarray, SharedPrefix | None]]:
+        """Rows of `classes` (int64 [n]) that may share a batch, and what stands before the start token of each."""
+
+    def step(self, ids: Tensor, cache: Any, classes: Tensor) -> tuple[Tensor, Any]:
+        """The next tokens ids [B, L] of rows of these classes [B]: logits float32 [B, V] of the last, cache."""
+
+    def keep(self, cache: Any, rows: Tensor) -> Any:
+        """The cache with only these rows."""
+
+    def eval_mode(self) -> None:
+        """Dropout off."""
+
+    def read(self, label: int, ids: np.ndarray) -> tuple[str, ...] | str:
+        """The texts of a sampled sequence of this class, without its start token; or why it is none."""
+
+
 def sample(
-    generator: Generator,
+    source: Source,
     classes: np.ndarray,
     *,
     max_tokens: int,
@@ -44,59 +74,65 @@ def sample(
 ) -> list[np.ndarray]:
     """One sampled sequence per entry of `classes` (int64 [n]), in that order.
 
-    Each is int32 [L], 2 <= L <= `max_tokens`, with start token, and with eos unless it was cut. `streams` (int64 [n],
-    non-negative) names the random numbers of each row under `seed`; by default they are numbered. Raises UserError
+    Each is int32 [L], 2 <= L <= `max_tokens`, with start token, and with its end unless it was cut. `streams` (int64
+    [n], non-negative) names the random numbers of each row under `seed`; by default they are numbered. Raises UserError
     when the logits are not finite.
     """
-    if not 2 <= max_tokens <= generator.context:
-        raise ValueError(f"max_tokens must be in 2..{generator.context}, not {max_tokens}")
-    kind = torch.device(generator.device).type
-    size = batch or max(1, min(BATCH[kind], BATCH_TOKENS[kind] // max_tokens))
+    kind = torch.device(source.device).type
     streams = np.arange(len(classes)) if streams is None else streams
-    out: list[np.ndarray] = []
-    training = [module for module in generator.model.modules() if module.training]  # not all: some may be frozen
-    generator.eval_mode()
+    out: dict[int, np.ndarray] = {}
+    training = [module for module in source.model.modules() if module.training]  # not all: some may be frozen
+    source.eval_mode()
     try:
-        with torch.inference_mode(), precision(generator.device):  # around all steps: weights are cast once
-            for start in range(0, len(classes), size):
-                rows = slice(start, start + size)
-                u = uniforms(seed, streams[rows], (max_tokens - 1, TRIES + 1))
-                out += _sample_batch(generator, classes[rows], u, top_p)
-                if progress is not None:
-                    progress(len(out), len(classes))
+        with torch.inference_mode(), precision(source.device):  # around all steps: weights are cast once
+            for rows, prefix in source.prefixes(classes):
+                before = 0 if prefix is None else prefix.length
+                if not 2 <= max_tokens <= source.context - before:
+                    raise ValueError(f"max_tokens must be in 2..{source.context - before}, not {max_tokens}")
+                size = batch or max(1, min(BATCH[kind], BATCH_TOKENS[kind] // (before + max_tokens)))
+                for start in range(0, len(rows), size):
+                    some = rows[start : start + size]
+                    u = uniforms(seed, streams[some], (max_tokens - 1, TRIES + 1))
+                    out |= zip(some, _sample_batch(source, classes[some], prefix, u, top_p), strict=True)
+                    if progress is not None:
+                        progress(len(out), len(classes))
     finally:
         for module in training:
             module.training = True
-    return out
+    return [out[row] for row in range(len(classes))]
 
 
-def _sample_batch(generator: Generator, classes: np.ndarray, u: np.ndarray, top_p: float) -> list[np.ndarray]:
+def _sample_batch(
+    source: Source, classes: np.ndarray, prefix: SharedPrefix | None, u: np.ndarray, top_p: float
+) -> list[np.ndarray]:
     """All rows of one batch to their ends. u: float32 [B, steps, TRIES + 1]."""
-    template, device = generator.template, generator.device
+    marks, device, (size, steps) = source.marks, source.device, u.shape[:2]
     numbers = torch.from_numpy(u).to(device)
-    starts = torch.from_numpy(np.asarray(classes, dtype=np.int64)).to(device)
-    banned = torch.tensor(template.banned, dtype=torch.int64, device=device)
-    ids = torch.full((len(classes), u.shape[1] + 1), template.eos, dtype=torch.int64, device=device)
-    ids[:, 0] = torch.tensor(template.bos, device=device)[starts]
-    rows = torch.arange(len(classes), device=device)  # of those still in the cache
-    tokens, done, cache = ids[:, 0], torch.zeros_like(rows, dtype=torch.bool), None
-    for step in range(u.shape[1]):
-        logits, cache = generator.step(tokens[:, None], cache, starts)
+    labels = torch.from_numpy(np.asarray(classes, dtype=np.int64)).to(device)
+    banned = torch.tensor(marks.banned, dtype=torch.int64, device=device)
+    ends = torch.from_numpy(marks.ends).to(device)
+    ids = torch.zeros((size, steps + 1), dtype=torch.int64, device=device)
+    ids[:, 0] = torch.tensor(marks.starts, device=device)[labels]
+    lengths = torch.full((size,), steps + 1, dtype=torch.int64, device=device)
+    rows = torch.arange(size, device=device)  # of those still in the cache
+    tokens, lacking = ids[:, 0], torch.full_like(rows, marks.needed)
+    cache = None if prefix is None else prefix.cache(size)
+    for step in range(steps):
+        logits, cache = source.step(tokens[:, None], cache, labels)
         tokens = draw(logits.index_fill_(1, banned, -torch.inf), numbers[:, step], top_p)
-        tokens = tokens.masked_fill(done, template.eos)
         ids[rows, step + 1] = tokens
-        done = tokens == template.eos
+        before, lacking = lacking, lacking - ends[tokens]
+        done = lacking <= 0
+        lengths[rows[done & (before > 0)]] = step + 2  # what a row that is done still draws lies behind its end
         finished = int(done.sum())
         if finished == len(rows):
             break
         if finished >= LEAVE * len(rows):
             left = torch.nonzero(~done).squeeze(1)
-            cache = generator.keep(cache, left)
-            rows, tokens, starts, numbers, done = (x[left] for x in (rows, tokens, starts, numbers, done))
+            cache = source.keep(cache, left)
+            rows, tokens, labels, numbers, lacking = (x[left] for x in (rows, tokens, labels, numbers, lacking))
     found = ids.cpu().numpy().astype(np.int32)
-    ended = found[:, 1:] == template.eos
-    lengths = np.where(ended.any(1), ended.argmax(1) + 2, found.shape[1])
-    return [row[:length].copy() for row, length in zip(found, lengths, strict=True)]
+    return [row[:length].copy() for row, length in zip(found, lengths.tolist(), strict=True)]
 
 
 def draw(logits: Tensor, u: Tensor, top_p: float) -> Tensor:

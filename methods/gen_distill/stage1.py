@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,9 +14,8 @@ from methods.gen_distill.generator import Generator, make_generator
 from methods.gen_distill.lm import train_lm
 from methods.gen_distill.params import GenDistillParams
 from methods.gen_distill.parts import params_of
+from methods.gen_distill.reports import write_part
 from methods.making import one_by_one
-
-REPORT = "report.json"
 
 
 def make(parts: Sequence[Part], data: TrainData, ctx: Context) -> dict[int, Exception]:
@@ -57,10 +55,4 @@ def train_sequences(generator: Generator, params: GenDistillParams, data: TrainD
 def finish(folder: Path, generator: Generator, report: dict[str, Any], max_tokens: int) -> None:
     """Write a finished generator with the report of its training."""
     generator.save(folder)
-    write_json(folder / "stage.json", {"max_tokens": max_tokens})
-    write_json(folder / REPORT, report)
-
-
-def write_json(file: Path, content: dict[str, Any]) -> None:
-    """Write finite JSON values."""
-    file.write_text(json.dumps(content, ensure_ascii=False, allow_nan=False), encoding="utf-8")
+    write_part(folder, report, max_tokens)

@@ -11,7 +11,8 @@ from bench.api import Context, Part, TrainData
 from methods.gen_distill.finetune import FineTuning, fine_tune
 from methods.gen_distill.generator import load_generator
 from methods.gen_distill.learner import Learner
-from methods.gen_distill.parts import max_tokens_of, params_of
+from methods.gen_distill.parts import params_of
+from methods.gen_distill.reports import max_tokens_of
 from methods.gen_distill.stage1 import finish, train_sequences
 from methods.gen_distill.teacher import Teacher
 

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from bench.api import Context, TaskInfo, UserError
-from methods.gen_distill.generator import Generator
 from methods.gen_distill.params import GenDistillParams
-from methods.gen_distill.sampling import Progress, sample
+from methods.gen_distill.sampling import Progress, Source, sample
 from methods.params import FeatureParams
 from methods.selection import kmeans_medoids
 
@@ -24,18 +24,24 @@ STREAMS = 1 << 40  # numbers of random streams that a class may use
 class Pool:
     """n valid texts of a class. `sequences`: as they were sampled, int32 [L] each, with start token.
 
-    texts: field -> n strings, stripped and not empty; drawn: sequences sampled for them, `invalid` ones included.
+    texts: field -> n strings, stripped and not empty; drawn: sequences sampled for them, invalid ones included;
+    refused: how many of these are invalid, by reason.
     """
 
     label: int
     sequences: list[np.ndarray] = field(default_factory=list)
     texts: dict[str, list[str]] = field(default_factory=dict)
     drawn: int = 0
-    invalid: int = 0
+    refused: Counter[str] = field(default_factory=Counter)
+
+    @property
+    def invalid(self) -> int:
+        """How many of the drawn sequences are no text of the class."""
+        return self.refused.total()
 
 
 def draw_pools(
-    generator: Generator,
+    source: Source,
     info: TaskInfo,
     wanted: Mapping[int, int],
     params: GenDistillParams,
@@ -53,10 +59,10 @@ def draw_pools(
     pools = {label: Pool(label, texts={name: [] for name in info.fields}) for label in wanted}
     total = sum(wanted.values())
     asked = dict.fromkeys(wanted, 0)  # draws so far, those beyond the last valid text that was needed included
-    while counts := _next_draws(pools, wanted, asked, info, max_tokens):
+    while counts := _next_draws(source, pools, wanted, asked, info, max_tokens):
         have = sum(len(pool.sequences) for pool in pools.values())
         found = sample(
-            generator,
+            source,
             np.repeat(np.array(list(counts), dtype=np.int64), list(counts.values())),
             max_tokens=max_tokens,
             top_p=params.top_p,
@@ -66,14 +72,19 @@ def draw_pools(
         )
         start = 0
         for label, n in counts.items():
-            _add(pools[label], found[start : start + n], wanted[label], generator)
+            _add(pools[label], found[start : start + n], wanted[label], source)
             asked[label] += n
             start += n
     return list(pools.values())
 
 
 def _next_draws(
-    pools: Mapping[int, Pool], wanted: Mapping[int, int], asked: Mapping[int, int], info: TaskInfo, max_tokens: int
+    source: Source,
+    pools: Mapping[int, Pool],
+    wanted: Mapping[int, int],
+    asked: Mapping[int, int],
+    info: TaskInfo,
+    max_tokens: int,
 ) -> dict[int, int]:
     """How many sequences to draw next of each class that still lacks texts."""
     counts = {}
@@ -83,10 +94,10 @@ def _next_draws(
             continue
         most = max(MOST_DRAWS * wanted[label], FEWEST_DRAWS)
         if asked[label] >= most:
+            why = ", ".join(f"{n} times {reason}" for reason, n in pool.refused.most_common())
             raise UserError(
-                f"the generator yields too few valid texts of class '{info.label_names[label]}': "
-                f"{len(pool.sequences)} of {asked[label]} draws of up to {max_tokens} tokens; "
-                "train it longer (lm_steps) or give it more room (max_tokens)"
+                f"the generator yields too few valid texts of class '{info.label_names[label]}': {len(pool.sequences)} "
+                f"of {asked[label]} draws of up to {max_tokens} tokens ({why}); {source.mend}"
             )
         share = (len(pool.sequences) + 1) / (asked[label] + 1)
         spare = math.ceil(1.2 * missing / share) + 1  # a round of a few rows costs nearly as much as one of many
@@ -94,15 +105,15 @@ def _next_draws(
     return counts
 
 
-def _add(pool: Pool, sequences: Sequence[np.ndarray], n: int, generator: Generator) -> None:
+def _add(pool: Pool, sequences: Sequence[np.ndarray], n: int, source: Source) -> None:
     """Put the valid ones of these draws into the pool until it holds n."""
     for sequence in sequences:
         if len(pool.sequences) == n:
             return
         pool.drawn += 1
-        texts = generator.template.parse(sequence[1:])
-        if texts is None:
-            pool.invalid += 1
+        texts = source.read(pool.label, sequence[1:])
+        if isinstance(texts, str):
+            pool.refused[texts] += 1
             continue
         pool.sequences.append(sequence)
         for column, text in zip(pool.texts.values(), texts, strict=True):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,16 @@ from bench.api import UserError
 from bench.data.encoders import TOKENIZE_ROWS, load_tokenizer, quiet
 
 _FACTS = "template.json"
+
+
+@dataclass(frozen=True)
+class Marks:
+    """Ids that begin and end sampled texts."""
+
+    starts: tuple[int, ...]  # by class: the token before the first one of a text
+    banned: tuple[int, ...]  # never drawn
+    ends: np.ndarray  # int64 [V]: how many ends a token holds
+    needed: int = 1  # ends after which a text is over
 
 
 class Template:
@@ -31,8 +42,7 @@ class Template:
     def __init__(self, tokenizer: Any, vocabulary: int, n_classes: int, n_fields: int, blanks: bool) -> None:
         if tokenizer.eos_token_id is None:
             raise UserError("the generator's tokenizer has no end token (eos): choose another generator")
-        if vocabulary < 1 + max(tokenizer.get_vocab().values()):
-            raise UserError("the generator's tokenizer has more tokens than its model: they do not belong together")
+        check_vocabulary(tokenizer, vocabulary)
         self.tokenizer, self.vocabulary = tokenizer, vocabulary
         self.n_classes, self.n_fields, self.blanks = n_classes, n_fields, blanks
         self.eos = int(tokenizer.eos_token_id)
@@ -52,11 +62,15 @@ class Template:
 
     @cached_property
     def banned(self) -> tuple[int, ...]:
-        """Ids that may never be drawn: all `<bos_c>`, special tokens but the end, rows that no token stands for."""
-        unused = set(range(self.vocabulary)) - set(self.tokenizer.get_vocab().values())
-        special = {i for i, token in self.tokenizer.added_tokens_decoder.items() if token.special}
-        special |= set(self.tokenizer.all_special_ids)
-        return tuple(sorted((unused | special | set(self.bos)) - {self.eos}))
+        """Ids that may never be drawn: all `<bos_c>`, and what is no text but the end token."""
+        return tuple(sorted(no_text(self.tokenizer, self.vocabulary) - {self.eos} | set(self.bos)))
+
+    @cached_property
+    def marks(self) -> Marks:
+        """A text begins with the start token of its class and ends with the end token."""
+        ends = np.zeros(self.size, dtype=np.int64)
+        ends[self.eos] = 1
+        return Marks(self.bos, self.banned, ends)
 
     def encode(self, texts: Mapping[str, Sequence[str]], fields: Sequence[str], labels: np.ndarray) -> list[np.ndarray]:
         """N whole sequences, int32 each. texts: field -> N strings; labels: int [N]."""
@@ -139,6 +153,19 @@ class Template:
     def load(cls, folder: Path) -> Template:
         """What `save` wrote."""
         return cls(load_tokenizer(folder), **json.loads((folder / _FACTS).read_text(encoding="utf-8")))
+
+
+def check_vocabulary(tokenizer: Any, vocabulary: int) -> None:
+    """Raise UserError when a tokenizer has tokens beyond the `vocabulary` rows of a model's embedding."""
+    if vocabulary < 1 + max(tokenizer.get_vocab().values()):
+        raise UserError("the generator's tokenizer has more tokens than its model: they do not belong together")
+
+
+def no_text(tokenizer: Any, vocabulary: int) -> set[int]:
+    """Ids of special tokens, the end token too, and rows of the embedding that no token stands for."""
+    unused = set(range(vocabulary)) - set(tokenizer.get_vocab().values())
+    special = {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
+    return unused | special | set(tokenizer.all_special_ids)
 
 
 def _split(ids: np.ndarray, at: int) -> list[np.ndarray]:

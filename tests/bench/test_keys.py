@@ -32,6 +32,7 @@ EDITS = [
     ("methods/gen_distill/finetune.py", "import math", "import math as math", {"gen-distill", "stage 2"}),
     ("methods/gen_distill/lm.py", "import math", "import math as math", {"gen-distill", "stage 1", "stage 2"}),
     ("methods/gen_distill/diagnostics.py", "SHOWN = 5", "SHOWN = 6", {"gen-distill"}),
+    ("methods/gen_distill/prompt.py", "import math", "import math as math", {"gen-distill"}),
     ("bench/data/encoders.py", "TOKENIZE_ROWS = 8192", "TOKENIZE_ROWS = 8", ENCODED | PARTS),
     ("bench/data/features.py", "1024", "512", ENCODED - {"minilm"} | {"teacher", "stage 2"}),
     ("bench/data/batching.py", "import numpy as np", "import numpy as np  # why", set()),

@@ -13,6 +13,7 @@ from methods.gen_distill import finetune, lm
 from methods.gen_distill.method import GenDistill
 from methods.gen_distill.params import GenDistillParams
 from methods.gen_distill.parts import (
+    PROMPT,
     STAGE_1,
     STAGE_2,
     generator_part,
@@ -26,9 +27,10 @@ WARM = {"lm_steps": 40, "lm_learning_rate": 1e-2}  # enough that samples are mos
 
 
 def test_every_parameter_belongs_to_a_stage() -> None:
-    stage_3 = {"finetune", "over_sample", "repeats"}
-    assert set(GenDistillParams.model_fields) == {*STAGE_1, *STAGE_2, *stage_3}
-    assert not stage_3 & {*STAGE_1, *STAGE_2}
+    stage_3 = {"over_sample", "repeats"}
+    assert set(GenDistillParams.model_fields) == {*STAGE_1, *STAGE_2, *PROMPT, *stage_3}
+    assert not stage_3 & {*STAGE_1, *STAGE_2, *PROMPT}
+    assert not {"start", "finetune", "prompt_rows"} & {*STAGE_1, *STAGE_2}  # what does not change a training
 
 
 @pytest.mark.parametrize(
