@@ -97,11 +97,12 @@ class CausalModel:
                 hidden = adjust(hidden, torch.arange(len(hidden), device=hidden.device))
             return self._logits(hidden).float(), found.past_key_values
 
-    def hidden(self, ids: Tensor, cache: Any, use_cache: bool) -> tuple[Tensor, Any]:
-        """Last hidden states of ids [B, L] after what the cache holds (None: nothing), [B, L, d], and the cache."""
+    def hidden(self, ids: Tensor, cache: Any = None) -> Tensor:
+        """Last hidden states of ids [B, L] after what the cache holds (None: nothing), which is used up: [B, L, d]."""
+        known = {} if cache is None else {"past_key_values": cache}
         with precision(self.device):
-            found = self.model.base_model(input_ids=ids, past_key_values=cache, use_cache=use_cache)
-        return found.last_hidden_state, getattr(found, "past_key_values", None)  # some have other states
+            found: Tensor = self.model.base_model(input_ids=ids, use_cache=bool(known), **known).last_hidden_state
+        return found
 
     def logits_of(self, hidden: Tensor, tokens: Tensor | None = None) -> Tensor:
         """Logits float32 [n, k] of k tokens (int64 [k]; None: of all) after last hidden states [n, d]."""
