@@ -136,16 +136,17 @@ class Texts:
     """Turns texts or pairs into token ids and pads batches of them on the side that the model needs.
 
     left: for a model that reads the last place of each row; all others count positions from the left, whatever side
-    the tokenizer names. Raises UserError for a tokenizer without a padding token.
+    the tokenizer names. causal: for one that looks back only, so that no token can read the padding after it. Raises
+    UserError for a tokenizer without a padding token where the model may ask what is padding.
     """
 
-    def __init__(self, folder: Path, base: Any, max_length: int, left: bool = False) -> None:
+    def __init__(self, folder: Path, base: Any, max_length: int, *, left: bool = False, causal: bool = False) -> None:
         self.folder, self.left = folder, left
         self.tokenizer = load_tokenizer(folder)
-        if self.tokenizer.pad_token_id is None:  # another token in its place may be read as text, or counted
+        if self.tokenizer.pad_token_id is None and not causal:  # RoBERTa's positions are counted by the padding's id
             raise UserError(
-                f"the tokenizer in {folder} has no padding token: give it one "
-                "(tokenizer.pad_token = tokenizer.eos_token) and save it there"
+                f"the tokenizer in {folder} has no padding token: "
+                "name the one that the model was trained with (pad_token in tokenizer_config.json)"
             )
         table = word_table(base)
         self.rows = None if table is None else len(table)

@@ -43,7 +43,13 @@ class WholeNetwork:
     ) -> None:
         self.device, self.n_classes = device, n_classes
         self.model, drawn = load_classifier(folder, n_classes, dropout)
-        self.texts = Texts(folder, self.model.base_model, max_length, reads_last_place(self.model))
+        self.texts = Texts(
+            folder,
+            self.model.base_model,
+            max_length,
+            left=reads_last_place(self.model),
+            causal=is_decoder(self.model),
+        )
         self.width = int(self.model.config.hidden_size)
         self.entries = _entries(self.model)
         self.depth = len(_layers(self.model.base_model))

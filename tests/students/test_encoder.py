@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -290,20 +291,27 @@ def test_pickled_weights_are_not_read(tmp_path: Path, context: MakeContext) -> N
         student.predict(distilled, queries, context(0, queries))
 
 
-def test_a_tokenizer_without_padding_is_one_line(tmp_path: Path, context: MakeContext) -> None:
-    """A published GPT-2 has none: with another token in its place a text could end where it does not."""
-    folder = build_tiny_generator(tmp_path)
+def test_a_tokenizer_without_padding(tiny_encoder: Path, tmp_path: Path, context: MakeContext) -> None:
+    """An encoder may ask for the padding's id; a GPT-2, published without one, looks back only and needs none."""
+    folder = Path(shutil.copytree(tiny_encoder, tmp_path / "encoder"))
+    tokenizer = load_tokenizer(folder)
+    tokenizer.pad_token = None
+    tokenizer.save_pretrained(folder)
     distilled, queries = make_set(6, 2, seed=0)
     for layers in (None, 1):
         student = EncoderStudent(EncoderParams(model=str(folder), trainable_layers=layers, steps=4))
-        with pytest.raises(UserError, match="no padding token: give it one") as error:
+        with pytest.raises(UserError, match="no padding token: name the one") as error:
             student.predict(distilled, queries, context(0, queries))
         assert "\n" not in str(error.value)
-    tokenizer = load_tokenizer(folder)
-    tokenizer.pad_token = tokenizer.eos_token  # the mend that the error names
-    tokenizer.save_pretrained(folder)
-    student = EncoderStudent(EncoderParams(model=str(folder), steps=4))
-    assert len(student.predict(distilled, queries, context(0, queries))) == len(queries)
+    decoder = build_tiny_generator(tmp_path / "decoder")
+    assert load_tokenizer(decoder).pad_token_id is None
+    student = EncoderStudent(EncoderParams(model=str(decoder), steps=4))
+    together = scores(student, distilled, queries, context(0, queries))
+    ctx = context(0, queries)
+    network = student._load(2, ctx)
+    weights = student._fit(network, distilled, ("first",), ctx)
+    alone = network.shared({"first": [queries.texts["first"][3]]}, ("first",), ctx)
+    np.testing.assert_allclose(predict(network, weights, alone)[0], together[3], atol=1e-4)
 
 
 def test_damaged_weights_are_one_line(tiny_encoder: Path, tmp_path: Path, context: MakeContext) -> None:

@@ -371,23 +371,28 @@ def test_texts_longer_than_the_positions_are_cut(name: str, folder: Path) -> Non
 
 @pytest.mark.parametrize("name", ["gpt2", "llama"])
 def test_decoders_read_the_last_token_of_a_text(name: str, folders: Callable[[str], Path], tmp_path: Path) -> None:
-    """Found by the mask: the padding's id may stand in a text, or differ from what the configuration says."""
+    """Found by the mask: the padding's id may stand in a text, or there may be none, as in the published GPT-2."""
     other = configured(copy(folders(name), tmp_path), {"pad_token_id": None})
     build_tokenizer(one(name), other, pad_token="it")
     network, texts = whole(other), {"first": ["the team won it it", "law", "the bank is it"]}
+    build_tokenizer(one(name), other, pad_token=None)
+    without = whole(other)
+    assert without.texts.tokenizer.pad_token_id is None
     weights, alone = start(network), []
     for text in texts["first"]:
         batch = network.batch(network.tokenize({"first": [text]}, ("first",)), np.arange(1))
         states = network.model.base_model(**batch).last_hidden_state.detach()
         alone.append(states[0, -1] @ weights["score.weight"].detach().T)
-    torch.testing.assert_close(in_training(network, weights, texts), torch.stack(alone), atol=2e-5, rtol=1e-5)
+    for padded in (network, without):
+        torch.testing.assert_close(in_training(padded, weights, texts), torch.stack(alone), atol=2e-5, rtol=1e-5)
 
 
-def test_a_tokenizer_without_padding_is_refused(name: str, folder: Path, tmp_path: Path) -> None:
-    other = copy(folder, tmp_path)
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_a_tokenizer_without_padding_is_refused(name: str, folders: Callable[[str], Path], tmp_path: Path) -> None:
+    other = copy(folders(name), tmp_path)
     build_tokenizer(one(name), other, pad_token=None)
     for layers in (None, 1):
-        with pytest.raises(UserError, match=r"has no padding token: give it one .*pad_token") as error:
+        with pytest.raises(UserError, match=r"has no padding token: name the one .*pad_token") as error:
             load(other, layers)
         assert str(other) in str(error.value)
         assert "\n" not in str(error.value)
