@@ -511,3 +511,13 @@ class Student(abc.ABC):
     @abc.abstractmethod
     def predict(self, distilled: DistilledSet, queries: Queries, ctx: Context) -> np.ndarray:
         """Train on the set with `ctx.seed`, label every query: int64 [len(queries)] in [0, C)."""
+
+    def predict_many(
+        self, distilled: DistilledSet, queries: Queries, contexts: Sequence[Context]
+    ) -> Sequence[np.ndarray]:
+        """What `predict` gives for the first of these contexts, one or more of them: as many runs as train at once.
+
+        Asked on a GPU, where several runs on one set wait; the rest is asked for again. Each answer has to be that of
+        the run alone, up to rounding: with its own seed, and untouched by the others.
+        """
+        return [self.predict(distilled, queries, contexts[0])]

@@ -147,6 +147,29 @@ class RunJob:
 
 
 @dataclass(frozen=True)
+class RunsJob:
+    """Several runs of one student on one set, of which a worker does the first ones together: as many as it can.
+
+    The values of those that were done, in order, are the job's; the others are left.
+    """
+
+    what: ClassVar[str] = "runs"
+    runs: tuple[RunJob, ...]
+
+    @property
+    def task(self) -> PlannedTask:
+        return self.runs[0].task
+
+    @property
+    def title(self) -> str:
+        return f"{self.runs[0].title} and {len(self.runs) - 1} more"
+
+    @property
+    def place(self) -> Place:
+        return self.runs[0].place
+
+
+@dataclass(frozen=True)
 class VerifyJob:
     """Compute a finished set or run again, to compare: its result is neither taken from the cache nor kept."""
 
@@ -247,5 +270,6 @@ _READERS: dict[str, Any] = {
     PartsJob.what: _parts_job,
     SetJob.what: _set_job,
     RunJob.what: _run_job,
+    RunsJob.what: lambda found: RunsJob(tuple(map(_job, found["runs"]))),  # type: ignore[arg-type]
     VerifyJob.what: lambda found: VerifyJob(_job(found["job"])),  # type: ignore[arg-type]
 }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Protocol
@@ -17,7 +17,7 @@ from bench.data.assets import Assets
 from bench.environment import environment
 from bench.errors import PluginError, UserError
 from bench.executors.base import Executor, Finished, Progressed, Slot
-from bench.jobs import Job, LoadJob, Outcome, PartsJob, PlannedTask, RunJob, SetJob, dpc_name, outcome_of
+from bench.jobs import Job, LoadJob, Outcome, PartsJob, PlannedTask, RunJob, RunsJob, SetJob, dpc_name, outcome_of
 from bench.models import read_by
 from bench.plan import Cell, Plan
 from bench.scheduler import Item, Scheduler
@@ -38,6 +38,8 @@ from bench.store.results import ResultStore
 
 EXIT_CODES = {"plugin": 3, "usage": 1}  # outcomes that are recorded as failed
 PARTS, SETS, RUNS = range(3)  # stages
+# Type of a device -> the most runs on one set that a job holds there; how many of them train at once, a student says.
+TOGETHER = {"cuda": 64}
 WRITE_SECONDS = 0.25  # how long a finished replicate may wait to be written, and told, with others
 TASK_CARD, SET_CARD = TypeAdapter(TaskCard), TypeAdapter(SetCard)
 
@@ -83,7 +85,9 @@ class Runner:
         *,
         timeout: float | None = None,
         on_record: Callable[[], None] | None = None,
+        together: Mapping[str, int] = TOGETHER,
     ) -> None:
+        """together: type of a device -> the most runs on one set that one of its jobs may hold."""
         self.plan = plan
         self.store = store
         self.executor = executor
@@ -91,6 +95,7 @@ class Runner:
         self.assets = assets
         self.timeout = timeout
         self.on_record = on_record
+        self.together = together
         self.summary = Summary()
         self._cells = {run.key: cell for cell in plan.cells for run in cell.runs}
         self._schedule = Scheduler()
@@ -154,11 +159,16 @@ class Runner:
 
     def _work(self) -> None:
         """Give every free slot a job until none is left."""
-        finish = {PartsJob.what: self._finish_parts, SetJob.what: self._finish_set, RunJob.what: self._finish_run}
+        finish: dict[str, Callable[[Finished], None]] = {
+            PartsJob.what: self._finish_parts,
+            SetJob.what: self._finish_set,
+            RunJob.what: self._finish_run,
+            RunsJob.what: self._finish_runs,
+        }
         while True:
             for slot in self._free():
                 if (item := self._schedule.pick(slot.number)) is not None:
-                    self._start(slot, item.job)
+                    self._start(slot, self._share(item.job, slot))
             if self._finished and time.monotonic() - self._written > WRITE_SECONDS:
                 self._write()  # while workers work
             if not self._busy:
@@ -180,9 +190,19 @@ class Runner:
             needs = self.plan.part_keys(made) if made.key not in self.plan.cached_sets else ()
             self._schedule.add(Item(made, made.place, SETS, (number,), needs))
         absent = {job.key for job in sets}
-        for run in runs:
-            wait_for = (run.set_key,) if run.set_key in absent else ()
-            self._schedule.add(Item(run, run.place, RUNS, (run.index, run.run), wait_for))
+        slots = self.executor.slots
+        most = max(self.together.get(slot.device_type, 1) for slot in slots)
+        for group in groups(runs, min(most, -(-len(runs) // len(slots)))):
+            set_key = group[0].set_key
+            self._schedule.add(run_item(group, (set_key,) if set_key in absent else ()))
+
+    def _share(self, job: Any, slot: Slot) -> Job:
+        """What of a job this slot's device does at once; the rest goes back in line."""
+        most = self.together.get(slot.device_type, 1)
+        if job.what != RunsJob.what or len(job.runs) <= most:
+            return job
+        self._schedule.put(run_item(job.runs[most:]))
+        return run_item(job.runs[:most]).job
 
     def _finish_parts(self, event: Finished) -> None:
         assert isinstance(event.job, PartsJob)
@@ -214,6 +234,23 @@ class Runner:
         assert isinstance(event.job, RunJob)
         self._finished.append((event.job, _ended(event)))
 
+    def _finish_runs(self, event: Finished) -> None:
+        """Those that were done share the seconds; the others wait again, one at a time where the job ended badly."""
+        job, outcome = event.job, event.outcome
+        assert isinstance(job, RunsJob)
+        if outcome.status != "ok":
+            if outcome.status != "not_applicable":
+                self.report.warn(f"{job.title} together: {outcome.status}: {outcome.reason}; now one at a time")
+            for run in job.runs:
+                self._schedule.put(run_item([run]))
+            return
+        done = len(outcome.value)
+        for run, value in zip(job.runs, outcome.value, strict=False):
+            alone = replace(outcome, value=value, seconds=outcome.seconds / done)
+            self._finished.append((run, replace(_ended(event), outcome=alone)))
+        if done < len(job.runs):
+            self._schedule.put(run_item(job.runs[done:]))
+
     def _settle(self, key: str, lost: _Ended | None = None) -> None:
         """Note that a part or set is there, or why it never will be; what waited for it goes on, or is lost too."""
         todo = [(key, lost)]
@@ -235,7 +272,7 @@ class Runner:
         elif job.what == SetJob.what:
             return [(job.key, reason)]
         else:
-            self._finished.append((job, reason))
+            self._finished += [(run, reason) for run in runs_of(job)]
         return []
 
     def _go_on_with_parts(self, item: Item) -> list[tuple[str, _Ended]]:
@@ -357,7 +394,8 @@ class Runner:
 
     def _start(self, slot: Slot, job: Job) -> None:
         self._busy.add(slot)
-        self.executor.start(slot, job, self.timeout)
+        share = len(job.runs) if isinstance(job, RunsJob) else 1  # each run has its time
+        self.executor.start(slot, job, self.timeout and self.timeout * share)
 
     def _wait(self, seconds: float = 1.0) -> list[Finished]:
         """The jobs that have ended since the last call; progress and warnings are passed on."""
@@ -378,6 +416,28 @@ class Runner:
 
 def _ended(event: Finished, stage: str = "") -> _Ended:
     return _Ended(event.outcome, event.slot.device_type, stage)
+
+
+def groups(runs: Sequence[RunJob], most: int) -> list[tuple[RunJob, ...]]:
+    """The runs by set and student, at most so many in a group, each in the order of its first run."""
+    found: dict[tuple[str, str], list[list[RunJob]]] = {}
+    for run in runs:
+        mates = found.setdefault((run.set_key, run.student.label), [[]])
+        if len(mates[-1]) == most:
+            mates.append([])
+        mates[-1].append(run)
+    return [tuple(group) for mates in found.values() for group in mates]
+
+
+def run_item(runs: Sequence[RunJob], needs: Collection[str] = ()) -> Item:
+    """Runs of one set and student in line, as one job."""
+    job = runs[0] if len(runs) == 1 else RunsJob(tuple(runs))
+    return Item(job, job.place, RUNS, (runs[0].index, runs[0].run), needs)
+
+
+def runs_of(job: RunJob | RunsJob) -> tuple[RunJob, ...]:
+    """The runs of a job, one or more."""
+    return job.runs if isinstance(job, RunsJob) else (job,)
 
 
 def without(job: PartsJob, keys: Mapping[str, Any]) -> PartsJob:

@@ -20,6 +20,8 @@ RUN_MEND = (
     "reset all that is trained from copies, draw from ctx.rng()"
 )
 
+GPU_MEND = "on a GPU runs on one set may have trained together, which rounds otherwise, so that near ties flip"
+
 
 @dataclass
 class Verified:
@@ -138,6 +140,8 @@ def _judge(plan: Plan, job: SetJob | RunJob, outcome: Outcome, found: Verified) 
         differ = int((before != again).sum()) if len(before) == len(again) else len(before)
         found.runs += not differ
         what = f"{differ} of {len(before)} predictions differ" if differ else ""
+        if differ and plan.done[job.key].environment.get("device") == "cuda":
+            mend = f"{GPU_MEND}, or {mend}"
     if not what:
         return f"{where}: the same"
     found.differences.append(

@@ -16,8 +16,9 @@ from bench.learners.fits import foreign, misfit
 from bench.learners.layers import Weights
 from bench.learners.learned import learned_sgd
 from bench.learners.load import load_network
-from bench.learners.network import Inputs, Network
+from bench.learners.network import Inputs, Network, stacked
 from bench.learners.recipe import Recipe, fit, predict
+from bench.learners.width import Width, bytes_a_run
 from students.params import EncoderParams
 
 DIRECT_ROWS = 1024  # larger sets go through the cache, as the queries do: full data are too much for memory
@@ -37,6 +38,7 @@ class EncoderStudent(Student):
         self._network: Network | None = None
         self._key: tuple | None = None
         self._recent: tuple[Mapping[str, Sequence[str]], Inputs] | None = None
+        self._width = Width()
 
     def reads(self, distilled: DistilledSet) -> Literal["texts", "embeddings"]:
         """The texts of a set that has both, except by the learned steps: these were learned on the embeddings."""
@@ -61,19 +63,47 @@ class EncoderStudent(Student):
         Raises NotApplicable for embeddings of another encoder and for those that this network cannot read, UserError
         where the training leaves the finite numbers.
         """
-        fields, n_classes = queries.info.fields, queries.info.n_classes
-        embeddings = self._embeddings(distilled)
-        network = self._load(n_classes, ctx) if embeddings is None else self._fitting(embeddings, n_classes, ctx)
-        weights = self._fit(network, distilled, fields, ctx)
-        scores = predict(network, weights, network.shared(queries.texts, fields, ctx))
+        return self._predict(self._network_for(distilled, queries, ctx), distilled, queries, [ctx])[0]
+
+    def predict_many(
+        self, distilled: DistilledSet, queries: Queries, contexts: Sequence[Context]
+    ) -> Sequence[np.ndarray]:
+        """The labels of the first runs, stacked in one training, as many as the device's memory holds.
+
+        Of the first one alone where runs cannot be stacked: by learned steps, with attention labels, and in networks
+        that have no axis of runs. A training of which one run leaves the finite numbers raises as `predict` does.
+        """
+        first, e = contexts[0], self._embeddings(distilled)
+        network = self._network_for(distilled, queries, first)
+        plain = self.params.recipe == "standard" and (e is None or e.attention_labels is None)
+        if len(contexts) == 1 or not (plain and network.at_once):
+            return [self._predict(network, distilled, queries, contexts[:1])[0]]
+        inputs = self._inputs(network, distilled, queries.info.fields, first)
+        return self._width.train(
+            len(contexts),
+            bytes_a_run(network, inputs, self.params.batch),
+            network.device,
+            lambda runs: self._predict(network, distilled, queries, contexts[:runs]),
+        )
+
+    def _predict(
+        self, network: Network, distilled: DistilledSet, queries: Queries, contexts: Sequence[Context]
+    ) -> list[np.ndarray]:
+        fields = queries.info.fields
+        weights = self._fit(network, distilled, fields, *contexts)
+        scores = predict(network, weights, network.shared(queries.texts, fields, contexts[0]))
         if not np.isfinite(scores).all():
             raise UserError(f"the training diverged (recipe={self.params.recipe}): its scores are not finite")
-        labels: np.ndarray = scores.argmax(axis=1).astype(np.int64)
-        return labels
+        labels = scores.argmax(axis=-1).astype(np.int64)
+        return [labels] if len(contexts) == 1 else list(labels)
 
     def _embeddings(self, distilled: DistilledSet) -> Embeddings | None:
         """What is read of the set at embedding level."""
         return distilled.embeddings if self.reads(distilled) == "embeddings" else None
+
+    def _network_for(self, distilled: DistilledSet, queries: Queries, ctx: Context) -> Network:
+        embeddings, n_classes = self._embeddings(distilled), queries.info.n_classes
+        return self._load(n_classes, ctx) if embeddings is None else self._fitting(embeddings, n_classes, ctx)
 
     def _fitting(self, embeddings: Embeddings, n_classes: int, ctx: Context) -> Network:
         """The network, when it can read these embeddings. Raises NotApplicable, before it loads where that can be."""
@@ -88,31 +118,41 @@ class EncoderStudent(Student):
             raise NotApplicable(reason)
         return network
 
-    def _fit(self, network: Network, distilled: DistilledSet, fields: Sequence[str], ctx: Context) -> Weights:
-        """The weights of a run; every random draw comes from its seed, or the head from the one that the set names."""
-        p, e = self.params, self._embeddings(distilled)
-        named = None if e is None else e.head_seed
-        head = torch.Generator().manual_seed(ctx.derive("head") if named is None else named)
-        weights = network.initial(head, scratch=e is not None and e.scratch)
-        inputs = self._inputs(network, distilled, fields, ctx) if e is None else network.prepare(inputs_of(e))
+    def _fit(self, network: Network, distilled: DistilledSet, fields: Sequence[str], *contexts: Context) -> Weights:
+        """The weights of a run, or of several ones stacked.
+
+        Every random draw of a run comes from its seed, or the head from the one that the set names.
+        """
+        p, e, ctx = self.params, self._embeddings(distilled), contexts[0]
+        starts = [
+            network.initial(torch.Generator().manual_seed(_head_seed(e, each)), scratch=e is not None and e.scratch)
+            for each in contexts
+        ]
+        inputs = self._inputs(network, distilled, fields, ctx)
         if e is not None and p.recipe == "learned-sgd":
-            return learned_sgd(network, weights, inputs, e)
+            return learned_sgd(network, starts[0], inputs, e)
+        alone, orders = len(contexts) == 1, [each.rng("order") for each in contexts]
+        weights = starts[0] if alone else stacked(starts)
+        starts.clear()
+        what = "training" if alone else f"training {len(contexts)} runs"
         fit(
             network,
             weights,
             inputs,
             targets(distilled) if e is None else _floats(e.label_distribution),
             Recipe(p.learning_rate, p.weight_decay, p.warmup, p.steps, p.min_epochs, p.batch, p.clip),
-            network.dropout(ctx.derive("dropout")),
-            ctx.rng("order"),
-            lambda done, total: ctx.progress(done, total, "training"),
+            network.dropout(*(each.derive("dropout") for each in contexts)),
+            orders[0] if alone else orders,
+            lambda done, total: ctx.progress(done, total, what),
             attention=None if e is None or e.attention_labels is None else _floats(e.attention_labels),
             attention_weight=1.0 if e is None else e.attention_weight,
         )
         return weights
 
     def _inputs(self, network: Network, distilled: DistilledSet, fields: Sequence[str], ctx: Context) -> Inputs:
-        texts = distilled.texts
+        e, texts = self._embeddings(distilled), distilled.texts
+        if e is not None:
+            return network.prepare(inputs_of(e))
         assert texts is not None  # `refuses` has seen to it
         if len(distilled) > DIRECT_ROWS:
             return network.shared(texts, fields, ctx)
@@ -138,6 +178,12 @@ class EncoderStudent(Student):
             )
             self._key = key
         return self._network
+
+
+def _head_seed(embeddings: Embeddings | None, ctx: Context) -> int:
+    """Of a run's head: the one that the set names, or its own."""
+    named = None if embeddings is None else embeddings.head_seed
+    return ctx.derive("head") if named is None else named
 
 
 def targets(distilled: DistilledSet) -> Tensor:

@@ -22,10 +22,11 @@ from bench.learners.frozen import Frozen
 from bench.learners.head import head_of
 from bench.learners.layers import Layer, Weights, attention, feed_forward, first_attention
 from bench.learners.linear import affine
-from bench.learners.network import Inputs, Output
-from bench.learners.packed import Batch, Packed
+from bench.learners.network import Inputs, Narrowed, Output, all_of_it
+from bench.learners.packed import Batch, Packed, side_by_side
 from bench.learners.pretrained import Initial, Texts, check_depth, load_classifier, precision
 from bench.learners.train import spared_by_module
+from bench.learners.words import Words
 
 ARCHITECTURES = frozenset({"bert", "roberta", "xlm-roberta", "camembert"})
 
@@ -42,7 +43,7 @@ def can_split(folder: Path) -> bool:
 class BertNetwork:
     """A `bench.learners.network.Network`; hidden states above the frozen layers are its third kind of input."""
 
-    predict_tokens = 4096
+    predict_tokens, at_once, trains_tables = 4096, True, False
 
     def __init__(
         self,
@@ -55,7 +56,7 @@ class BertNetwork:
         max_length: int,
         identity: Mapping[str, Any],
     ) -> None:
-        """trainable_layers: None trains all. identity: of the encoder, for the cache.
+        """trainable_layers: None trains all, but not the tables. identity: of the encoder, for the cache.
 
         Raises UserError when it has fewer layers than are to be trained.
         """
@@ -70,8 +71,8 @@ class BertNetwork:
         self.positions = max_positions(base) or max_length
         layers = [Layer.of(f"{prefix}encoder.layer.{i}.", module) for i, module in enumerate(base.encoder.layer)]
         self.layers = layers[first:]
-        self.attention = len(self.layers), self.layers[0].heads
-        for module in (base.embeddings, *base.encoder.layer[:first]):
+        self.attention: tuple[int, int] | None = (len(self.layers), self.layers[0].heads)
+        for module in () if self.trains_tables else (base.embeddings, *base.encoder.layer[:first]):
             module.requires_grad_(False)
         model.to(device)
         lower = {name: p for name, p in model.named_parameters() if not p.requires_grad}
@@ -86,8 +87,8 @@ class BertNetwork:
         return self.texts.encode(texts, fields)
 
     def prepare(self, inputs: Inputs) -> Packed:
-        """Hidden states above the frozen layers."""
-        return inputs if isinstance(inputs, Packed) else self.frozen.states(inputs, np.arange(len(inputs)))
+        """Hidden states above the frozen layers. Raises ValueError for rows of tables, which are frozen here."""
+        return inputs if isinstance(inputs, Packed) else self._packed(inputs, np.arange(len(inputs)))
 
     def shared(self, texts: Mapping[str, Sequence[str]], fields: Sequence[str], ctx: Context) -> Packed:
         """See Network; memory-mapped."""
@@ -99,22 +100,39 @@ class BertNetwork:
 
     def batch(self, inputs: Inputs, rows: np.ndarray) -> Batch:
         """See Network; what is not prepared runs through the frozen layers here."""
-        packed = inputs.rows(rows) if isinstance(inputs, Packed) else self.frozen.states(inputs, rows)
-        return packed.batch(self.device)
+        if rows.ndim == 1:
+            return self._packed(inputs, rows).batch(self.device)
+        runs = [self._packed(inputs, own) for own in rows]
+        states = torch.from_numpy(side_by_side([run.states for run in runs])).to(self.device)
+        return Batch(states, np.stack([run.sizes for run in runs]))
+
+    def narrow(self, weights: Weights, inputs: Inputs) -> Narrowed:
+        """All of it: the frozen part is no weight."""
+        return all_of_it(weights, inputs)
+
+    def _packed(self, inputs: Inputs, rows: np.ndarray) -> Packed:
+        if isinstance(inputs, Words):
+            raise ValueError("rows of tables are no input of a model whose tables are frozen")
+        return inputs.rows(rows) if isinstance(inputs, Packed) else self.frozen.states(inputs, rows)
+
+    def lowest(self, weights: Weights, batch: Batch, drop: Drop) -> Tensor:
+        """What the lowest trained layer reads, [tokens, d]."""
+        return batch.states
 
     def encode(
         self, weights: Weights, batch: Batch, drop: Drop, seen: list[Tensor] | None = None, rows: int = 1
     ) -> tuple[Tensor, Tensor]:
         """See Network. seen: gets the attention scores of the trained layers, of the last one for `rows` queries."""
+        drop = batch.dropout(drop)
         with precision(self.device):
-            x = batch.states
+            x = self.lowest(weights, batch, drop)
             for layer in self.layers[:-1]:
                 x = feed_forward(layer, weights, attention(layer, weights, x, batch, drop, seen), drop)
             last = self.layers[-1]
             if rows == 1:
                 x = first_attention(last, weights, x, batch, drop, seen)
             else:
-                x = attention(last, weights, x, batch, drop, seen).index_select(-2, batch.first)
+                x = batch.firsts(attention(last, weights, x, batch, drop, seen))
             x = feed_forward(last, weights, x, drop)
             if self.pooler is None:
                 return x, x

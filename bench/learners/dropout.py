@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 import torch
@@ -23,19 +23,28 @@ class Dropout:
     def __init__(self, *generators: torch.Generator) -> None:
         self.generators = generators
 
-    def __call__(self, x: Tensor, rate: float) -> Tensor:
+    def __call__(self, x: Tensor, rate: float, shapes: Sequence[Sequence[int]] | None = None) -> Tensor:
+        """shapes: for runs of texts of their own, how much of x[run] a run alone would have; the rest becomes 0."""
         if not self.generators or rate == 0.0:
             return x
+        if shapes is not None:
+            mask = torch.zeros_like(x)
+            for own, shape, generator in zip(mask, shapes, self.generators, strict=True):
+                own[tuple(map(slice, shape))] = _mask(own.new_empty((1, *shape)), rate, [generator])[0]
+            return x * mask
         if len(self.generators) == 1:
-            return x * _mask(x, rate, self.generators[0])
-        return x * torch.stack([_mask(own, rate, g) for own, g in zip(x, self.generators, strict=True)])
+            return x * _mask(x[None], rate, self.generators)[0]
+        return x * _mask(x, rate, self.generators)
 
 
-def _mask(x: Tensor, rate: float, generator: torch.Generator) -> Tensor:
-    """0 or 1 / (1 - rate), of the shape of x."""
-    n, kept = x.numel(), max(1, round((1.0 - rate) * 65536))  # of 65536 equally likely values
-    words = torch.empty(-(-n // 4), dtype=torch.int64, device=x.device)
-    bits = words.random_(-(2**63), None, generator=generator).view(torch.int16)[:n].view(x.shape)
+def _mask(x: Tensor, rate: float, generators: Sequence[torch.Generator]) -> Tensor:
+    """0 or 1 / (1 - rate), of the shape of x [runs, ...]; a run's part is drawn as if it were alone."""
+    runs, n = len(generators), x[0].numel()
+    kept = max(1, round((1.0 - rate) * 65536))  # of 65536 equally likely values
+    words = torch.empty(runs, -(-n // 4), dtype=torch.int64, device=x.device)
+    for row, generator in zip(words, generators, strict=True):
+        row.random_(-(2**63), None, generator=generator)
+    bits = words.view(torch.int16)[:, :n].reshape(x.shape)
     return (bits < kept - 32768).to(x.dtype).mul_(65536 / kept)
 
 

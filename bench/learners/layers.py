@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from bench.learners.dropout import Drop
 from bench.learners.linear import affine
-from bench.learners.packed import Batch
+from bench.learners.packed import Layout
 
 Weights = Mapping[str, Tensor]
 
@@ -51,14 +51,18 @@ class Layer:
 
     def norm(self, weights: Weights, name: str, x: Tensor, eps: float) -> Tensor:
         """One of its LayerNorms."""
-        scale, shift = weights[f"{self.prefix}{name}.weight"], weights[f"{self.prefix}{name}.bias"]
-        if scale.ndim == 1:
-            return functional.layer_norm(x, scale.shape, scale, shift, eps)
-        return functional.layer_norm(x, scale.shape[1:], eps=eps) * scale[:, None] + shift[:, None]
+        return layer_norm(x, weights[f"{self.prefix}{name}.weight"], weights[f"{self.prefix}{name}.bias"], eps)
+
+
+def layer_norm(x: Tensor, scale: Tensor, shift: Tensor, eps: float) -> Tensor:
+    """LayerNorm of [n, d], also of stacked runs: scale and shift [runs, d]."""
+    if scale.ndim == 1:
+        return functional.layer_norm(x, scale.shape, scale, shift, eps)
+    return functional.layer_norm(x, scale.shape[1:], eps=eps) * scale[:, None] + shift[:, None]
 
 
 def attention(
-    layer: Layer, weights: Weights, x: Tensor, batch: Batch, drop: Drop, seen: list[Tensor] | None = None
+    layer: Layer, weights: Weights, x: Tensor, batch: Layout, drop: Drop, seen: list[Tensor] | None = None
 ) -> Tensor:
     """Self-attention of all tokens with its residual and LayerNorm: packed [tokens, d] -> the same shape.
 
@@ -79,7 +83,7 @@ def attention(
 
 
 def first_attention(
-    layer: Layer, weights: Weights, x: Tensor, batch: Batch, drop: Drop, seen: list[Tensor] | None = None
+    layer: Layer, weights: Weights, x: Tensor, batch: Layout, drop: Drop, seen: list[Tensor] | None = None
 ) -> Tensor:
     """The same for position 0 of each text alone: packed [tokens, d] -> [B, d]; scores [B, H, 1, L].
 
@@ -87,7 +91,7 @@ def first_attention(
     bias adds the same number to all scores of a query, which softmax cancels.
     """
     heads, own = (layer.heads, layer.size), f"{layer.prefix}attention.self."
-    first, padded = x.index_select(-2, batch.first), batch.pad(x)
+    first, padded = batch.firsts(x), batch.pad(x)
     q = layer.linear(weights, "attention.self.query", first).unflatten(-1, heads)
     back = torch.einsum("...bhe,...hed->...bhd", q, weights[own + "key.weight"].unflatten(-2, heads))
     scores = batch.masked((back @ padded.transpose(-1, -2) / math.sqrt(layer.size)).unsqueeze(-2))

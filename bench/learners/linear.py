@@ -54,9 +54,18 @@ def affine(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     if weight.ndim == 3:
         runs = len(weight)
         rows = x if x.ndim == 3 else x.expand(runs, *x.shape)
+        if x.device.type != "cpu":
+            return batched(rows, weight, bias)
         biases = [None] * runs if bias is None else bias.unbind()
         return torch.stack([affine(*run) for run in zip(rows.unbind(), weight.unbind(), biases, strict=True)])
     return _product(x, weight, bias) if onednn.faster() else functional.linear(x, weight, bias)
+
+
+def batched(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """The same for x [runs, n, d_in] as one batched product: fast on a GPU, on a CPU slower than one run at a time."""
+    if bias is None:
+        return torch.bmm(x, weight.transpose(1, 2))
+    return torch.baddbmm(bias[:, None], x, weight.transpose(1, 2))
 
 
 def _product(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:

@@ -1,4 +1,4 @@
-"""The network of a folder: explicit layers where they are known and a part is frozen, else the whole model."""
+"""The network of a folder: explicit layers where they are known, else the whole model."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.learners.bert import BertNetwork, can_split
 from bench.learners.network import Network
+from bench.learners.tables import TableNetwork
 from bench.learners.whole import WholeNetwork
 
 
@@ -26,16 +27,9 @@ def load_network(
     trainable_layers: train the top layers and the head alone; None trains everything. dropout: the rate of every
     dropout, None takes the model's own. identity: of the encoder, for the cache.
     """
-    if trainable_layers is None or not can_split(folder):
-        return WholeNetwork(
-            folder, n_classes, device, trainable_layers=trainable_layers, dropout=dropout, max_length=max_length
-        )
-    return BertNetwork(
-        folder,
-        n_classes,
-        device,
-        trainable_layers=trainable_layers,
-        dropout=dropout,
-        max_length=max_length,
-        identity=identity,
-    )
+    options: dict[str, Any] = {"dropout": dropout, "max_length": max_length}
+    if not can_split(folder):
+        return WholeNetwork(folder, n_classes, device, trainable_layers=trainable_layers, **options)
+    if trainable_layers is None:
+        return TableNetwork(folder, n_classes, device, identity=identity, **options)
+    return BertNetwork(folder, n_classes, device, trainable_layers=trainable_layers, identity=identity, **options)

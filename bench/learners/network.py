@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -16,6 +16,7 @@ from bench.learners.head import Head
 from bench.learners.layers import Weights
 from bench.learners.packed import Packed
 from bench.learners.pretrained import Initial
+from bench.learners.words import Words
 
 
 class Output(NamedTuple):
@@ -26,7 +27,19 @@ class Output(NamedTuple):
     logits: Tensor  # float32 [B, C]
 
 
-Inputs = Tokens | Embedded | Packed  # texts, word embeddings, or hidden states above the frozen layers
+# Texts, word embeddings, hidden states above the frozen layers, or texts as rows of trained tables.
+Inputs = Tokens | Embedded | Packed | Words
+
+
+class Narrowed(NamedTuple):
+    """A training that leaves out what its inputs cannot reach: its weights and inputs.
+
+    `widen` brings the result into the weights of before, given the product of the decays of all steps.
+    """
+
+    weights: Weights
+    inputs: Inputs
+    widen: Callable[[float], None]
 
 
 class Network(Protocol):
@@ -38,6 +51,7 @@ class Network(Protocol):
     depth: int  # layers of the encoder; 0: not known
     predict_tokens: int  # padded tokens of a batch without gradients
     spared: frozenset[str]  # names of weights that do not decay
+    at_once: bool  # whether stacked runs are one computation, not one after another
     initial: Initial  # called with a CPU generator: the weights from which a run starts
 
     @property
@@ -76,8 +90,12 @@ class Network(Protocol):
         """Dropout of a run, or of several stacked ones, as `encode` and `logits` take it; none without a seed."""
         ...
 
+    def narrow(self, weights: Weights, inputs: Inputs) -> Narrowed:
+        """A training on prepared inputs without what they cannot reach."""
+        ...
+
     def batch(self, inputs: Inputs, rows: np.ndarray) -> Any:
-        """Some rows of inputs, as `encode` and `logits` read them."""
+        """Some rows [B] of inputs, as `encode` and `logits` read them; [runs, B]: a run's own, of stacked runs."""
         ...
 
     def encode(self, weights: Weights, batch: Any, drop: Any) -> tuple[Tensor, Tensor]:
@@ -91,6 +109,11 @@ class Network(Protocol):
     def forward(self, weights: Weights, batch: Any, drop: Any) -> Output:
         """All of it from one pass."""
         ...
+
+
+def all_of_it(weights: Weights, inputs: Inputs) -> Narrowed:
+    """The training as it is."""
+    return Narrowed(weights, inputs, lambda decay: None)
 
 
 def stacked(runs: Sequence[Weights]) -> dict[str, Tensor]:

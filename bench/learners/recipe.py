@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from bench.learners.network import Inputs, Network
 from bench.learners.train import Schedule, Trainer
 
 Progress = Callable[[int, int], None]
+Order = np.random.Generator | Sequence[np.random.Generator]  # of a run, or one for each stacked run
 
 
 @dataclass(frozen=True)
@@ -55,6 +56,15 @@ def batches(n: int, size: int, steps: int, rng: np.random.Generator) -> Iterator
             done += 1
 
 
+def orders(n: int, size: int, steps: int, rng: Order) -> Iterator[np.ndarray]:
+    """`batches` of a run; of stacked runs [runs, size], each run's as alone, or all rows in order for all of them."""
+    if isinstance(rng, np.random.Generator):
+        return batches(n, size, steps, rng)
+    if n <= size:
+        return batches(n, size, steps, rng[0])  # which draws nothing
+    return map(np.stack, zip(*(batches(n, size, steps, own) for own in rng), strict=True))
+
+
 def make_trainer(
     weights: Weights, spared: Collection[str], recipe: Recipe, steps: int, runs: int | None = None
 ) -> Trainer:
@@ -74,7 +84,7 @@ def train(
     loss: Callable[[np.ndarray], Tensor],
     n: int,
     recipe: Recipe,
-    rng: np.random.Generator,
+    rng: Order,
     progress: Progress = lambda done, total: None,
 ) -> None:
     """Take a new trainer through the recipe, on a set of n rows; `loss(rows)` is that of some of them, a scalar.
@@ -82,7 +92,7 @@ def train(
     A full batch is passed as 0..n-1 in order: the order of its rows means nothing.
     """
     steps = trainer.schedule.steps
-    for step, rows in enumerate(batches(n, min(recipe.batch, n), steps, rng)):
+    for step, rows in enumerate(orders(n, min(recipe.batch, n), steps, rng)):
         trainer.clear()
         loss(rows).backward()
         trainer.step()
@@ -97,20 +107,22 @@ def fit(
     targets: Tensor,
     recipe: Recipe,
     drop: Any,
-    rng: np.random.Generator,
+    rng: Order,
     progress: Progress = lambda done, total: None,
-    runs: int | None = None,
     attention: Tensor | None = None,
     attention_weight: float = 1.0,
 ) -> None:
-    """Train `weights` in place on N prepared inputs. runs: how many are stacked in them. They share their batches.
+    """Train `weights` in place on N prepared inputs.
 
-    targets: int64 [N], or float32 [N, C] for soft labels. attention, attention_weight: attention labels of single runs,
-    as of `bench.learners.learned.inner_loss`.
+    targets: int64 [N], or float32 [N, C] for soft labels. rng: draws the order of the rows; a generator for each run
+    where `weights` are stacked, which then train as each would alone. attention, attention_weight: attention labels of
+    single runs, as of `bench.learners.learned.inner_loss`.
     """
+    runs = None if isinstance(rng, np.random.Generator) else len(rng)
     if runs is not None and attention is not None:
         raise ValueError("attention labels are not known for stacked runs")
     n = len(targets)
+    weights, inputs, widen = network.narrow(weights, inputs)
     whole = network.batch(inputs, np.arange(n)) if n <= recipe.batch else None
     targets = targets.to(network.device)
     attention = None if attention is None else attention.to(network.device)
@@ -121,14 +133,21 @@ def fit(
             labels = None if attention is None else _some(attention, rows)
             return inner_loss(network, weights, batch, wanted, labels, attention_weight, drop)
         found = network.logits(weights, batch, drop)
-        return torch.stack([functional.cross_entropy(run, wanted) for run in found]).sum()
+        if rows.ndim == 1:
+            wanted = wanted.expand(runs, *wanted.shape)
+        return runs * functional.cross_entropy(found.flatten(0, 1), wanted.flatten(0, 1))  # the sum of their means
 
-    train(make_trainer(weights, network.spared, recipe, recipe.total_steps(n), runs), loss, n, recipe, rng, progress)
+    trainer = make_trainer(weights, network.spared, recipe, recipe.total_steps(n), runs)
+    train(trainer, loss, n, recipe, rng, progress)
+    rates = map(trainer.schedule.rate, range(trainer.schedule.steps))
+    widen(math.prod(1.0 - rate * recipe.weight_decay for rate in rates))
 
 
 def _some(values: Tensor, rows: np.ndarray) -> Tensor:
     """Some rows of values; all of them stand in order."""
-    return values if len(rows) == len(values) else values[torch.from_numpy(rows).to(values.device)]
+    if rows.ndim == 1 and len(rows) == len(values):
+        return values
+    return values[torch.from_numpy(rows).to(values.device)]
 
 
 @torch.no_grad()

@@ -82,7 +82,7 @@ class Trainer:
         gradients = [weight.grad for weight in self.weights.values() if weight.grad is not None]
         if self.runs is None:
             return _clip(gradients, self.largest)
-        return torch.stack([_clip([g[run] for g in gradients], self.largest) for run in range(self.runs)])
+        return _clip_runs(gradients, self.largest)
 
     def apply(self) -> None:
         """One step of AdamW with the schedule's step size and the gradients as they are."""
@@ -105,6 +105,15 @@ def _clip(gradients: list[Tensor], largest: float) -> Tensor:
     scale = torch.clamp(largest / (norm + 1e-6), max=1.0)
     if gradients and (scale.device.type != "cpu" or float(scale) != 1.0):
         torch._foreach_mul_(gradients, scale)
+    return norm
+
+
+@torch.no_grad()
+def _clip_runs(gradients: list[Tensor], largest: float) -> Tensor:
+    """The same for gradients [runs, ...], each run by its own norm: [runs]."""
+    norm = torch.stack([torch.linalg.vector_norm(g.flatten(1), dim=1) for g in gradients]).norm(dim=0)
+    scale = torch.clamp(largest / (norm + 1e-6), max=1.0)
+    torch._foreach_mul_(gradients, [scale.view(-1, *[1] * (g.ndim - 1)) for g in gradients])
     return norm
 
 

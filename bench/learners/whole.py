@@ -18,10 +18,11 @@ from bench.data.encoders import Tokens, max_positions
 from bench.learners.dropout import TorchDropout
 from bench.learners.head import Head, head_input, head_of, head_states, is_decoder, reads_last_place
 from bench.learners.layers import Weights
-from bench.learners.network import Inputs, Output
+from bench.learners.network import Inputs, Narrowed, Output, all_of_it
 from bench.learners.packed import Packed
 from bench.learners.pretrained import Initial, Texts, check_depth, load_classifier, precision, word_table
 from bench.learners.train import spared_by_module
+from bench.learners.words import Words
 
 Batch = dict[str, Tensor]  # model inputs
 
@@ -29,7 +30,7 @@ Batch = dict[str, Tensor]  # model inputs
 class WholeNetwork:
     """A `bench.learners.network.Network`; embeddings are word embeddings. Stacked runs follow one another."""
 
-    predict_tokens = 8192
+    predict_tokens, at_once = 8192, False
 
     def __init__(
         self,
@@ -86,10 +87,16 @@ class WholeNetwork:
         """See Network; its masks are those of the model's own modules."""
         return TorchDropout(*seeds, device=self.device)
 
+    def narrow(self, weights: Weights, inputs: Inputs) -> Narrowed:
+        """All of it: which weights are tables is not known."""
+        return all_of_it(weights, inputs)
+
     def batch(self, inputs: Inputs, rows: np.ndarray) -> Batch:
-        """See Network. Raises ValueError for hidden states, which only explicit layers read."""
-        if isinstance(inputs, Packed):
+        """See Network. Raises ValueError for what only explicit layers read: hidden states, rows for each run."""
+        if isinstance(inputs, Packed | Words):
             raise ValueError("hidden states are no input of a whole model")
+        if rows.ndim == 2:
+            raise ValueError("the stacked runs of a whole model read the same batches")
         return self.texts.pad(inputs, rows, self.device)
 
     def encode(self, weights: Weights, batch: Batch, drop: TorchDropout) -> tuple[Tensor, Tensor]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bench.api import DistilledSet, TaskData
@@ -93,3 +93,11 @@ def check_predictions(labels: Any, n: int, n_classes: int, student: str) -> None
         raise PluginError(f"student '{student}' returned {found.dtype} {found.shape}; int [{n}] is needed")
     if found.min() < 0 or found.max() >= n_classes:
         raise PluginError(f"student '{student}' predicted a label outside 0..{n_classes - 1}")
+
+
+def check_answers(answers: Sequence[Any], runs: int, n: int, n_classes: int, student: str) -> None:
+    """The same for what it answers in several runs, of which it may leave the last ones."""
+    if not 1 <= len(answers) <= runs:
+        raise PluginError(f"student '{student}' gave {len(answers)} answers for {runs} runs; 1 to {runs} are needed")
+    for labels in answers:
+        check_predictions(labels, n, n_classes, student)

@@ -26,6 +26,7 @@ from bench.jobs import (
     PlannedPlugin,
     PlannedTask,
     RunJob,
+    RunsJob,
     SetJob,
     VerifyJob,
     plain,
@@ -50,7 +51,7 @@ from bench.store.sets import (
     shown_rows,
 )
 from bench.store.text import message, trace
-from bench.work.checks import check_encoder, check_predictions, check_task, league
+from bench.work.checks import check_answers, check_encoder, check_task, league
 from bench.work.context import JobContext, part_assets, rows_digest
 from bench.work.lending import Seal, lend_set, lend_task, refused_write
 from bench.work.network import NetworkGuard
@@ -110,7 +111,8 @@ class Worker:
             LoadJob.what: lambda job: self._describe(job.task),
             PartsJob.what: self._make_parts,
             SetJob.what: self._distil,
-            RunJob.what: self._score,
+            RunJob.what: lambda job: self._score([job])[0],
+            RunsJob.what: lambda job: self._score(job.runs),
             VerifyJob.what: lambda job: again[job.job.what](job.job),
         }
         again: dict[str, Callable[[Any], Any]] = {SetJob.what: self._set_again, RunJob.what: self._run_again}
@@ -344,27 +346,30 @@ class Worker:
         mine, test = ({name: texts[name] for name in data.info.fields} for texts in (distilled.texts, data.test.texts))
         return int(near_duplicates(mine, test).sum())
 
-    def _score(self, job: RunJob) -> dict[str, Any]:
-        """Train the student on the set; metrics, predictions and the size of the set."""
-        data = self.load(job.task)
+    def _score(self, jobs: Sequence[RunJob]) -> list[dict[str, Any]]:
+        """Train the student on the set in the first of these runs; metrics, predictions and the set's size for each."""
+        job, data = jobs[0], self.load(jobs[0].task)
         distilled = self._cached_set(job.set_key)
-        labels, read = self._predict(job, distilled)
-        scores = metrics.score(data.info.metric, data.test.labels, labels)
+        answers, read = self._predict(jobs, distilled)
         if self._digest[0] != job.set_key:
             self._digest = job.set_key, content_digest(distilled)
-        choice = self.choice(job.student)
-        return {
-            "set_digest": self._digest[1],
-            "encoder": encoder_of(distilled.embeddings, self.assets, choice.spec.assets(choice.params)),
-            "league": league(distilled, read, job.student.label),
-            "metric": data.info.metric,
-            "score": scores[data.info.metric],
-            "metrics": scores,
-            "metrics_code": metrics_code(),
-            "n_train": len(distilled),
-            "n_bytes": set_bytes(distilled, read, data.info.n_classes),
-            "predictions": plain(encode(labels)),
-        }
+        choice, found = self.choice(job.student), []
+        for labels in answers:
+            scores = metrics.score(data.info.metric, data.test.labels, labels)
+            about = {
+                "set_digest": self._digest[1],
+                "encoder": encoder_of(distilled.embeddings, self.assets, choice.spec.assets(choice.params)),
+                "league": league(distilled, read, job.student.label),
+                "metric": data.info.metric,
+                "score": scores[data.info.metric],
+                "metrics": scores,
+                "metrics_code": metrics_code(),
+                "n_train": len(distilled),
+                "n_bytes": set_bytes(distilled, read, data.info.n_classes),
+                "predictions": plain(encode(labels)),
+            }
+            found.append(about)
+        return found
 
     def _cached_set(self, key: str) -> DistilledSet:
         """A set as it is lent to students."""
@@ -373,22 +378,30 @@ class Worker:
             raise UserError(f"the set {key[:12]} vanished from the cache: run the same command again")
         return lend_set(load_set(folder))
 
-    def _predict(self, job: RunJob, distilled: DistilledSet) -> tuple[np.ndarray, str]:
-        """Train the student on the set; its labels for the test split, int [n], checked, and what it read."""
+    def _predict(self, jobs: Sequence[RunJob], distilled: DistilledSet) -> tuple[list[np.ndarray], str]:
+        """Train the student on the set; its labels for the test split, int [n], checked, and what it read.
+
+        Of several jobs those of the first ones, as many as the student trains at once.
+        """
         import numpy as np
 
+        job = jobs[0]
         queries, choice = self.load(job.task).queries(), self.choice(job.student)
         who = f"student '{job.student.label}'"
         with self._plugin(who, distilled, queries):
             student = self._student_for(choice)
-            ctx = self._context_of(queries, job.task, job.seed, who, choice, self._unlabelled(job))
+            unlabelled = self._unlabelled(job)
+            contexts = [self._context_of(queries, job.task, each.seed, who, choice, unlabelled) for each in jobs]
             refusal = student.refuses(distilled)
             if refusal:
                 raise NotApplicable(refusal)
             read = student.reads(distilled)
-            labels = student.predict(distilled, queries, ctx)
-            check_predictions(labels, len(queries), queries.info.n_classes, job.student.label)
-            return np.asarray(labels), read
+            if len(jobs) == 1:
+                answers = [student.predict(distilled, queries, contexts[0])]
+            else:
+                answers = list(student.predict_many(distilled, queries, contexts))
+            check_answers(answers, len(jobs), len(queries), queries.info.n_classes, job.student.label)
+            return [np.asarray(labels) for labels in answers], read
 
     def _unlabelled(self, job: RunJob) -> Mapping[str, Sequence[str]] | None:
         """The train texts, for a student that may ask for some."""
@@ -402,7 +415,7 @@ class Worker:
 
     def _run_again(self, job: RunJob) -> dict[str, Any]:
         """The predictions of a run that is made anew, encoded."""
-        found: dict[str, Any] = plain(encode(self._predict(job, self._cached_set(job.set_key))[0]))
+        found: dict[str, Any] = plain(encode(self._predict([job], self._cached_set(job.set_key))[0][0]))
         return found
 
     def _student_for(self, choice: Choice) -> Student:

@@ -21,6 +21,7 @@ from bench.jobs import (
     PlannedPlugin,
     PlannedTask,
     RunJob,
+    RunsJob,
     SetJob,
     VerifyJob,
     decode_job,
@@ -59,6 +60,7 @@ JOBS = st.one_of(
     st.builds(PartsJob, TASK, st.lists(PART, max_size=2).map(tuple), KEYS, st.lists(KEYS, max_size=2).map(tuple), KEYS),
     SET,
     RUN,
+    st.builds(RunsJob, st.lists(RUN, min_size=1, max_size=3).map(tuple)),
     st.builds(VerifyJob, SET | RUN),
 )
 OUTCOMES = st.builds(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from bench.api import DistilledSet, Queries, UserError
 from bench.data.encoders import load_tokenizer
 from bench.learners.bert import BertNetwork
 from bench.learners.network import Network
+from bench.learners.pretrained import Initial
 from bench.learners.recipe import fit, predict
 from bench.learners.whole import WholeNetwork
 from bench.testing import build_tiny_generator
@@ -97,8 +98,9 @@ def values(network: Network, weights: Mapping[str, torch.Tensor]) -> dict[str, t
     else:
         assert isinstance(network, BertNetwork)
         own = dict(network.frozen.weights)
+    own |= weights
     (prefix,) = {name.split(".")[0] + "." for name in own} - {"classifier.", "logits_proj.", "sequence_summary."}
-    return {name.removeprefix(prefix): w for name, w in {**own, **weights}.items() if name.startswith(prefix)}
+    return {name.removeprefix(prefix): w for name, w in own.items() if name.startswith(prefix)}
 
 
 def test_every_run_starts_from_the_published_weights(
@@ -322,3 +324,106 @@ def test_damaged_weights_are_one_line(tiny_encoder: Path, tmp_path: Path, contex
     with pytest.raises(UserError, match="no usable sequence classifier") as error:
         EncoderStudent(EncoderParams(model=str(tmp_path))).predict(distilled, queries, context(0, queries))
     assert "\n" not in str(error.value)
+
+
+def many(student: EncoderStudent, distilled: DistilledSet, queries: Queries, contexts: Sequence[JobContext]) -> Any:
+    """Answers in groups until all are there, as the engine asks for them, and how many each gave."""
+    found, sizes = [], []
+    while len(found) < len(contexts):
+        answers = student.predict_many(distilled, queries, contexts[len(found) :])
+        sizes.append(len(answers))
+        found += list(answers)
+    return found, sizes
+
+
+@pytest.mark.parametrize("n", [9, 40])
+def test_runs_together_are_those_alone(n: int, make: Make, context: MakeContext) -> None:
+    """With dropout, also of sets larger than a batch; networks without an axis of runs do one after another."""
+    distilled, queries = make_set(n, 3, seed=0)
+    student = make(steps=12, batch=16)
+    contexts = [context(seed, queries) for seed in (1, 2, 3)]
+    network = student._load(3, contexts[0])
+    stacked = predict(
+        network,
+        student._fit(network, distilled, ("first",), *(contexts if network.at_once else contexts[:1])),
+        network.shared(queries.texts, ("first",), contexts[0]),
+    )
+    alone = [scores(student, distilled, queries, ctx) for ctx in contexts]
+    np.testing.assert_allclose(stacked, alone if network.at_once else alone[0], atol=1e-3)
+    assert np.abs(alone[0] - alone[1]).max() > 1e-2
+    found, sizes = many(student, distilled, queries, contexts)
+    assert sizes == ([3] if network.at_once else [1, 1, 1])
+    for labels, logits in zip(found, alone, strict=True):
+        first, second = np.sort(logits, 1)[:, -1], np.sort(logits, 1)[:, -2]
+        sure = first - second > 2e-3  # what is nearer to a tie may flip
+        assert sure.mean() > 0.9
+        np.testing.assert_array_equal(labels[sure], logits.argmax(1)[sure])
+    np.testing.assert_array_equal(student.predict_many(distilled, queries, contexts[:1])[0], alone[0].argmax(1))
+
+
+def test_an_easy_task_is_answered_equally_together(split_student: Make, context: MakeContext) -> None:
+    distilled, queries = make_set(48, 3, seed=0)
+    student = split_student(steps=80)
+    contexts = [context(seed, queries) for seed in (0, 2)]
+    found, _ = many(student, distilled, queries, contexts)
+    for labels, ctx in zip(found, contexts, strict=True):
+        assert (labels == gold(48, 3)).mean() > 0.6
+        assert (labels == student.predict(distilled, queries, ctx)).mean() > 0.97
+
+
+def test_runs_together_leave_no_trace(split_student: Make, context: MakeContext) -> None:
+    (a, queries), (b, _) = make_set(6, 2, seed=0), make_set(6, 2, seed=1)
+    student = split_student(steps=8)
+    first = scores(student, a, queries, context(1, queries))
+    student.predict_many(b, queries, [context(seed, queries) for seed in (2, 3)])
+    np.testing.assert_array_equal(scores(student, a, queries, context(1, queries)), first)
+    again, fresh = (
+        each.predict_many(b, queries, [context(seed, queries) for seed in (2, 3)])
+        for each in (student, split_student(steps=8))
+    )
+    np.testing.assert_array_equal(again, fresh)
+
+
+def test_a_training_together_of_which_one_run_diverges_is_no_answer(
+    split_student: Make, context: MakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So the engine does its runs alone, where the others answer."""
+    distilled, queries = make_set(6, 2, seed=0)
+    student = split_student(steps=4)
+    contexts = [context(seed, queries) for seed in (1, 2)]
+    broken, draw = contexts[1].derive("head"), Initial.__call__
+
+    def start(own: Initial, generator: torch.Generator, scratch: bool = False) -> dict[str, torch.Tensor]:
+        found = draw(own, generator, scratch)
+        if generator.initial_seed() == broken:
+            next(iter(found.values())).detach().fill_(float("nan"))
+        return found
+
+    monkeypatch.setattr(Initial, "__call__", start)
+    with pytest.raises(UserError, match="the training diverged"):
+        student.predict_many(distilled, queries, contexts)
+    student.predict(distilled, queries, contexts[0])
+
+
+def test_half_as_many_where_memory_is_short(
+    split_student: Make, context: MakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A training that runs out of memory on its way is started anew with fewer runs, with the same answers."""
+    distilled, queries = make_set(6, 2, seed=0)
+    student = split_student(steps=4)
+    contexts = [context(seed, queries) for seed in range(5)]
+    expected = [student.predict(distilled, queries, ctx) for ctx in contexts]
+    tried = []
+
+    def short(network: Network, weights: Mapping[str, torch.Tensor], *args: Any, **more: Any) -> None:
+        runs = len(args[4]) if isinstance(args[4], list) else 1
+        tried.append(runs)
+        fit(network, weights, *args, **more)
+        if runs > 2:
+            raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr(encoder, "fit", short)
+    found, sizes = many(student, distilled, queries, contexts)
+    assert tried == [5, 2, 3, 1, 2]
+    assert sizes == [2, 1, 2]
+    assert (np.array(found) == np.array(expected)).mean() > 0.97

@@ -100,8 +100,7 @@ def test_a_start_from_scratch_holds_nothing_that_is_published(
 
 def test_norms_that_are_not_known_are_not_drawn(tiny_encoder: Path) -> None:
     """The scale of some starts at 1, that of others at 0."""
-    network = load(tiny_encoder, None)
-    assert isinstance(network, WholeNetwork)
+    network = WholeNetwork(tiny_encoder, 3, "cpu", trainable_layers=None, dropout=None, max_length=64)
     network.model.bert.pooler.scale = torch.nn.Parameter(torch.ones(3))
     initial = Initial(network.model, network.initial.head)
     initial(torch.Generator().manual_seed(1))

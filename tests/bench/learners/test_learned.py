@@ -168,4 +168,4 @@ def test_a_batch_of_the_recipe_meets_its_own_attention_labels(tiny_encoder: Path
         trainer.step()
     assert all(torch.equal(found[name], expected[name]) for name in found)
     with pytest.raises(ValueError, match="stacked runs"):
-        fit(network, found, inputs, targets, recipe, None, np.random.default_rng(0), runs=2, attention=labels)
+        fit(network, found, inputs, targets, recipe, None, [np.random.default_rng(0)] * 2, attention=labels)

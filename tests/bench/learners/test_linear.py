@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from bench.data import onednn
-from bench.learners.linear import affine
+from bench.learners.linear import affine, batched
 
 DRAW = torch.Generator().manual_seed(0)
 
@@ -49,3 +49,22 @@ def test_gradients_are_pytorchs_to_the_second_order_and_laid_out_as_their_weight
     assert all(each.is_contiguous() for each in found[0])
     for one, other in zip(*found, strict=True):
         torch.testing.assert_close(one, other)
+
+
+@pytest.mark.parametrize("with_bias", [True, False])
+@pytest.mark.parametrize("shared", [True, False])
+def test_one_batched_product_is_that_of_each_run(shared: bool, with_bias: bool) -> None:
+    """What GPUs compute stacked runs with, against one run after another; gradients too."""
+    x, weight, bias = (torch.randn(*shape, generator=DRAW) for shape in ((3, 6, 5), (3, 7, 5), (3, 7)))
+    leaves = [x[0] if shared else x, weight, *([bias] if with_bias else [])]
+    found = []
+    for product in (affine, batched):
+        x, weight, *rest = (leaf.clone().requires_grad_() for leaf in leaves)
+        given = x.expand(3, 6, 5) if shared else x
+        out = product(given, weight, rest[0] if rest else None)
+        out.square().sum().backward()
+        found.append([out, *(leaf.grad for leaf in (x, weight, *rest))])
+    for one, other in zip(*found, strict=True):
+        torch.testing.assert_close(one, other)
+    singles = [affine(own, w, b) for own, w, b in zip(given, weight, bias if with_bias else [None] * 3, strict=True)]
+    torch.testing.assert_close(found[1][0], torch.stack(singles))

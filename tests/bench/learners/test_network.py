@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from bench.api import UserError
+from bench.api import DistilledSet, Queries, UserError
 from bench.learners.bert import BertNetwork
 from bench.learners.embedded import Embedded
 from bench.learners.load import load_network
 from bench.learners.network import Network, stacked
 from bench.learners.packed import Batch, Packed
-from bench.learners.recipe import Recipe, fit, predict
+from bench.learners.recipe import Recipe, fit, make_trainer, predict
 from bench.learners.whole import WholeNetwork
+from students.encoder import targets
 from tests.learner_models import make_set
 
 CASES = {
@@ -52,7 +53,7 @@ def embedding_of(network: Network, texts: dict[str, list[str]]) -> Embedded:
         table = network.model.get_input_embeddings().weight
     else:
         assert isinstance(network, BertNetwork)
-        table = network.frozen.embeddings.word_embeddings.weight
+        table = network.frozen.embeddings.word_embeddings.weight  # published, also where runs train it
     batch = network.tokenize(texts, tuple(texts)).batch(np.arange(len(texts["first"])))
     mask = batch["attention_mask"].numpy()
     values = table.detach()[batch["input_ids"]].numpy().copy()
@@ -130,7 +131,7 @@ def test_stacked_runs_equal_single_ones(dropout: float, make: MakeNetwork) -> No
         fit(network, weights, inputs, labels, recipe, network.dropout(seed), np.random.default_rng(0))
         singles.append(predict(network, weights, test))
     both = stacked([start(network, seed) for seed in (1, 2)])
-    fit(network, both, inputs, labels, recipe, network.dropout(1, 2), np.random.default_rng(0), runs=2)
+    fit(network, both, inputs, labels, recipe, network.dropout(1, 2), [np.random.default_rng(0)] * 2)
     found = predict(network, both, test)
     assert found.shape == (2, len(queries), 3)
     np.testing.assert_allclose(found, singles, atol=2e-4)
@@ -138,18 +139,132 @@ def test_stacked_runs_equal_single_ones(dropout: float, make: MakeNetwork) -> No
     assert np.abs(found[0] - found[1]).max() > 0.05
 
 
-def test_stacked_runs_larger_than_a_batch(tiny_encoder: Path) -> None:
-    """They share the order of their batches."""
-    network = BertNetwork(tiny_encoder, 3, "cpu", trainable_layers=2, dropout=0.0, max_length=64, identity={})
-    distilled, queries = make_set(20, 3, seed=4)
+OWN_BATCHES = ["bert split", "roberta split", "bert", "roberta"]
+
+
+@pytest.fixture(params=OWN_BATCHES)
+def make_axis(request: pytest.FixtureRequest) -> MakeNetwork:
+    """As `make`, of networks whose stacked runs are one computation."""
+    fixture, layers = CASES[request.param]
+    folder: Path = request.getfixturevalue(fixture)
+
+    def network(dropout: float | None = 0.0, layers: int | None = layers) -> Network:
+        found = load_network(
+            folder, 3, "cpu", trainable_layers=layers, dropout=dropout, max_length=64, identity={"test": str(folder)}
+        )
+        assert found.at_once
+        return found
+
+    return network
+
+
+def trained(
+    network: Network, distilled: DistilledSet, queries: Queries, recipe: Recipe, seeds: Sequence[int], together: bool
+) -> np.ndarray:
+    """Logits of runs, [runs, n, C]: stacked, or one after another."""
     inputs = network.prepare(network.tokenize(distilled.texts, ("first",)))  # type: ignore[arg-type]
     test = network.prepare(network.tokenize(queries.texts, ("first",)))
-    labels, recipe = torch.from_numpy(distilled.labels), Recipe(learning_rate=1e-3, steps=10, batch=8)
-    single = start(network, 2)
-    fit(network, single, inputs, labels, recipe, network.dropout(), np.random.default_rng(0))
-    both = stacked([start(network, seed) for seed in (1, 2)])
-    fit(network, both, inputs, labels, recipe, network.dropout(), np.random.default_rng(0), runs=2)
-    np.testing.assert_allclose(predict(network, both, test)[1], predict(network, single, test), atol=2e-4)
+    labels = targets(distilled)
+    orders = {seed: np.random.default_rng(seed) for seed in seeds}
+    if together:
+        weights = stacked([start(network, seed) for seed in seeds])
+        fit(network, weights, inputs, labels, recipe, network.dropout(*seeds), list(orders.values()))
+        return predict(network, weights, test)
+    found = []
+    for seed, order in orders.items():
+        weights = start(network, seed)
+        fit(network, weights, inputs, labels, recipe, network.dropout(seed), order)
+        found.append(predict(network, weights, test))
+    return np.stack(found)
+
+
+@pytest.mark.parametrize("case", ["soft", "hard", "one layer"])
+def test_stacked_runs_larger_than_a_batch(case: str, make_axis: MakeNetwork) -> None:
+    """Each draws its own batches, of texts of other lengths, and its own masks: as it would alone."""
+    network = make_axis(0.2, 1) if case == "one layer" else make_axis(0.2)
+    distilled, queries = make_set(13, 3, seed=4)
+    if case == "soft":
+        labels = np.random.default_rng(0).dirichlet(np.ones(3), 13).astype(np.float32)
+        distilled = dataclasses.replace(distilled, soft_labels=labels)
+    recipe = Recipe(learning_rate=1e-3, steps=7, batch=4)
+    single = trained(network, distilled, queries, recipe, (1, 2), together=False)
+    found = trained(network, distilled, queries, recipe, (1, 2), together=True)
+    np.testing.assert_allclose(found, single, atol=2e-4)
+    assert np.abs(found[0] - found[1]).max() > 0.05
+    more = trained(network, distilled, queries, recipe, (2, 3, 1), together=True)
+    np.testing.assert_allclose(
+        more[[2, 0]], found, atol=2e-4, err_msg="a further run changes nothing, nor does a place"
+    )
+    alone = trained(network, distilled, queries, recipe, (2,), together=True)
+    np.testing.assert_allclose(alone, single[[1]], atol=2e-4)
+
+
+def test_the_order_of_a_stacked_run_is_its_own(make_axis: MakeNetwork) -> None:
+    """With the same head and no dropout, runs differ by the order of their rows alone; of a full batch by nothing."""
+    network, (distilled, queries) = make_axis(), make_set(16, 3, seed=5)
+    inputs = network.prepare(network.tokenize(distilled.texts, ("first",)))  # type: ignore[arg-type]
+    test = network.prepare(network.tokenize(queries.texts, ("first",)))
+    for batch, differ in ((4, True), (16, False)):
+        weights, orders = stacked([start(network, 1)] * 2), [np.random.default_rng(seed) for seed in (1, 2)]
+        recipe = Recipe(learning_rate=1e-3, steps=8, batch=batch)
+        fit(network, weights, inputs, targets(distilled), recipe, network.dropout(), orders)
+        found = predict(network, weights, test)
+        assert bool(np.abs(found[0] - found[1]).max() > 1e-3) is differ
+
+
+def test_stacked_runs_are_clipped_by_their_own_norm(make_axis: MakeNetwork) -> None:
+    """One run starts from a head that makes steep gradients: by a norm over both, the other would hardly move."""
+    network, (distilled, queries) = make_axis(), make_set(9, 3, seed=6)
+    inputs = network.prepare(network.tokenize(distilled.texts, ("first",)))  # type: ignore[arg-type]
+    test = network.prepare(network.tokenize(queries.texts, ("first",)))
+    recipe = Recipe(learning_rate=1e-3, steps=10, clip=0.05)
+
+    def starts() -> list[dict[str, torch.Tensor]]:
+        calm, steep = start(network, 1), start(network, 2)
+        with torch.no_grad():
+            for name in network.initial.head:
+                steep[name].mul_(1000.0)
+        return [calm, steep]
+
+    calm = starts()[0]
+    fit(network, calm, inputs, targets(distilled), recipe, network.dropout(), np.random.default_rng(0))
+    both = stacked(starts())
+    fit(network, both, inputs, targets(distilled), recipe, network.dropout(), [np.random.default_rng(0)] * 2)
+    np.testing.assert_allclose(predict(network, both, test)[0], predict(network, calm, test), atol=2e-4)
+    shared = stacked(starts())
+    norms = make_trainer(shared, network.spared, recipe, 10, runs=2)
+    batch = network.batch(inputs, np.arange(9))
+    logits = network.logits(shared, batch, network.dropout())
+    torch.stack([torch.nn.functional.cross_entropy(run, targets(distilled)) for run in logits]).sum().backward()
+    own = norms.clip()
+    assert own[1] > 100 * own[0] > 100 * recipe.clip, "both are clipped, by very different factors"
+    after = [torch.stack([w.grad[run].norm() for w in shared.values() if w.grad is not None]).norm() for run in (0, 1)]
+    torch.testing.assert_close(torch.stack(after), torch.full((2,), recipe.clip), rtol=1e-4, atol=0)
+
+
+def test_a_run_that_diverges_leaves_its_mates_alone(make_axis: MakeNetwork) -> None:
+    network, (distilled, queries) = make_axis(0.2), make_set(9, 3, seed=6)
+    inputs = network.prepare(network.tokenize(distilled.texts, ("first",)))  # type: ignore[arg-type]
+    test = network.prepare(network.tokenize(queries.texts, ("first",)))
+    recipe = Recipe(learning_rate=1e-3, steps=6)
+    expected = trained(network, distilled, queries, recipe, (1,), together=False)[0]
+    broken = start(network, 2)
+    with torch.no_grad():
+        broken[next(iter(network.initial.head))].fill_(float("nan"))
+    weights = stacked([start(network, 1), broken])
+    fit(network, weights, inputs, targets(distilled), recipe, network.dropout(1, 2), [np.random.default_rng(1)] * 2)
+    found = predict(network, weights, test)
+    assert np.isnan(found[1]).any()
+    np.testing.assert_allclose(found[0], expected, atol=2e-4)
+
+
+def test_whole_models_share_the_batches_of_stacked_runs(tiny_xlnet: Path) -> None:
+    """What they cannot do is said: each of their runs reads the one batch."""
+    network = WholeNetwork(tiny_xlnet, 3, "cpu", trainable_layers=None, dropout=None, max_length=64)
+    assert not network.at_once
+    tokens = network.tokenize({"first": ["the team won", "law"]}, ("first",))
+    with pytest.raises(ValueError, match="read the same batches"):
+        network.batch(tokens, np.array([[0], [1]]))
 
 
 def test_initial_weights(make: MakeNetwork) -> None:

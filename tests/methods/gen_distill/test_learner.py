@@ -273,10 +273,10 @@ def test_features_are_the_cls_vectors(
 @pytest.mark.parametrize("dropout", [True, False])
 def test_modes(dropout: bool, make_learner: Make, train_data: TrainData) -> None:
     """Dropout as configured in steps and gradients, never in features."""
-    learner = make_learner("bert", train_data, learner_dropout=dropout)
+    learner = make_learner("xlnet frozen", train_data, learner_dropout=dropout)
     assert isinstance(learner.network, WholeNetwork)
     seen: list[bool] = []
-    layer = learner.network.model.base_model.encoder.layer[0]
+    layer = learner.network.model.base_model.layer[-1]
     layer.register_forward_hook(lambda owner, *_: seen.append(owner.training))
     learner.update(1)
     learner.real(np.array([0]))
