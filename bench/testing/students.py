@@ -6,14 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bench.api import Asset, DistilledSet, NotApplicable, Queries, StudentSpec, TaskData
+from bench.api import Asset, DistilledSet, NotApplicable, Queries, Student, StudentSpec, TaskData
 from bench.errors import PluginError
 from bench.settings import Settings
 from bench.testing.embedded import of_no_encoder, word_embeddings
 from bench.testing.guards import ConformanceError, demand
 from bench.testing.kit import Kit, open_kit
 from bench.testing.texts import pair_task, topic_task
-from bench.work.checks import check_predictions, league
+from bench.work.checks import check_answers, check_predictions, league
 from bench.work.lending import lend_set, lend_task
 
 
@@ -49,6 +49,8 @@ def check_student(
         again = next(number for number, answer in enumerate(alone) if answer is not None)
         demand(_predictions_alone(kit, 98, calls[again]) == alone[again], line)
         _check_order(kit, calls, alone, order)
+        for call in calls[1:3]:
+            _check_together(kit, call)
 
 
 def _check_embeddings(kit: Kit, texts: _Call, answer: list[int] | None) -> tuple[_Call, list[int] | None]:
@@ -113,6 +115,33 @@ def _check_order(kit: Kit, calls: Sequence[_Call], alone: Sequence[list[int] | N
             raise ConformanceError(f"{error}; alone on {calls[index]} it did not: {mend}") from error.__cause__ or error
         demand(answer == alone[index], f"{kit.who} ({when}) answers otherwise than alone on {calls[index]}: {mend}")
         before = f", after one on {calls[index]}"
+
+
+TOGETHER, FLIPS = (31, 32, 33), 1  # seeds of the runs; labels of each that rounding may change
+
+
+def _check_together(kit: Kit, call: _Call) -> None:
+    """Where a student does several runs at once, each has to answer as it does alone; what it leaves is asked again."""
+    student, when = kit.build(), f"{len(TOGETHER)} runs together, {call}"
+    if type(student).predict_many is Student.predict_many:
+        return
+    alone = [_predictions_alone(kit, 93, replace(call, seed=seed)) for seed in TOGETHER]
+    if any(answer is None for answer in alone):
+        return
+    answers: list[Any] = []
+    while len(answers) < len(TOGETHER):
+        contexts = [kit.context(call.queries, seed) for seed in TOGETHER[len(answers) :]]
+        with kit.call(when, 94, call.distilled, call.queries):
+            found = list(student.predict_many(call.distilled, call.queries, contexts))
+        try:
+            check_answers(found, len(contexts), len(call.queries), call.data.info.n_classes, kit.spec.name)
+        except (TypeError, ValueError) as error:
+            raise ConformanceError(str(error)) from error
+        answers += found
+    for seed, together, own in zip(TOGETHER, answers, alone, strict=True):
+        flips = sum(int(one) != other for one, other in zip(together, own or (), strict=True))
+        line = f"{kit.who} ({when}) answers otherwise than alone with seed {seed}, in {flips} of {len(together)} labels"
+        demand(flips <= FLIPS, f"{line}: each run of predict_many is that of predict with its own context")
 
 
 def _predictions_alone(kit: Kit, start: int, call: _Call) -> list[int] | None:

@@ -332,6 +332,38 @@ def test_students_that_read_what_is_not_there(module: Module) -> None:
     judge(check_student, StudentSpec(name="subject", summary="S.", target="kit_subject:Subject"), "raised TypeError")
 
 
+TOGETHER = """
+class Subject(Student):
+    def predict(self, distilled, queries, ctx):
+        return self.answer(distilled, queries, ctx.seed)
+
+    def answer(self, distilled, queries, seed):
+        return labels_of(queries, distilled, seed)
+
+    def predict_many(self, distilled, queries, contexts):
+        BODY
+"""
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("return [self.predict(distilled, queries, ctx) for ctx in contexts]", ""),
+        ("return [self.predict(distilled, queries, ctx) for ctx in contexts[:2]]", ""),
+        ("return [self.predict(distilled, queries, contexts[0])] * len(contexts)", "than alone with seed 32"),
+        ("return [self.predict(distilled, queries, ctx) for ctx in contexts[::-1]]", "than alone with seed 31"),
+        ("return []", "gave 0 answers for 3 runs; 1 to 3 are needed"),
+        ("return [self.predict(distilled, queries, contexts[0])] * 4", "gave 4 answers for 3 runs"),
+        ("return [np.full(3, 0)]", "returned int64 (3,)"),
+        ("random.random(); return [self.predict(distilled, queries, contexts[0])]", "global generator of random"),
+        ("contexts[7]", "raised IndexError"),
+    ],
+)
+def test_students_that_do_several_runs_at_once(module: Module, body: str, said: str) -> None:
+    module(TOGETHER.replace("BODY", body))
+    judge(check_student, StudentSpec(name="subject", summary="S.", target="kit_subject:Subject"), said)
+
+
 WARM = """
 from sklearn.linear_model import SGDClassifier
 
