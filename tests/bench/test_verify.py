@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
-from bench import plugins
+import pytest
+
+from bench import jobs, plugins
 from bench.data.assets import Assets
-from bench.jobs import RunJob, SetJob
+from bench.jobs import Outcome, RunJob, SetJob
 from bench.plan import Plan, make_plan
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
+from bench.store.predictions import encode
 from bench.suite import load_suite
-from bench.verify import sample
+from bench.verify import Verified, _judge, sample
 from tests.leaderboard.records import record
 
 Sample = Any
@@ -93,3 +97,19 @@ def test_the_sample_is_spread_and_the_same_every_time(tmp_path: Path) -> None:
 def run_of(job: Any) -> RunJob:
     assert isinstance(job.job, RunJob)
     return job.job
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_on_a_gpu_it_is_said_that_runs_may_have_trained_together(device: str, tmp_path: Path) -> None:
+    made, found = plan(tmp_path, "pick", "centroid"), Verified()
+    job = made.cells[0].runs[0]
+    done = made.done[job.key]
+    made.done[job.key] = dataclasses.replace(done, environment={**done.environment, "device": device})
+    assert done.predictions is not None
+    labels = done.predictions.labels().copy()
+    labels[3] = 1 - labels[3]
+    _judge(made, job, Outcome("ok", value=jobs.plain(encode(labels))), found)
+    (line,) = found.differences
+    assert f"1 of {len(labels)} predictions differ" in line
+    assert ("on a GPU runs on one set may have trained together" in line) is (device == "cuda")
+    assert "reset all that is trained from copies" in line

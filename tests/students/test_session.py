@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 import pytest
 
 import bench
+from bench import runner
 from bench.data.assets import Assets
 from bench.settings import Settings
 from bench.store.artifacts import Artifacts
@@ -64,6 +66,42 @@ def test_cells_at_embedding_level(
         answer = EncoderStudent(EncoderParams(**params)).predict(lend_set(load_set(folder)), queries, ctx)
         assert len(set(answer.tolist())) > 1
         np.testing.assert_array_equal(Predictions(**record["predictions"]).labels(), answer)
+
+
+@pytest.mark.parametrize("layers", [2, None])
+def test_runs_together_are_recorded_as_alone(
+    layers: int | None, tiny_encoder: Path, tmp_path: Path, context: MakeContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a GPU: one worker's job of three runs, which the student trains at once."""
+    monkeypatch.setenv("BENCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setitem(runner.TOGETHER, "cpu", 8)
+    params: dict[str, Any] = {"model": str(tiny_encoder), "steps": 30, "learning_rate": 0.001, "batch": 8}
+    params |= {} if layers is None else {"trainable_layers": layers}
+    bench.run(
+        tasks=["topics"],
+        methods=["random"],
+        students=[f"encoder[{','.join(f'{name}={value}' for name, value in params.items())}]"],
+        dpc=3,
+        sets=1,
+        runs=3,
+        plugins=[str(PLUGIN)],
+        mlflow=False,
+        jobs=1,
+        out=str(tmp_path / "out"),
+    )
+    found = records(tmp_path / "out")
+    assert [record["status"] for record in found] == ["ok"] * 3
+    lines = (tmp_path / "out" / "results" / "records.jsonl").read_text().splitlines()
+    assert len({json.loads(line)["time"]["student_s"] for line in lines}) == 1, "they share one training's seconds"
+    student, queries, answers = EncoderStudent(EncoderParams(**params)), topic_task().queries(), []
+    for record in found:
+        folder = Artifacts(tmp_path / "cache").get("set", record["set_key"])
+        assert folder is not None
+        ctx = context(record["seed"]["run"], queries)
+        answers.append(student.predict(lend_set(load_set(folder)), queries, ctx))
+        differ = Predictions(**record["predictions"]).labels() != answers[-1]
+        assert differ.sum() <= 1, "a near tie may flip"
+    assert len({answer.tobytes() for answer in answers}) == 3
 
 
 def test_demonstrations(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
