@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from bench.api import DistilledSet, Embeddings, NotApplicable, Queries, UserError
 from bench.errors import PluginError
-from bench.learners.in_context.reader import form_of, order
+from bench.learners.in_context.reader import order
 from bench.testing.generator import build_tiny_generator
 from bench.work.context import JobContext
 from students.in_context import InContextStudent
@@ -76,18 +76,6 @@ def test_no_demonstration_is_a_bare_query(make: Make, folder: Path, context: Mak
     assert student.refuses(empty) is None
     by_hand = scores_by_hand(folder, empty, [], queries.texts, WORDS["test"])
     assert (student.predict(empty, queries, context(0, queries)) == by_hand.argmax(1)).all()
-
-
-def test_the_order_follows_the_seed_and_shots_take_as_many_of_each_class() -> None:
-    labels = np.array([0, 0, 0, 1, 1, 1, 1, 2])
-    first, again, other = (order(labels, 2, np.random.default_rng(seed)) for seed in (0, 0, 1))
-    assert first.tolist() == again.tolist() != other.tolist()
-    for rows in (first, other):
-        assert np.bincount(labels[rows]).tolist() == [2, 2, 1]
-        assert len(set(rows.tolist())) == 5
-    everywhere = {tuple(order(labels, 1, np.random.default_rng(seed)).tolist()) for seed in range(200)}
-    assert len({row for rows in everywhere for row in rows}) == len(labels)  # every row is shown sometimes
-    assert len({rows.index(7) for rows in everywhere}) == 3  # a class stands in every place
 
 
 def test_one_instance_leaves_no_trace(make: Make, context: MakeContext) -> None:
@@ -162,21 +150,11 @@ def test_sets_of_embeddings_alone_are_refused(make: Make) -> None:
     assert reason == "the set has no text level: it is vectors for the encoder 'minilm'"
 
 
-def test_label_words_by_label_by_name_or_from_label_names(make: Make, context: MakeContext) -> None:
-    _, queries = make_set(4, 2, seed=5)
-    info = queries.info
-    assert form_of(info, {}).words == ("class 0", "class 1")
-    assert form_of(info, {"other": ("a", "b")}).words == ("class 0", "class 1")
-    assert form_of(info, WORDS).words == WORDS["test"]
-    for given, said in (
-        ({"test": ("a",)}, "1 words for the 2 classes class 0, class 1"),
-        ({"test": ("a", " ")}, "the word of class 'class 1' is empty"),
-    ):
-        with pytest.raises(UserError, match=said):
-            form_of(info, given)
+def test_label_words_that_collide_are_refused(make: Make, context: MakeContext) -> None:
+    distilled, queries = make_set(4, 2, seed=5)
     collide = make(label_words={"test": ("team", "team")})
     with pytest.raises(UserError, match="'team' and 'team' are the same tokens"):
-        collide.predict(make_set(4, 2, seed=5)[0], queries, context(0, queries))
+        collide.predict(distilled, queries, context(0, queries))
 
 
 def test_words_that_begin_alike_are_scored_whole(make: Make, context: MakeContext) -> None:

@@ -49,7 +49,8 @@ def score(
         found[rows] = _whole(model, hidden, asked, words) if whole else _first(model, hidden, asked, words)
         done += len(rows)
         progress(done, len(queries))
-    return found - np.logaddexp.reduce(found, axis=1, keepdims=True)
+    with np.errstate(invalid="ignore"):  # what is not finite is told by whoever asked
+        return found - np.logaddexp.reduce(found, axis=1, keepdims=True)
 
 
 def last_states(
