@@ -15,9 +15,9 @@ import numpy as np
 from torch import Tensor
 
 from bench.api import Context, Part, TrainData, UserError
-from bench.data.encoders import TOKENIZE_ROWS, quiet
 from bench.learners.causal.loading import load_base
 from bench.learners.causal.model import CausalModel
+from bench.learners.causal.plain import plain_ids
 from bench.learners.causal.shared_prefix import SharedPrefix
 from methods.gen_distill.params import GenDistillParams
 from methods.gen_distill.parts import params_of
@@ -87,29 +87,15 @@ class PromptedGenerator(CausalModel):
     def longest(self, data: TrainData) -> int:
         """Tokens of the longest train text, start and end included, written as it would follow its prompt."""
         prompt = self.prompts[0]
-        rows = list(zip(*(data.train.texts[name] for name in data.info.fields), strict=True))
-        found = 0
-        for start in range(0, len(rows), TOKENIZE_ROWS):
-            some = [prompt.continued(row) for row in rows[start : start + TOKENIZE_ROWS]]
-            found = max(found, *map(len, self._tokenize(some, add_special_tokens=False)))
-        return 1 + found
+        rows = zip(*(data.train.texts[name] for name in data.info.fields), strict=True)
+        return 1 + max(map(len, plain_ids(self.tokenizer, [prompt.continued(row) for row in rows])))
 
     def _prompt_ids(self, text: str) -> np.ndarray:
         """int64 [n], after what the tokenizer sets before any text: without it some models write no sense."""
-        ids = self._tokenize([text], add_special_tokens=True)[0]
+        ids = plain_ids(self.tokenizer, [text], special=True)[0]
         while ids[-1] in self.tokenizer.all_special_ids:  # a text that goes on has no end
             ids = ids[:-1]
         return np.array(ids, dtype=np.int64)
-
-    def _tokenize(self, texts: list[str], add_special_tokens: bool) -> list[list[int]]:
-        with quiet():
-            found: list[list[int]] = self.tokenizer(
-                texts,
-                add_special_tokens=add_special_tokens,
-                split_special_tokens=True,  # what a text spells out is text
-                return_attention_mask=False,
-            )["input_ids"]
-        return found
 
     def _texts(self, ids: Sequence[Sequence[int] | np.ndarray]) -> list[str]:
         found: list[str] = self.tokenizer.batch_decode(

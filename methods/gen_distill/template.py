@@ -16,7 +16,8 @@ from typing import Any
 import numpy as np
 
 from bench.api import UserError
-from bench.data.encoders import TOKENIZE_ROWS, load_tokenizer, quiet
+from bench.data.encoders import load_tokenizer
+from bench.learners.causal.plain import plain_ids
 
 _FACTS = "template.json"
 
@@ -85,21 +86,8 @@ class Template:
         return sequences
 
     def _ids(self, texts: Sequence[str]) -> list[list[int]]:
-        found: list[list[int]] = []
-        with quiet():  # texts longer than model_max_length are cut later, so its warning says nothing
-            for start in range(0, len(texts), TOKENIZE_ROWS):
-                chunk = [text.strip() for text in texts[start : start + TOKENIZE_ROWS]]
-                if self.blanks:
-                    chunk = [f" {text} " for text in chunk]
-                found += self.tokenizer(
-                    chunk,
-                    add_special_tokens=False,
-                    split_special_tokens=True,
-                    padding=False,
-                    truncation=False,
-                    return_attention_mask=False,
-                )["input_ids"]
-        return found
+        stripped = [text.strip() for text in texts]
+        return plain_ids(self.tokenizer, [f" {text} " for text in stripped] if self.blanks else stripped)
 
     def shortened(self, sequences: Sequence[np.ndarray], limit: int) -> tuple[list[np.ndarray], int]:
         """The sequences with at most `limit` tokens each, and how many were cut.

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from bench.api import UserError
-from bench.data.encoders import TOKENIZE_ROWS, quiet
+from bench.learners.causal.plain import plain_ids
 
 LABEL = "label"
 BETWEEN = "\n\n"
@@ -64,22 +64,12 @@ class Tokenizer:
     def ids(self, texts: Sequence[str], first: bool = False) -> list[np.ndarray]:
         """Ids of each text as it stands after other text, or where a prompt begins (`first`): int64 [L] each."""
         anchor = [] if first else self._anchor
-        found: list[np.ndarray] = []
-        with quiet():  # texts longer than model_max_length are refused later, so its warning says nothing
-            for begin in range(0, len(texts), TOKENIZE_ROWS):
-                chunk = [("" if first else ANCHOR) + text for text in texts[begin : begin + TOKENIZE_ROWS]]
-                encoded = self.tokenizer(
-                    chunk,
-                    add_special_tokens=False,
-                    split_special_tokens=True,
-                    padding=False,
-                    truncation=False,
-                    return_attention_mask=False,
-                )["input_ids"]
-                for text, row in zip(chunk, encoded, strict=True):
-                    if list(row[: len(anchor)]) != anchor:
-                        raise UserError(f"the tokenizer joins {text[:20]!r} with what stands before it: another model")
-                    found.append(np.array(row[len(anchor) :], dtype=np.int64))
+        written = [("" if first else ANCHOR) + text for text in texts]
+        found = []
+        for text, ids in zip(written, plain_ids(self.tokenizer, written), strict=True):
+            if list(ids[: len(anchor)]) != anchor:
+                raise UserError(f"the tokenizer joins {text[:20]!r} with what stands before it: another model")
+            found.append(np.array(ids[len(anchor) :], dtype=np.int64))
         return found
 
     def prefix(self, demonstrations: Sequence[str]) -> np.ndarray:
