@@ -42,6 +42,7 @@ __all__ = [
     "Task",
     "TaskData",
     "TaskInfo",
+    "TaskKeys",
     "TaskSpec",
     "TrainData",
     "UserError",
@@ -84,6 +85,20 @@ class AssetRef:
 
     def __init__(self, *besides: str) -> None:
         self.besides = frozenset(besides)
+
+
+class TaskKeys:
+    """Marks a parameter whose keys name tasks: `Annotated[Mapping[str, ...], TaskKeys()]`.
+
+    A key is a registered task's name, or a label as selected, such as "table:reviews.csv"; others are refused.
+    """
+
+
+def task_keys(params: Params) -> dict[str, tuple[str, ...]]:
+    """Parameter -> the tasks that its keys name."""
+    fields = type(params).model_fields
+    marked = [name for name, info in fields.items() if any(isinstance(mark, TaskKeys) for mark in info.metadata)]
+    return {name: tuple(getattr(params, name)) for name in marked}
 
 
 def asset_fields(params: type[Params]) -> dict[str, AssetRef]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePath
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
-from bench.api import Params, Spec
+from bench.api import Params, Spec, task_keys
 from bench.errors import UserError, did_you_mean
 from bench.params import plain, validate, with_effect
 from bench.store.identity import canonical
@@ -75,6 +75,21 @@ def parse(
     if not choices:
         raise UserError(f"no {kind} is selected by '{text}'")
     return _distinct(choices)
+
+
+def check_task_keys(choices: Sequence[Choice], tasks: Sequence[Choice], registered: Iterable[str]) -> None:
+    """Refuse parameters whose keys name a task that is neither registered nor one of `tasks` (see `TaskKeys`)."""
+    labels = [task.label for task in tasks if "[" not in task.label]
+    known = dict.fromkeys([*labels, *registered])
+    for choice in choices:
+        for parameter, keys in task_keys(choice.params).items():
+            for key in keys:
+                if key not in known:
+                    selected = ", ".join(labels or [task.spec.name for task in tasks])
+                    raise UserError(
+                        f"{parameter} of '{choice.spec.name}': no task is called '{key}' (selected: {selected})"
+                        f"{did_you_mean(key, known)}"
+                    )
 
 
 def identity(choice: Choice) -> str:

@@ -20,7 +20,7 @@ from bench.plan import Plan, make_plan, note_state, planned_task
 from bench.plugins import Registry, load
 from bench.progress import RunReport
 from bench.runner import Runner, Summary
-from bench.selection import Choice
+from bench.selection import Choice, check_task_keys
 from bench.settings import Settings, cores
 from bench.store.artifacts import Artifacts
 from bench.store.code import forget
@@ -243,6 +243,8 @@ class Session:
 
     def plan(self, records: list[Record]) -> Plan:
         """The cells of the suite, and what of them these records and the cache hold."""
+        suite = self.suite
+        check_task_keys((*suite.methods, *suite.students), suite.tasks, self.registry.tasks)
         return make_plan(self.suite, self.assets, self.artifacts, records)
 
     def try_out(self, task: Choice, seed: int = 0, code: str | None = None) -> tuple[TrainData, JobContext]:

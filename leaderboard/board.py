@@ -120,7 +120,15 @@ class Row:
 
     @property
     def name(self) -> str:
-        return f"{self.task} {dpc_text(self.dpc)} {self.method} {self.student}"
+        size = "no data" if self.size == "none" else dpc_text(self.dpc)
+        return f"{self.task} {size} {self.method} {self.student}"
+
+    @property
+    def size(self) -> str:
+        """dpc in a table: `all` for all data, `none` for sets without an example."""
+        if self.dpc is not None:
+            return str(self.dpc)
+        return "none" if self.n_train == 0 else "all"
 
 
 Place = tuple[str, str, str, int | None]  # league, task, student, dpc: rows that stand together

@@ -155,7 +155,7 @@ COLUMNS: tuple[Column, ...] = (
         "dpc",
         lambda board, row: row.dpc,
         frozenset({"csv", "details", "unranked"}),
-        text=lambda board, row: plain("all" if row.dpc is None else str(row.dpc)),
+        text=lambda board, row: plain(row.size),
         sort=lambda board, row: float("inf") if row.dpc is None else row.dpc,
     ),
     _column("method", lambda row: row.method, "details", "unranked", kind="name"),

@@ -10,7 +10,7 @@ from leaderboard.statistics import Difference, Interval, Summary
 ONE_SET = "†"  # beside an interval over the runs of one set
 OVERLAP = "‡"  # beside a score of sets that repeat test texts
 OUTDATED = "§"  # beside a score of another version of the student
-WHITE = "□"  # beside a score in a transfer table: of a set that the student's own model helped to make
+WHITE = " w"  # beside a score in a transfer table: of a set that the student's own model helped to make
 UNKNOWN = "?"  # there: whether it did is not known
 OTHER_SETS = "≠"  # there, beside a method: its sets are not the same under all students
 NOTHING = "–"

@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
-from bench.api import AssetRef, Params
+from bench.api import AssetRef, Params, TaskKeys
 
 _OF_ADAMW = ("learning_rate", "weight_decay", "warmup", "steps", "min_epochs", "batch", "clip", "dropout")
 
@@ -70,7 +70,7 @@ class InContextParams(Params):
     shots: int | None = Field(
         None, ge=1, description="Demonstrations of each class, drawn from the set by the run's seed; null: all."
     )
-    label_words: Mapping[str, tuple[str, ...]] = Field(
+    label_words: Annotated[Mapping[str, tuple[str, ...]], TaskKeys()] = Field(
         default_factory=dict,
         description="By task, the word that stands for each class, in their order; else the task's label names.",
     )

@@ -111,7 +111,7 @@ def bench_students() -> Sequence[StudentSpec]:
         ),
         _in_context("icl", "Any causal language model, asked for the label after the set's rows as demonstrations."),
         _in_context(
-            "icl-smollm2", "SmolLM2-135M-Instruct in context; reads 8,192 tokens.", "No chat template.", model="smollm2"
+            "icl-smollm2", "SmolLM2-135M-Instruct in context.", "No chat template.", seconds=45, model="smollm2"
         ),
         _in_context("icl-gemma3-270m", "Gemma 3 270M, the base model, in context.", seconds=60, model="gemma3-270m"),
         _in_context(

@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from bench.api import AssetRef, Params
+from bench.api import AssetRef, Params, TaskKeys
 
 
 class ReaderParams(Params):
@@ -18,7 +18,7 @@ class ReaderParams(Params):
         min_length=1,
         description="Causal language model: a registered asset, hub:org/name, or a folder.",
     )
-    label_words: Mapping[str, tuple[str, ...]] = Field(
+    label_words: Annotated[Mapping[str, tuple[str, ...]], TaskKeys()] = Field(
         default_factory=dict,
         description="By task, the word that stands for each class, in their order; else the task's label names.",
     )

@@ -249,3 +249,17 @@ def test_text_boards_load_no_templates() -> None:
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.stdout == "[]\n", done.stderr
+
+
+def test_sets_without_an_example_are_not_all_data() -> None:
+    found = [
+        replace(record(0.5, method=name), dpc=None, league="D", n_train=n)
+        for name, n in (("zero-shot", 0), ("full", 400))
+    ]
+    board = build(found)
+    assert {row.method: (row.size, row.name) for row in board.rows} == {
+        "zero-shot": ("none", "bbc no data zero-shot minilm"),
+        "full": ("all", "bbc all data full minilm"),
+    }
+    lines = [line for line in markdown(board).splitlines() if "zero-shot" in line]
+    assert any(re.match(r"\|\s+none \| zero-shot", line) for line in lines), lines

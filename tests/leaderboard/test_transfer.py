@@ -66,7 +66,7 @@ def test_scores_marks_and_ranks_are_those_of_the_students_own_tables() -> None:
         "by the first student's score"
     )
     for line in lines:
-        for student, shown, sign in (("bert", line[1], ""), ("minilm", line[2], "" if line[0] == "random" else "□")):
+        for student, shown, sign in (("bert", line[1], ""), ("minilm", line[2], "" if line[0] == "random" else " w")):
             row = rows[line[0], student]
             assert row.summary is not None
             assert row.rank is not None

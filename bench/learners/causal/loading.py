@@ -33,7 +33,7 @@ def load_base(ref: str, ctx: Context, dtype: torch.dtype = torch.float32) -> tup
                 f"and {len(files)} GGUF files, where one is needed"
             )
         fields = {"asset": ctx.asset_identity(ref)}
-        folder = ctx.artifact("causal-lm", fields, lambda target: convert(files[0], target), code=__name__)
+        folder = ctx.artifact("causal-lm", fields, lambda target: _convert(files[0], target, ctx), code=__name__)
     model = load_model(folder, ref, dtype)
     check(model, ref)
     return model, load_tokenizer(folder)
@@ -58,6 +58,11 @@ def load_model(folder: Path, ref: str, dtype: torch.dtype = torch.float32) -> An
         missing = sorted(info["missing_keys"])
         raise UserError(f"model '{ref}' is no causal language model: its file lacks {missing[0]}")
     return model.eval()
+
+
+def _convert(file: Path, folder: Path, ctx: Context) -> None:
+    ctx.progress(0, 1, f"converting {file.name}, once")
+    convert(file, folder)
 
 
 def convert(file: Path, folder: Path) -> None:

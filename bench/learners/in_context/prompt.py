@@ -99,12 +99,12 @@ class Tokenizer:
             found.append(ids[len(before) :])
         for one, ids in enumerate(found):
             if not len(ids):
-                raise UserError(f"label word '{words[one]}' has no token: give label_words")
+                raise UserError(f"label word '{words[one]}' has no token: give other label_words")
             for other in range(len(found)):
                 if other != one and ids.tolist() == found[other][: len(ids)].tolist():
                     same = len(ids) == len(found[other])
                     how = (
                         "are the same tokens" if same else "are not told apart: one begins with all tokens of the other"
                     )
-                    raise UserError(f"label words '{words[one]}' and '{words[other]}' {how}; give label_words")
+                    raise UserError(f"label words '{words[one]}' and '{words[other]}' {how}: give other label_words")
         return found

@@ -89,3 +89,22 @@ def test_what_a_first_run_fetches_and_takes_is_said_before_it(sample: Callable[.
     seconds = 2 * sum(rough[name] for name in ("minilm", "mpnet-base", "icl-gemma3-270m"))  # type: ignore[misc]
     said = f"estimate: {duration(seconds / 2)} with 2 workers, without 2 replicates of students not seen before; "
     assert said + "6 replicates by rough figures of their plugins" in done.stdout
+
+
+def test_keys_that_name_no_task_are_refused(sample: Callable[..., Any]) -> None:
+    words = ("plan", "--tasks", "words", "--methods", "pick", "--dpc", "2")
+    for key, said in (
+        ("words", ""),
+        ("rt", ""),
+        ("wrods", "label_words of 'icl': no task is called 'wrods' (selected: words); did you mean 'words'?"),
+        ("x", "no task is called 'x' (selected: words); known: bbc"),
+    ):
+        student = f'icl[label_words={{"{key}":["a","b"]}}]'
+        done = sample(*words, "--students", student, code=1 if said else 0)
+        assert said in done.stderr
+        assert "Traceback" not in done.stderr
+    table(sample.bench.folder / "my.csv", "good", "bad")  # type: ignore[attr-defined]
+    for key, code in (("table:my.csv", 0), ("table", 0), ("my.csv", 1), ("my", 1)):
+        student = f'icl[label_words={{"{key}":["a","b"]}}]'
+        done = sample("plan", "--tasks", "table:my.csv", *words[3:], "--students", student, code=code)
+        assert ("(selected: table:my.csv)" in done.stderr) is bool(code)
