@@ -89,7 +89,7 @@ def test_special_tokens_in_a_text_are_letters(bytes_bpe: Any) -> None:
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("good", "good"), "label words 'good' and 'good' are the same tokens; give label_words"),
+        (("good", "good"), "label words 'good' and 'good' are the same tokens: give other label_words"),
         (("good", "goods", "bad"), "'good' and 'goods' are not told apart: one begins with all tokens of the other"),
         (("bad", "good ", "good"), "are not told apart|are the same tokens"),
     ],
