@@ -63,9 +63,10 @@ def protocol(board: Board) -> Remarks:
         )
     if transfers(board):
         lines += [
-            f"Transfer: a league stands beside each student; scores of two leagues are measured in two ways. {WHITE.strip()}: "
-            f"white box, {UNKNOWN} not known, no mark: black box or no model. (1–3): the rank under that student among "
-            f"the rows that all students scored whole, on the same sets; {OTHER_SETS} not the same sets.",
+            "Transfer: a league stands beside each student; scores of two leagues are measured in two ways. "
+            f"{WHITE.strip()}: white box, {UNKNOWN} not known, no mark: black box or no model. (1–3): the rank under "
+            f"that student among the rows that all students scored whole, on the same sets; {OTHER_SETS} not the same "
+            "sets.",
             "Transfer describes: no difference between students is tested, and a mean over students holds for these "
             "students alone.",
         ]
