@@ -74,7 +74,8 @@ class Plan:
         """Why a student will not use a set, where the specs tell before the set is made."""
         made, student = self.sets[run.set_key].method, self.choice(run.student).spec
         method = self.choice(made)
-        assert isinstance(method.spec, MethodSpec) and isinstance(student, StudentSpec)  # noqa: PT018
+        assert isinstance(method.spec, MethodSpec)
+        assert isinstance(student, StudentSpec)
         if not student.needs_texts or method.spec.has_texts(method.params):
             return None
         return f"sets of '{made.label}' have no text level, and this student reads texts alone"

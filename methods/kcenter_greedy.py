@@ -7,7 +7,8 @@ import numpy as np
 from bench.api import Context, DistilledSet, Method, TrainData
 from methods.common import class_features, class_pools, rounded
 from methods.params import KCenterGreedyParams
-from methods.selection import distance_to_nearest, k_center_greedy, nearest
+from methods.selection import distance_to_nearest, k_center_greedy
+from methods.starting import first_row
 
 
 class KCenterGreedy(Method):
@@ -22,10 +23,7 @@ class KCenterGreedy(Method):
         rows, distances, radii = [], [], []
         for done, pool in enumerate(pools):
             X = class_features(features, pool, self.params.normalize)
-            if self.params.start == "mean":
-                start = nearest(X, X.mean(axis=0, dtype=np.float64))
-            else:
-                start = int(ctx.rng("start", pool.name).integers(len(X)))
+            start = first_row(X, self.params.start, pool.name, ctx)
             picked = k_center_greedy(X, pool.dpc, start)
             rows.append(pool.rows[picked])
             distance = distance_to_nearest(X, picked)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from bench.api import AssetRef, Params, TaskKeys
 
@@ -14,6 +14,8 @@ _OF_ADAMW = ("learning_rate", "weight_decay", "warmup", "steps", "min_epochs", "
 
 class EncoderParams(Params):
     """Parameters of a fine-tuned encoder; the defaults are the paper's recipe."""
+
+    idle: ClassVar = {("recipe", "learned-sgd"): _OF_ADAMW}
 
     model: Annotated[str, AssetRef()] = Field(
         "bert-base", description="Encoder: a registered asset, `hub:org/name[@revision]` or a folder."
@@ -41,14 +43,6 @@ class EncoderParams(Params):
     )
     max_length: int = Field(512, ge=8, description="Tokens after which a text or a pair is truncated.")
 
-    @model_validator(mode="after")
-    def _no_number_without_effect(self) -> EncoderParams:
-        fields = type(self).model_fields
-        idle = [name for name in _OF_ADAMW if getattr(self, name) != fields[name].default]
-        if self.recipe == "learned-sgd" and idle:
-            raise ValueError(f"{idle[0]} has no effect with recipe=learned-sgd, whose steps are those of the set")
-        return self
-
 
 class ProbeParams(Params):
     """Parameters of the logistic regression on frozen features."""
@@ -63,6 +57,8 @@ class ProbeParams(Params):
 
 class InContextParams(Params):
     """Parameters of an in-context student."""
+
+    idle: ClassVar = {("calibration", each): ("prior_rows",) for each in ("none", "contextual")}
 
     model: Annotated[str, AssetRef()] = Field(
         "smollm2", description="Causal language model: a registered asset, `hub:org/name[@revision]` or a folder."
@@ -86,9 +82,3 @@ class InContextParams(Params):
     )
     prior_rows: int = Field(64, ge=1, description="calibration=batch: train rows, drawn by the run's seed.")
     dtype: Literal["float32", "bfloat16"] = Field("float32", description="Precision of the model's weights.")
-
-    @model_validator(mode="after")
-    def _no_number_without_effect(self) -> InContextParams:
-        if self.calibration != "batch" and self.prior_rows != type(self).model_fields["prior_rows"].default:
-            raise ValueError("prior_rows has no effect without calibration=batch")
-        return self

@@ -8,7 +8,8 @@ from bench.api import Context, DistilledSet, Method, TrainData
 from methods.common import class_features, class_pools, rounded
 from methods.demonstrations.determinant import greedy_map
 from methods.demonstrations.params import DppParams
-from methods.selection import distance_to_nearest, nearest
+from methods.selection import distance_to_nearest
+from methods.starting import first_row
 
 
 class Dpp(Method):
@@ -27,10 +28,7 @@ class Dpp(Method):
         rows, distances, gains, filled = [], [], [], 0
         for done, pool in enumerate(pools):
             X = class_features(features, pool, self.params.normalize)
-            if self.params.start == "mean":
-                start = nearest(X, X.mean(axis=0, dtype=np.float64))
-            else:
-                start = int(ctx.rng("start", pool.name).integers(len(X)))
+            start = first_row(X, self.params.start, pool.name, ctx)
             picked = greedy_map(X, pool.dpc, start)
             rows.append(pool.rows[picked.indices])
             distances.append(rounded(distance_to_nearest(X, picked.indices).mean()))

@@ -53,20 +53,16 @@ class Reader:
         words = self.tokenizer.words(form.words)
         prefix = self.tokenizer.prefix(form.demonstrations(*shown))
         rows = [self._continuations(form, texts, len(shown[1])) for texts in asked]
-        check_fit(self.ref, self.model.context, len(prefix), [query for part in rows for query in part], words, shown)
+        queries = [query for part in rows for query in part]
+        check_fit(self.ref, self.model.context, len(prefix), queries, words, shown)
         read = Prefix(self.model, prefix, self._shared)
         whole = whole or not first_tokens_differ(words)
-        total, found = sum(map(len, rows)), list[np.ndarray]()
-        for part in rows:
-            before = sum(map(len, found))
-            found.append(
-                score(self.model, read, part, words, whole=whole, progress=lambda n, _: progress(before + n, total))  # noqa: B023
-            )
-        if not all(np.isfinite(part).all() for part in found):
+        found = score(self.model, read, queries, words, whole=whole, progress=progress)
+        if not np.isfinite(found).all():
             raise UserError(
                 f"model '{self.ref}' gives scores that are not finite: take dtype=float32, or another model"
             )
-        return found
+        return np.split(found, np.cumsum([len(part) for part in rows])[:-1])
 
     def answers(self, form: Form, texts: Texts, progress: Progress = lambda done, total: None) -> Answers:
         """What it says of rows without demonstrations, by first tokens.
