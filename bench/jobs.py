@@ -202,8 +202,8 @@ class Outcome:
 
 
 def dpc_name(dpc: int | None) -> str:
-    """`dpc 2`, or `all data`."""
-    return "all data" if dpc is None else f"dpc {dpc}"
+    """`dpc 2`, or `without dpc`: all data, or none."""
+    return "without dpc" if dpc is None else f"dpc {dpc}"
 
 
 def encode(value: Job | Outcome) -> bytes:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import statistics
 import sys
 import time
-from collections import deque
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
 from importlib.util import find_spec
 from typing import Any, Literal
 
@@ -42,6 +43,28 @@ def bar(total: int, finished: int, where: Place) -> Any:
     return tqdm(total=total, initial=finished, bar_format=SHAPE, dynamic_ncols=where == "terminal")
 
 
+class TimeLeft:
+    """Seconds of work left, from the jobs of each kind that still wait and how long the latest of that kind took."""
+
+    def __init__(self, waiting: Iterable[str], rough: Mapping[str, float]) -> None:
+        """waiting: the kind of each job; rough: seconds of a kind, before any of it is done."""
+        self._waiting = Counter(waiting)
+        self._rough = rough
+        self._recent: dict[str, deque[float]] = {}
+
+    def done(self, kind: str, seconds: float) -> None:
+        """Count a finished job; one that nobody worked on took 0 seconds and tells nothing of the others."""
+        self._waiting[kind] -= 1
+        if seconds > 0:
+            self._recent.setdefault(kind, deque(maxlen=30)).append(seconds)
+
+    def seconds(self) -> float:
+        """Of one worker; kinds that nothing is known of are taken to be as long as the median of the others."""
+        known = dict(self._rough) | {kind: statistics.median(each) for kind, each in self._recent.items()}
+        other = statistics.median(known.values()) if known else 0.0
+        return sum(max(n, 0) * known.get(kind, other) for kind, n in self._waiting.items())
+
+
 class RunReport:
     """Replicates done/total with the time left; the newest result, and what long jobs are doing."""
 
@@ -52,21 +75,21 @@ class RunReport:
         self._spoken = 0.0
         self._total = self._done = 0
         self._workers = 1
-        self._recent: deque[float] = deque(maxlen=30)  # seconds of the latest replicates
+        self._left = TimeLeft((), {})
         self._slots: dict[int, str] = {}
 
-    def start(self, total: int, finished: int, workers: int, line: str = "") -> None:
-        self._total, self._done, self._workers = total, finished, workers
+    def start(self, left: TimeLeft, total: int, finished: int, workers: int, line: str = "") -> None:
+        self._left, self._total, self._done, self._workers = left, total, finished, workers
         self._spoken = time.monotonic()
         if self._place != "log":
             self._bar = bar(total, finished, self._place)
         else:
             echo(line or f"{finished}/{total} replicates already there", err=True)
 
-    def step(self, line: str, seconds: float) -> None:
+    def step(self, line: str, seconds: float, kind: str = "") -> None:
         self._done += 1
-        self._recent.append(seconds)
-        left = duration(statistics.median(self._recent) * (self._total - self._done) / self._workers)
+        self._left.done(kind, seconds)
+        left = duration(self._left.seconds() / self._workers)
         if self._bar is not None:
             self._bar.set_postfix_str(f"{left} left, {shown(line)}", refresh=False)
             self._bar.update(1)

@@ -12,7 +12,7 @@ from typing import Any, Protocol
 
 from pydantic import TypeAdapter
 
-from bench.api import MethodSpec
+from bench.api import MethodSpec, StudentSpec
 from bench.data.assets import Assets
 from bench.environment import environment
 from bench.errors import PluginError, UserError
@@ -20,6 +20,7 @@ from bench.executors.base import Executor, Finished, Progressed, Slot
 from bench.jobs import Job, LoadJob, Outcome, PartsJob, PlannedTask, RunJob, RunsJob, SetJob, dpc_name, outcome_of
 from bench.models import read_by
 from bench.plan import Cell, Plan
+from bench.progress import TimeLeft
 from bench.scheduler import Item, Scheduler
 from bench.store.predictions import Predictions
 from bench.store.record import (
@@ -47,8 +48,8 @@ TASK_CARD, SET_CARD = TypeAdapter(TaskCard), TypeAdapter(SetCard)
 class Report(Protocol):
     """Where progress goes."""
 
-    def start(self, total: int, finished: int, workers: int, line: str = "") -> None: ...
-    def step(self, line: str, seconds: float) -> None: ...
+    def start(self, left: TimeLeft, total: int, finished: int, workers: int, line: str = "") -> None: ...
+    def step(self, line: str, seconds: float, kind: str = "") -> None: ...
     def inside(self, slot: int, line: str) -> None: ...
     def warn(self, line: str) -> None: ...
 
@@ -141,7 +142,7 @@ class Runner:
         if not runs:
             return
         total = sum(len(cell.runs) for cell in self.plan.cells)
-        self.report.start(total, len(self.plan.done), len(self.executor.slots))
+        self.report.start(self._time_left(runs), total, len(self.plan.done), len(self.executor.slots))
         self._finished += [(run, broken[run.task.revision]) for run in runs if run.task.revision in broken]
         runs = [run for run in runs if run.task.revision not in broken]
         refused = {run.key: reason for run in runs if (reason := self.plan.refused(run)) is not None}
@@ -311,7 +312,17 @@ class Runner:
             self.summary.failures[name] = f"{status}: {record.reason}"
             if outcome.traceback:
                 self.summary.tracebacks[name] = outcome.traceback
-        self.report.step(f"{name} set {run.index} run {run.run}: {result} ({outcome.seconds:.1f} s)", outcome.seconds)
+        line = f"{name} set {run.index} run {run.run}: {result} ({outcome.seconds:.1f} s)"
+        self.report.step(line, outcome.seconds, _kind(run))
+
+    def _time_left(self, runs: list[RunJob]) -> TimeLeft:
+        rough: dict[str, float] = {}
+        for run in runs:
+            spec = self.plan.choice(run.student).spec
+            assert isinstance(spec, StudentSpec)
+            if spec.rough_seconds is not None:
+                rough[_kind(run)] = spec.rough_seconds
+        return TimeLeft(map(_kind, runs), rough)
 
     def _make_record(self, run: RunJob, ended: _Ended) -> Record:
         outcome = ended.outcome
@@ -473,6 +484,11 @@ def fits(plan: Plan, task: PlannedTask, loaded: Outcome) -> bool:
 def worse(one: int, other: int) -> int:
     """The exit code that says more about what is to be mended."""
     return min(one, other, key=(3, 1, 2, 0).index)
+
+
+def _kind(run: RunJob) -> str:
+    """Replicates that take about as long."""
+    return f"{run.task.label} {run.student.label}"
 
 
 def cell_name(cell: Cell) -> str:

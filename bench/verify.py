@@ -11,6 +11,7 @@ from bench import seeds
 from bench.executors.base import Executor, Progressed
 from bench.jobs import Outcome, RunJob, SetJob, VerifyJob, dpc_name
 from bench.plan import Plan
+from bench.progress import TimeLeft
 from bench.runner import Report
 from bench.store.predictions import Predictions
 
@@ -101,7 +102,7 @@ def verify(
         try:
             if not started:
                 line = f"computing {len(jobs)} finished sets and runs again, each alone in a fresh process"
-                report.start(len(jobs), 0, len(workers.slots), line)
+                report.start(TimeLeft([""] * len(jobs), {}), len(jobs), 0, len(workers.slots), line)
                 started = True
             slots = workers.slots[: len(jobs)]
             for slot in slots:

@@ -28,8 +28,13 @@ class InContextStudent(Student):
         self._loaded: tuple[tuple[Path, str], Reader] | None = None
 
     def refuses(self, distilled: DistilledSet) -> str | None:
-        """Sets without texts; an empty set is a prompt without demonstrations."""
-        return None if distilled.texts is not None else super().refuses(distilled)
+        """Sets without texts, or with fewer than `shots` of a class; an empty set is a prompt of its own."""
+        if distilled.texts is None:
+            return super().refuses(distilled)
+        fewest = int(np.unique(distilled.labels, return_counts=True)[1].min(initial=len(distilled)))
+        if len(distilled) and fewest < (self.params.shots or 0):
+            return f"a class of the set has {fewest} examples, fewer than shots={self.params.shots}: leave shots out"
+        return None
 
     def reads(self, distilled: DistilledSet) -> Literal["demonstrations"]:
         """The texts of a set and their hard labels, in a prompt."""

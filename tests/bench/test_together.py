@@ -13,6 +13,7 @@ import pytest
 from bench.executors.base import Slot
 from bench.executors.local import LocalExecutor
 from bench.jobs import WORKER, Job, RunsJob
+from bench.progress import TimeLeft
 from bench.runner import TOGETHER, Runner, groups
 from bench.session import Session
 from bench.settings import Settings
@@ -33,9 +34,9 @@ class Said:
         self.limits: list[tuple[str, float | None]] = []
         self.stop = stop
 
-    def start(self, total: int, finished: int, workers: int, line: str = "") -> None: ...
+    def start(self, left: TimeLeft, total: int, finished: int, workers: int, line: str = "") -> None: ...
 
-    def step(self, line: str, seconds: float) -> None:
+    def step(self, line: str, seconds: float, kind: str = "") -> None:
         self.steps.append(line)
         if len(self.steps) == self.stop:
             raise KeyboardInterrupt

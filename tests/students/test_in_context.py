@@ -167,3 +167,14 @@ def test_words_that_begin_alike_are_scored_whole(make: Make, context: MakeContex
 def test_no_number_without_effect() -> None:
     with pytest.raises(ValueError, match="prior_rows has no effect"):
         InContextParams(prior_rows=8)
+
+
+def test_a_set_with_fewer_examples_of_a_class_than_shots_is_refused(make: Make) -> None:
+    """The label would say what no prompt had."""
+    distilled, _ = make_set(4, 2, seed=5)
+    fewest = int(np.bincount(distilled.labels).min())
+    assert make(shots=fewest).refuses(distilled) is None
+    reason = make(shots=fewest + 1).refuses(distilled)
+    assert reason == f"a class of the set has {fewest} examples, fewer than shots={fewest + 1}: leave shots out"
+    nothing = DistilledSet(labels=np.empty(0, np.int64), texts={"first": []})
+    assert make(shots=3).refuses(nothing) is None, "zero-shot"
