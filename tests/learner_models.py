@@ -117,14 +117,14 @@ def tiny_xlnet(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 @pytest.fixture(scope="session")
 def tiny_mpnet(tiny_encoder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A random MPNet (3 layers, relative positions) with the tiny encoder's tokenizer."""
+    """A random MPNet (4 layers, relative positions) with the tiny encoder's tokenizer."""
     import torch
     from transformers import AutoTokenizer, MPNetConfig, MPNetModel
 
     config = MPNetConfig(
         vocab_size=len(AutoTokenizer.from_pretrained(tiny_encoder)),
         hidden_size=32,
-        num_hidden_layers=3,
+        num_hidden_layers=4,
         num_attention_heads=4,
         intermediate_size=64,
         max_position_embeddings=128,

@@ -25,10 +25,11 @@ from bench.learners.linear import affine
 from bench.learners.network import Inputs, Narrowed, Output, all_of_it
 from bench.learners.packed import Batch, Packed, side_by_side
 from bench.learners.pretrained import Initial, Texts, check_depth, load_classifier, precision
+from bench.learners.relative import relative_bias
 from bench.learners.train import spared_by_module
 from bench.learners.words import Words
 
-ARCHITECTURES = frozenset({"bert", "roberta", "xlm-roberta", "camembert"})
+ARCHITECTURES = frozenset({"bert", "roberta", "xlm-roberta", "camembert", "mpnet"})
 
 
 def can_split(folder: Path) -> bool:
@@ -70,13 +71,14 @@ class BertNetwork:
         self.entries = {0: self.width, first: self.width}
         self.positions = max_positions(base) or max_length
         layers = [Layer.of(f"{prefix}encoder.layer.{i}.", module) for i, module in enumerate(base.encoder.layer)]
-        self.layers = layers[first:]
+        self.layers, self.relative = layers[first:], relative_bias(f"{prefix}encoder.", base.encoder)
         self.attention: tuple[int, int] | None = (len(self.layers), self.layers[0].heads)
-        for module in () if self.trains_tables else (base.embeddings, *base.encoder.layer[:first]):
+        tables = (base.embeddings, *([base.encoder.relative_attention_bias] if self.relative else []))
+        for module in () if self.trains_tables else (*tables, *base.encoder.layer[:first]):
             module.requires_grad_(False)
         model.to(device)
         lower = {name: p for name, p in model.named_parameters() if not p.requires_grad}
-        self.frozen = Frozen(base.embeddings, layers[:first], lower, identity, self.texts.limit)
+        self.frozen = Frozen(base.embeddings, layers[:first], self.relative, lower, identity, self.texts.limit)
         self.initial = Initial(model, drawn)
         self.spared = frozenset(spared_by_module(model))
         self.head = head_of(model)
@@ -119,20 +121,26 @@ class BertNetwork:
         """What the lowest trained layer reads, [tokens, d]."""
         return batch.states
 
+    def _bias(self, weights: Weights, batch: Batch) -> Tensor | None:
+        if self.relative is None:
+            return None
+        name = self.relative.name
+        return self.relative(weights[name] if name in weights else self.frozen.weights[name], batch)
+
     def encode(
         self, weights: Weights, batch: Batch, drop: Drop, seen: list[Tensor] | None = None, rows: int = 1
     ) -> tuple[Tensor, Tensor]:
         """See Network. seen: gets the attention scores of the trained layers, of the last one for `rows` queries."""
         drop = batch.dropout(drop)
         with precision(self.device):
-            x = self.lowest(weights, batch, drop)
+            x, bias = self.lowest(weights, batch, drop), self._bias(weights, batch)
             for layer in self.layers[:-1]:
-                x = feed_forward(layer, weights, attention(layer, weights, x, batch, drop, seen), drop)
+                x = feed_forward(layer, weights, attention(layer, weights, x, batch, drop, bias, seen), drop)
             last = self.layers[-1]
             if rows == 1:
-                x = first_attention(last, weights, x, batch, drop, seen)
+                x = first_attention(last, weights, x, batch, drop, bias, seen)
             else:
-                x = batch.firsts(attention(last, weights, x, batch, drop, seen))
+                x = batch.firsts(attention(last, weights, x, batch, drop, bias, seen))
             x = feed_forward(last, weights, x, drop)
             if self.pooler is None:
                 return x, x

@@ -23,6 +23,7 @@ from bench.learners.dropout import Dropout
 from bench.learners.embedded import Embedded
 from bench.learners.layers import Layer, attention, feed_forward
 from bench.learners.packed import Batch, Packed
+from bench.learners.relative import RelativeBias
 
 BATCH_TOKENS = 2048  # padded tokens of a batch
 
@@ -39,11 +40,12 @@ class Frozen:
         self,
         embeddings: Any,
         layers: Sequence[Layer],
+        relative: RelativeBias | None,
         weights: Mapping[str, Tensor],
         identity: Mapping[str, Any],
         limit: int,
     ) -> None:
-        self.embeddings, self.layers, self.weights = embeddings.eval(), layers, weights
+        self.embeddings, self.layers, self.relative, self.weights = embeddings.eval(), layers, relative, weights
         self.identity, self.limit = identity, limit
         table = embeddings.word_embeddings.weight
         self.device, self.width = str(table.device), int(table.shape[1])
@@ -87,8 +89,11 @@ class Frozen:
     def layered(self, batch: Batch) -> Tensor:
         """The frozen layers on the embeddings' output, packed [tokens, d] -> the same; differentiable in the states."""
         x, drop = batch.states, Dropout()
+        if not self.layers:
+            return x
+        bias = None if self.relative is None else self.relative(self.weights[self.relative.name], batch)
         for layer in self.layers:
-            x = feed_forward(layer, self.weights, attention(layer, self.weights, x, batch, drop), drop)
+            x = feed_forward(layer, self.weights, attention(layer, self.weights, x, batch, drop, bias), drop)
         return x
 
     def shared(self, tokenize: Callable[[], Tokens], texts: Sequence[Sequence[str]], ctx: Context) -> Packed:

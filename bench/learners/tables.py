@@ -81,7 +81,8 @@ class TableNetwork(BertNetwork):
             return found if padding is None else torch.where(padding[..., None], found.detach(), found)
 
         x = rows("word", batch.ids, batch.padding) if batch.values is None else batch.values
-        x = x + rows("token_type", batch.segments, None)
+        if f"{self.prefix}token_type_embeddings.weight" in weights:
+            x = x + rows("token_type", batch.segments, None)
         x = x + rows("position", batch.positions, None if self.pad_position is None else batch.padding)
         scale, shift = (weights[f"{self.prefix}LayerNorm.{part}"] for part in ("weight", "bias"))
         return drop(layer_norm(x, scale, shift, self.eps), self.rate)

@@ -287,7 +287,7 @@ def test_relative_positions_are_frozen_with_the_lower_layers(tiny_mpnet: Path) -
     """All layers read them: were they trained, the frozen layers would change."""
     network = WholeNetwork(tiny_mpnet, 3, "cpu", trainable_layers=1, dropout=None, max_length=64)
     assert {name.split(".")[0] for name in network.initial.trained} == {"mpnet", "classifier"}
-    assert all(".layer.2." in name for name in network.initial.trained if name.startswith("mpnet"))
+    assert all(".layer.3." in name for name in network.initial.trained if name.startswith("mpnet"))
     everything = WholeNetwork(tiny_mpnet, 3, "cpu", trainable_layers=None, dropout=None, max_length=64)
     assert "mpnet.encoder.relative_attention_bias.weight" in everything.initial.trained
 
@@ -298,7 +298,7 @@ def test_frozen_parts_have_no_dropout(tiny_mpnet: Path) -> None:
     distilled, _ = make_set(4, 3, seed=0)
     batch = network.batch(network.tokenize(distilled.texts, ("first",)), np.arange(4))  # type: ignore[arg-type]
     seen = []
-    network.model.base_model.encoder.layer[2].register_forward_pre_hook(lambda _, args: seen.append(args[0].clone()))
+    network.model.base_model.encoder.layer[3].register_forward_pre_hook(lambda _, args: seen.append(args[0].clone()))
     weights = start(network)
     found = [network.logits(weights, batch, network.dropout(seed)) for seed in (1, 2)]
     assert torch.equal(seen[0], seen[1])

@@ -18,7 +18,7 @@ from methods.baselines import level as module
 from methods.baselines.learner import load_learner
 from methods.baselines.level import Level, Sequences, train_level
 from methods.baselines.params import EmbeddedParams
-from tests.learner_models import tiny_mpnet  # noqa: F401
+from tests.learner_models import tiny_xlnet  # noqa: F401
 from tests.methods.baselines.conftest import MakeContext, make_data
 
 
@@ -116,11 +116,11 @@ def test_states_of_unknown_layers_are_refused_and_words_are_not(
     data: TrainData,
     make_context: MakeContext,
     tiny: Mapping[str, Any],
-    tiny_mpnet: Path,  # noqa: F811
+    tiny_xlnet: Path,  # noqa: F811
 ) -> None:
     with pytest.raises(UserError, match=r"space=states: the layers of .* use space=words"):
-        level_of(data, make_context, **{**tiny, "encoder": str(tiny_mpnet)})
-    level, _, _ = level_of(data, make_context, **{**tiny, "encoder": str(tiny_mpnet), "space": "words"})
+        level_of(data, make_context, **{**tiny, "encoder": str(tiny_xlnet)})
+    level, _, _ = level_of(data, make_context, **{**tiny, "encoder": str(tiny_xlnet), "space": "words"})
     assert level.layer == 0
 
 
