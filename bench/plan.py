@@ -80,6 +80,12 @@ class Plan:
             return None
         return f"sets of '{made.label}' have no text level, and this student reads texts alone"
 
+    def without_examples(self, run: RunJob) -> bool:
+        """Whether the set is empty."""
+        spec = self.choice(self.sets[run.set_key].method).spec
+        assert isinstance(spec, MethodSpec)
+        return not spec.examples
+
     def part_keys(self, job: SetJob) -> tuple[str, ...]:
         """The keys of the parts that a set is made of."""
         return tuple(each.key for each in self.parts.get(job.key, ()))

@@ -41,6 +41,7 @@ EXIT_CODES = {"plugin": 3, "usage": 1}  # outcomes that are recorded as failed
 PARTS, SETS, RUNS = range(3)  # stages
 # Type of a device -> the most runs on one set that a job holds there; how many of them train at once, a student says.
 TOGETHER = {"cuda": 64}
+WITHOUT_EXAMPLES = 64  # the same for an empty set, on any device: who draws nothing there answers once for all
 WRITE_SECONDS = 0.25  # how long a finished replicate may wait to be written, and told, with others
 TASK_CARD, SET_CARD = TypeAdapter(TaskCard), TypeAdapter(SetCard)
 
@@ -192,15 +193,18 @@ class Runner:
             self._schedule.add(Item(made, made.place, SETS, (number,), needs))
         absent = {job.key for job in sets}
         slots = self.executor.slots
+        empty = [run for run in runs if self.plan.without_examples(run)]
+        others = [run for run in runs if not self.plan.without_examples(run)]
         most = max(self.together.get(slot.device_type, 1) for slot in slots)
-        for group in groups(runs, min(most, -(-len(runs) // len(slots)))):
+        most = min(most, -(-len(others) // len(slots)))
+        for group in (*groups(empty, WITHOUT_EXAMPLES), *groups(others, most)):
             set_key = group[0].set_key
             self._schedule.add(run_item(group, (set_key,) if set_key in absent else ()))
 
     def _share(self, job: Any, slot: Slot) -> Job:
         """What of a job this slot's device does at once; the rest goes back in line."""
         most = self.together.get(slot.device_type, 1)
-        if job.what != RunsJob.what or len(job.runs) <= most:
+        if job.what != RunsJob.what or len(job.runs) <= most or self.plan.without_examples(job.runs[0]):
             return job
         self._schedule.put(run_item(job.runs[most:]))
         return run_item(job.runs[:most]).job

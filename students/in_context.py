@@ -63,6 +63,14 @@ class InContextStudent(Student):
         labels: np.ndarray = found.argmax(axis=1).astype(np.int64)
         return labels
 
+    def predict_many(
+        self, distilled: DistilledSet, queries: Queries, contexts: Sequence[Context]
+    ) -> Sequence[np.ndarray]:
+        """The labels of the first run, or of all where nothing is drawn: no demonstrations, no prior of train rows."""
+        found = self.predict(distilled, queries, contexts[0])
+        alike = len(distilled) == 0 and self.params.calibration != "batch"
+        return [found] * (len(contexts) if alike else 1)
+
     def _prior_rows(self, fields: Sequence[str], ctx: Context) -> Mapping[str, Sequence[str]] | None:
         """What a calibration asks the model."""
         if self.params.calibration == "contextual":

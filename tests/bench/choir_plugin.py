@@ -20,6 +20,9 @@ class ChoirParams(Params):
 class Choir(Student):
     """Answers with the class whose texts share most words with a query, ties and near ties by the run's generator."""
 
+    def refuses(self, distilled: DistilledSet) -> str | None:
+        return None  # without examples it guesses
+
     def predict(self, distilled: DistilledSet, queries: Queries, ctx: Context) -> np.ndarray:
         note("predict")
         return self.answer(distilled, queries, ctx)

@@ -241,3 +241,17 @@ def test_groups_are_of_one_set_and_student(place: Path) -> None:
     assert {len({(each.set_key, each.student.label) for each in group}) for group in found} == {1}
     assert Counter(map(len, found)) == Counter({4: 2 * 2 * 3, 5: 2 * 2 * 2, 2: 2 * 2})
     assert sorted(group[0].key for group in groups(runs, 1)) == sorted(each.key for each in runs)
+
+
+def test_runs_without_examples_are_one_job_on_any_device(run: Run, place: Path) -> None:
+    """A student that draws nothing then answers once; one that draws does as many as it likes, here three."""
+    said = run("empty", "choir[width=3]", 1, methods="zero-shot")
+    runs = 2 * RUNS
+    offered = {f"offered {n}": 1 for n in range(runs, 1, -3)}
+    assert noted(place) == offered | ({"predict": 1} if runs % 3 == 1 else {})
+    assert len(said.steps) == runs
+    run("empty-each", "choir[width=1]", 1, methods="zero-shot")
+    noted(place)
+    one_by_one = answers(place / "empty-each")
+    assert answers(place / "empty") == one_by_one
+    assert len({str(answer[-1]) for answer in one_by_one}) > 1, "each with its own seed"

@@ -178,3 +178,18 @@ def test_a_set_with_fewer_examples_of_a_class_than_shots_is_refused(make: Make) 
     assert reason == f"a class of the set has {fewest} examples, fewer than shots={fewest + 1}: leave shots out"
     nothing = DistilledSet(labels=np.empty(0, np.int64), texts={"first": []})
     assert make(shots=3).refuses(nothing) is None, "zero-shot"
+
+
+def test_without_demonstrations_one_answer_is_that_of_all_runs(make: Make, context: MakeContext) -> None:
+    distilled, queries = make_set(4, 2, seed=5)
+    nothing = DistilledSet(labels=np.empty(0, np.int64), texts={"first": []})
+    contexts = [context(seed, queries) for seed in (1, 2, 3)]
+    for calibration in ("none", "contextual"):
+        student = make(calibration=calibration)
+        found = student.predict_many(nothing, queries, contexts)
+        alone = [make(calibration=calibration).predict(nothing, queries, each) for each in contexts]
+        np.testing.assert_array_equal(found, alone)
+        assert len(student.predict_many(distilled, queries, contexts)) == 1, "each run has an order of its own"
+    pool = {"first": [f"{word} the film" for word in ("great", "dull", "party", "shares", "goal")]}
+    batch = [lent(context, queries, pool) for _ in contexts]
+    assert len(make(calibration="batch", prior_rows=2).predict_many(nothing, queries, batch)) == 1
