@@ -1,6 +1,6 @@
 """A BERT-like encoder of which everything is trained: by explicit layers and tables, against transformers' own forward.
 
-    python benchmarks/all_layers.py [--sizes minilm base] [--steps 5] [--repeats 3]
+    python benchmarks/all_layers.py [--sizes minilm base mpnet] [--steps 5] [--repeats 3]
 
 Weights are random (nothing is fetched), 10 sentences of about 20 words, dropout on, one thread. Both ways take the same
 training step (AdamW, clipping, the run's masks) through `bench.learners`: `TableNetwork`, which students get, and
@@ -21,7 +21,7 @@ os.environ["TOKENIZERS_PARALLELISM"] = "false"
 
 import numpy as np
 import torch
-from transformers import AutoTokenizer, BertConfig, BertModel
+from transformers import AutoTokenizer, BertConfig, BertModel, MPNetConfig, MPNetModel
 
 from bench.learners.network import Network
 from bench.learners.recipe import Recipe, fit, predict
@@ -29,22 +29,23 @@ from bench.learners.tables import TableNetwork
 from bench.learners.whole import WholeNetwork
 from bench.testing.encoder import WORDS, build_tiny_encoder
 
-SIZES = {"minilm": (6, 384, 12), "base": (12, 768, 12)}  # layers, width, heads
+SIZES = {"minilm": (6, 384, 12), "base": (12, 768, 12), "mpnet": (12, 768, 12)}  # layers, width, heads
 VOCABULARY, EXAMPLES, QUERIES = 30522, 10, 32
 
 
 def folder_of(folder: Path, size: str) -> Path:
-    """A random BERT of this size, with the tokenizer of the tests and as many rows of the word table as BERT's own."""
+    """A random encoder of this size, with the tokenizer of the tests and as many words as BERT knows."""
     build_tiny_encoder(folder)
     layers, width, heads = SIZES[size]
-    config = BertConfig(
+    classes: tuple[Any, Any] = (MPNetConfig, MPNetModel) if size == "mpnet" else (BertConfig, BertModel)
+    config = classes[0](
         vocab_size=max(VOCABULARY, len(AutoTokenizer.from_pretrained(folder))),
         hidden_size=width,
         num_hidden_layers=layers,
         num_attention_heads=heads,
         intermediate_size=4 * width,
     )
-    BertModel(config).save_pretrained(folder)
+    classes[1](config).save_pretrained(folder)
     return folder
 
 
