@@ -123,11 +123,11 @@ class Results:
         self, tasks: str | Sequence[str] = (), students: str | Sequence[str] = (), baseline: str | None = None
     ) -> BoardView:
         """The board of these tasks and students (all by default), with differences to `baseline` (random)."""
-        from leaderboard.board import build
+        from leaderboard.board import board_of
 
         chosen = [[each] if isinstance(each, str) else list(each) for each in (tasks, students)]
         store = self._store()
-        found = build(store.records(), store.cells(), tasks=chosen[0], students=chosen[1], baseline=baseline)
+        found = board_of(store, tasks=chosen[0], students=chosen[1], baseline=baseline)
         pass_on(store)
         return BoardView(found)
 

@@ -24,7 +24,7 @@ from bench.store.code import code_digest
 from bench.store.predictions import encode
 from bench.store.record import MadeOf, PlannedCell, PluginRef, Record, Seeds, StudentRef, TaskCard, TaskRef, Times
 from bench.store.results import ResultStore, canonical_order
-from leaderboard.board import build
+from leaderboard.board import board_of
 
 Found = TypeVar("Found")
 GROUP = 50  # records a sync
@@ -149,7 +149,7 @@ def main() -> None:
         reader = ResultStore(out)
         found = timed("records() of a new reader", reader.records, n)
         assert found == sorted(records, key=canonical_order), "what was written"
-        cells = timed("cells() of a new reader", reader.cells, n)
+        timed("cells() of a new reader", reader.cells, n)
         with reader.path.open("rb") as file:
             lines = [text[:-1] for text in file][:n]
         timed("  of it: own hash", lambda: [sha256(line.unsealed(text)[0]).hexdigest() for text in lines], n)
@@ -159,7 +159,7 @@ def main() -> None:
         timed("  of it: predictions", lambda: [one.predictions.raw() for one in found if one.predictions], n)
         timed("  of it: predictions and scores", lambda: list(check(found, gold, CODE)), n)
         timed("  of it: order", lambda: sorted(found, key=canonical_order), n)
-        timed("board", lambda: build(found, cells), n)
+        timed("board", lambda: board_of(reader), n)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+import numpy as np
+
 from bench.errors import UserError, did_you_mean
+from bench.store.cards import Gold
 from bench.store.identity import canonical
 from bench.store.record import PlannedCell, Record
+from bench.store.results import ResultStore
 from leaderboard.box import Box, box_of
 from leaderboard.cells import (
     CellRecords,
@@ -21,20 +25,12 @@ from leaderboard.cells import (
     replicate_of,
 )
 from leaderboard.cost import Cost, cost, uses
+from leaderboard.crossed import Parts, bootstrap, parts
+from leaderboard.items import item_scores
 from leaderboard.names import normal
 from leaderboard.overlap import overlap_lines, repeats
-from leaderboard.statistics import (
-    Components,
-    Difference,
-    Scores,
-    Summary,
-    gap_closed,
-    hierarchical_bootstrap,
-    paired_difference,
-    rank_ranges,
-    summarise,
-    variance_components,
-)
+from leaderboard.scores import Scores, numbered
+from leaderboard.statistics import LEVEL, Difference, Summary, gap_closed, paired_difference, rank_ranges, summarise
 
 LEAGUES = {
     "A": "text, hard labels",
@@ -46,6 +42,7 @@ FULL = "full"  # the method that is the upper bound
 REFERENCES = ("random", "kcenters", FULL)  # methods whose rows may stand, marked, beside those of other leagues
 HOME = "A"  # the league of their sets: texts of the task with their labels
 RECIPE = "recipe"  # the parameter by which a student trains in another way on what only some sets have
+Golds = Callable[[str], Gold | None]  # revision of a task -> its gold labels, where they are known
 METRICS = {"accuracy": "accuracy", "accuracy_f1": "mean of accuracy and F1"}
 
 
@@ -70,7 +67,7 @@ class Row:
     summary: Summary | None = None
     metrics: dict[str, float] = field(default_factory=dict)  # means of all measured metrics
     bootstrap: tuple[float, float] | None = None
-    components: Components | None = None
+    parts: Parts | None = None  # of the variance of its scores
     difference: Difference | None = None  # to the baseline row of the same task, student and dpc
     rank: tuple[int, int] | None = None
     gap: float | None = None
@@ -86,7 +83,7 @@ class Row:
     near_test: int | None = None  # examples of its sets that repeat a test text; None when nobody counted
     cost: Cost | None = None
     finished: str = ""  # time of the newest record
-    scores: Scores = field(default_factory=dict, repr=False)
+    scores: Scores = field(default_factory=lambda: Scores.of({}), repr=False)
 
     @property
     def ok(self) -> int:
@@ -107,7 +104,7 @@ class Row:
     @property
     def contents(self) -> frozenset[str]:
         """Names of the contents of the sets that its scores come from."""
-        return frozenset(content for _, content in self.scores.values())
+        return frozenset(self.scores.sets)
 
     @property
     def block(self) -> tuple[Any, ...]:
@@ -177,7 +174,9 @@ def dpc_order(dpc: int | None) -> tuple[bool, int]:
     return (dpc is None, dpc or 0)
 
 
-def _row(cell: CellRecords, revision: str, metric: str, contents: Mapping[str, str], used: Mapping[str, int]) -> Row:
+def _row(
+    cell: CellRecords, revision: str, metric: str, contents: Mapping[str, str], used: Mapping[str, int], gold: Golds
+) -> Row:
     """The row of a cell, not yet compared; `revision` and `metric` are the task's.
 
     contents: `content_of` the board's records; used: `uses` of them.
@@ -215,19 +214,38 @@ def _row(cell: CellRecords, revision: str, metric: str, contents: Mapping[str, s
     )
     if not ok:
         return row
-    scores = [record.score for record in ok if record.score is not None]
-    sets = [contents[record.key] for record in ok]
+    scores = _scores(ok, contents, gold(revision))
     names = set.intersection(*(set(record.metrics) for record in ok))
     return replace(
         row,
-        summary=summarise(scores, sets),
+        summary=summarise(scores),
         metrics={name: sum(record.metrics[name] for record in ok) / len(ok) for name in sorted(names)},
-        bootstrap=hierarchical_bootstrap(scores, sets),
-        components=variance_components(scores, sets),
+        bootstrap=_bootstrap(scores),
+        parts=None if scores.items is None else parts(scores.items, np.array(numbered(scores.sets))),
         n_train=ok[0].n_train,
         n_bytes=_mean_bytes({contents[record.key]: record.n_bytes for record in ok}),
-        scores={replicate_of(record): (score, key) for record, score, key in zip(ok, scores, sets, strict=True)},
+        scores=scores,
     )
+
+
+def _scores(records: Sequence[Record], contents: Mapping[str, str], gold: Gold | None) -> Scores:
+    """Of finished records in order of replicate; gold: the labels of their task's test rows."""
+    items = None
+    if gold is not None:
+        predicted = np.stack([record.predictions.raw() for record in records if record.predictions is not None])
+        items = item_scores(gold.metric, gold.labels, predicted)
+    return Scores(
+        tuple(replicate_of(record) for record in records),
+        tuple(contents[record.key] for record in records),
+        np.array([record.score for record in records], dtype=np.float64),
+        items,
+    )
+
+
+def _bootstrap(scores: Scores) -> tuple[float, float] | None:
+    if len(set(scores.sets)) < 2:
+        return None
+    return bootstrap(scores.by_set(scores.items is not None), LEVEL)
 
 
 def _mean_bytes(sizes: Mapping[str, int | None]) -> int | None:
@@ -379,18 +397,25 @@ def environment_text(environment: Mapping[str, str | None]) -> str:
     return ", ".join(f"{name} {value}" for name, value in sorted(environment.items()) if value is not None)
 
 
+def board_of(store: ResultStore, **choices: Any) -> Board:
+    """The board of an output folder; choices: see `build`."""
+    return build(store.records(), store.cells(), gold=store.gold, **choices)
+
+
 def build(
     records: Iterable[Record],
     planned: Iterable[PlannedCell] = (),
     *,
+    gold: Golds = lambda revision: None,
     tasks: Sequence[str] | None = None,
     students: Sequence[str] | None = None,
     baseline: str | None = None,
 ) -> Board:
     """The board of some result records (bench.store.record), whatever their order.
 
-    `planned`: the planned cells (`ResultStore.cells`), so that what never ran is named. `tasks`, `students`: keep
-    only these labels (or plugin names). Raises UserError for a name that no record has.
+    `planned`: the planned cells (`ResultStore.cells`), so that what never ran is named. `gold`: revision of a task ->
+    its gold labels; without them the figures hold for the test rows as they are. `tasks`, `students`: keep only these
+    labels (or plugin names). Raises UserError for a name that no record has.
     """
     cells, left_out = gather(records, planned)
     gathered = [record for cell in cells for record in cell.records]
@@ -400,7 +425,7 @@ def build(
     metrics = {record.task.label: record.metric for record in kept if record.metric}
     revisions = {record.task.label: record.task.revision for record in kept}
     rows = [
-        _row(cell, revisions.get(cell.names[0], ""), metrics.get(cell.names[0], "accuracy"), contents, used)
+        _row(cell, revisions.get(cell.names[0], ""), metrics.get(cell.names[0], "accuracy"), contents, used, gold)
         for cell in sorted(cells, key=lambda cell: repr(cell.names))
     ]
     chosen = _pick_baseline(rows, baseline) if rows else None

@@ -8,6 +8,7 @@ from leaderboard.board import METRICS, Row
 from leaderboard.statistics import Difference, Interval, Summary
 
 ONE_SET = "†"  # beside an interval over the runs of one set
+ONE_RUN = "°"  # beside an interval over test rows alone
 OVERLAP = "‡"  # beside a score of sets that repeat test texts
 OUTDATED = "§"  # beside a score of another version of the student
 WHITE = " w"  # beside a score in a transfer table: of a set that the student's own model helped to make
@@ -27,7 +28,7 @@ def interval_text(interval: Interval | None, signed: bool = False) -> str:
     """`[55.0, 61.2]`, or nothing."""
     if interval is None:
         return ""
-    mark = ONE_SET if interval.over == "runs" else ""
+    mark = {"sets": "", "runs": ONE_SET, "items": ONE_RUN}[interval.over]
     return f"[{percent(interval.low, signed)}, {percent(interval.high, signed)}]{mark}"
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from bench.store.files import write_atomic
 from bench.store.results import ResultStore
 from bench.store.text import shown
-from leaderboard.board import build
+from leaderboard.board import board_of
 from leaderboard.page import page
 from leaderboard.text import csv_text, markdown
 
@@ -25,7 +25,7 @@ def write_boards(
     baseline: str | None = None,
 ) -> str:
     """Write leaderboard.md, .csv and .html (those of `formats`) into `folder`; return the markdown text."""
-    board = build(store.records(), store.cells(), tasks=tasks, students=students, baseline=baseline)
+    board = board_of(store, tasks=tasks, students=students, baseline=baseline)
     text = markdown(board)
     contents = {"md": lambda: text, "csv": lambda: csv_text(board), "html": lambda: page(board, store)}
     for name in formats:

@@ -5,9 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from leaderboard.board import Board
-from leaderboard.figures import ONE_SET, OTHER_SETS, OUTDATED, OVERLAP, UNKNOWN, WHITE
+from leaderboard.figures import ONE_RUN, ONE_SET, OTHER_SETS, OUTDATED, OVERLAP, UNKNOWN, WHITE
 from leaderboard.statistics import FEWEST_SETS
 from leaderboard.transfer import transfers
+
+SAMPLED = (
+    "Sets and test rows are both taken as samples: what other sets and what other test rows would change is in it, "
+    "each part with the Student quantile of its own number."
+)
+GIVEN = "Intervals, verdicts and ranks hold for these test rows: what other test rows would change is not in them."
 
 
 @dataclass(frozen=True)
@@ -32,20 +38,25 @@ def remarks(board: Board) -> list[Remarks]:
 
 def protocol(board: Board) -> Remarks:
     """How to read the figures, and under which conditions they were measured; one sentence or two a line."""
+    shown = [part for row in board.rows for part in (row.summary, row.difference) if part is not None]
+    items = all(part.interval.items for part in shown if part.interval is not None)
     lines = [
         "a±b: mean and standard deviation (ddof 0) over runs, in percent.",
-        "[low, high]: 95 % Student-t interval of the mean. Runs that trained on one distilled set, or on equal ones, "
-        "count as one observation: scores are averaged per set first.",
-        "Intervals, verdicts and ranks hold for these test rows: how much other test rows would change is not in them.",
-        f"{ONE_SET} one set only (a deterministic method): the interval shows learner noise only.",
+        "[low, high]: 95 % interval of the mean. Runs that trained on one distilled set, or on equal ones, count as "
+        f"one observation: scores are averaged per set first. {SAMPLED if items else GIVEN}",
+        f"{ONE_SET} one set only (a deterministic method): what another set would change is not in the interval.",
     ]
+    if any(part.interval is not None and part.interval.over == "items" for part in shown):
+        lines.append(
+            f"{ONE_RUN} a single run, or runs that all agree: only what other test rows would change is in it."
+        )
     if board.baseline is not None:
         lines.append(
-            f"vs {board.baseline}: paired difference (replicates with the same learner seed), 95 % interval over sets; "
-            f"above and below are separated from it, tie is not; undecided: fewer than {FEWEST_SETS} different sets on "
-            "both sides, or no spread at all. Each comparison stands alone: no correction for many."
+            f"vs {board.baseline}: paired difference (replicates with the same learner seed, on the same test rows) "
+            "with its 95 % interval; above and below are separated from it, tie is not; undecided: fewer than "
+            f"{FEWEST_SETS} different sets on both sides, or no spread at all. Each comparison stands alone: no "
+            "correction for many."
         )
-    shown = [part for row in board.rows for part in (row.summary, row.difference) if part is not None]
     if any(part.interval is None for part in shown):
         lines.append("No interval: nothing was repeated at random (a single run), or all sets or runs score the same.")
     lines += [

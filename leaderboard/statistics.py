@@ -1,38 +1,42 @@
-"""Statistics of replicated scores. Knows scores, sets and runs; nothing of records, files or the runner.
+"""Statistics of replicated scores. Knows scores, sets, runs and test items; nothing of records, files or the runner.
 
-A cell has S distilled sets with R runs each. Runs that trained on one set share that set's luck, so the S sets
-and not the S x R runs are the independent observations: scores are averaged per set first.
+A cell has S distilled sets with R runs each, all scored on the same I test items. Runs that trained on one set share
+that set's luck, so the S sets and not the S x R runs are the independent observations: scores are averaged per set
+first. And all of them share the luck of the items: see `leaderboard.crossed`.
 """
 
 from __future__ import annotations
 
-import math
 from collections import defaultdict
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-from scipy.special import stdtrit
+
+from leaderboard.crossed import half_widths
+from leaderboard.scores import Scores, group_means, numbered
 
 LEVEL = 0.95
 NO_WIDTH = 1e-12  # of an interval between equal values
-RESAMPLES = 2000
-BLOCK = 1 << 18  # scores that the bootstrap draws at once
 FEWEST_SETS = 3  # different ones, on one side of a comparison at least: two agree by chance too often
 
-Replicate = tuple[int, ...]  # what pairs two rows: (base seed, set index, run index)
-Scores = Mapping[Replicate, tuple[float, str]]  # replicate -> (score, name of the set it trained on)
+Over = Literal["sets", "runs", "items"]
 Verdict = Literal["above", "below", "tie", "undecided"]
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A two-sided interval at level `LEVEL`. `over`: "sets", or "runs" when there is one set only."""
+    """A two-sided interval at level `LEVEL`.
+
+    over: "sets", or "runs" when there is one set only, or "items" when neither varied. items: whether what other test
+    items would change is in it; without it, it holds for these items.
+    """
 
     low: float
     high: float
-    over: Literal["sets", "runs"]
+    over: Over
+    items: bool
 
 
 @dataclass(frozen=True)
@@ -44,14 +48,6 @@ class Summary:
     n_runs: int
     n_sets: int
     interval: Interval | None
-
-
-@dataclass(frozen=True)
-class Components:
-    """Standard deviations between sets and between runs of one set (one-way random effects)."""
-
-    set_std: float
-    run_std: float
 
 
 @dataclass(frozen=True)
@@ -72,7 +68,7 @@ class Difference:
         """Why nothing can be said of the difference, or None: too few different sets, or not a bit of spread."""
         if self.n_sets < FEWEST_SETS:
             return "1 set" if self.n_sets == 1 else f"{self.n_sets} sets"
-        return "no spread" if self.interval is None else None
+        return "no spread" if self.interval is None or self.interval.over == "items" else None
 
     @property
     def verdict(self) -> Verdict:
@@ -84,129 +80,61 @@ class Difference:
         return "below" if self.interval.high < 0 else "tie"
 
 
-def t_interval(values: Sequence[float] | np.ndarray, level: float = LEVEL) -> tuple[float, float] | None:
-    """Student-t interval of the mean of independent values; None for fewer than two.
+def interval_of(values: np.ndarray, groups: Sequence[int]) -> Interval | None:
+    """Interval of the mean of the groups' means; over the runs when all belong to one group.
 
-    Student-t because sets are few (5 to 20): bootstrap percentiles are too narrow there (at 5 sets they
-    cover 82 to 88 % instead of 95 %, in a simulation with normal effects).
+    values [n, I] of n runs on I items ([n, 1]: as a whole); groups: number of each run's set. None where nothing
+    varied: an interval without width would claim that there is no chance at all.
     """
-    n = len(values)
-    if n < 2:
+    rows = group_means(values, groups)
+    over: Over = "sets"
+    if len(rows) == 1:
+        rows, over = values.astype(np.float64), "runs"
+    widths = half_widths(rows, LEVEL)
+    half, items = float(widths.both), values.shape[1] > 1
+    if 2 * half <= NO_WIDTH:
         return None
-    centre = float(np.mean(values))
-    half = float(stdtrit(n - 1, 0.5 + level / 2)) * float(np.std(values, ddof=1)) / math.sqrt(n)
-    return centre - half, centre + half
+    if 2 * float(widths.row) <= NO_WIDTH:
+        over = "items"
+    centre = float(rows.mean())
+    return Interval(centre - half, centre + half, over, items)
 
 
-def _by_set(scores: Sequence[float], sets: Sequence[Hashable]) -> list[np.ndarray]:
-    """Scores grouped by set, in order of first appearance."""
-    groups: dict[Hashable, list[float]] = {}
-    for score, name in zip(scores, sets, strict=True):
-        groups.setdefault(name, []).append(score)
-    return [np.asarray(group, dtype=np.float64) for group in groups.values()]
-
-
-def clustered_interval(scores: Sequence[float], sets: Sequence[Hashable]) -> Interval | None:
-    """t interval over the means of the sets; over the runs when all belong to one set; None for one value.
-
-    None also when all values are equal: an interval without width would claim that there is no chance at all.
-    """
-    groups = _by_set(scores, sets)
-    many = len(groups) > 1
-    ends = t_interval([float(group.mean()) for group in groups] if many else scores)
-    return Interval(*ends, over="sets" if many else "runs") if ends and ends[1] - ends[0] > NO_WIDTH else None
-
-
-def summarise(scores: Sequence[float], sets: Sequence[Hashable]) -> Summary:
-    """Summary of one cell: `scores[i]` is the run that trained on the set named `sets[i]`; at least one.
-
-    The ends of the interval are cut at 0 and 1, which a score cannot pass.
-    """
-    interval = clustered_interval(scores, sets)
+def summarise(scores: Scores) -> Summary:
+    """Summary of one cell with a replicate at least. The ends of the interval are cut at 0 and 1."""
+    interval = interval_of(scores.values(range(len(scores)), scores.items is not None), numbered(scores.sets))
     if interval is not None:
-        interval = Interval(max(0.0, interval.low), min(1.0, interval.high), interval.over)
+        interval = Interval(max(0.0, interval.low), min(1.0, interval.high), interval.over, interval.items)
     return Summary(
-        mean=float(np.mean(scores)),
-        std=float(np.std(scores)),
+        mean=float(np.mean(scores.scores)),
+        std=float(np.std(scores.scores)),
         n_runs=len(scores),
-        n_sets=len(set(sets)),
+        n_sets=len(set(scores.sets)),
         interval=interval,
     )
-
-
-def hierarchical_bootstrap(
-    scores: Sequence[float], sets: Sequence[Hashable], seed: int = 0, resamples: int = RESAMPLES
-) -> tuple[float, float] | None:
-    """Percentile interval of the mean: sets drawn with replacement, then runs within each; None for one set.
-
-    An alternative to `summarise` that assumes no distribution; worth reading from about 20 sets on.
-    """
-    groups = _by_set(scores, sets)
-    if len(groups) < 2:
-        return None
-    sizes = np.array([len(group) for group in groups])
-    padded = np.zeros((len(groups), sizes.max()))
-    for row, group in zip(padded, groups, strict=True):
-        row[: len(group)] = group
-    blocks = _blocks(resamples, max(1, BLOCK // padded.size))
-    # One generator draws all sets and then all runs; the second is where the first will be when it comes to the runs.
-    rng, ahead = np.random.default_rng(seed), np.random.default_rng(seed)
-    for n in blocks:
-        ahead.integers(len(groups), size=(n, len(groups)))
-    means = np.concatenate([_resampled(rng, ahead, padded, sizes, n) for n in blocks])
-    low, high = np.quantile(means, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
-
-
-def _blocks(n: int, most: int) -> list[int]:
-    """n as parts of at most `most`."""
-    return [min(most, n - start) for start in range(0, n, most)]
-
-
-def _resampled(
-    of_sets: np.random.Generator, of_runs: np.random.Generator, padded: np.ndarray, sizes: np.ndarray, n: int
-) -> np.ndarray:
-    """n means [n] of resampled cells. padded: scores [sets, most runs], of which the first `sizes` [sets] count."""
-    drawn = of_sets.integers(len(sizes), size=(n, len(sizes)))
-    runs = (of_runs.random((*drawn.shape, sizes.max())) * sizes[drawn][..., None]).astype(np.int64)
-    counted = np.arange(sizes.max()) < sizes[drawn][..., None]
-    means = (padded[drawn[..., None], runs] * counted).sum(axis=-1) / sizes[drawn]
-    found: np.ndarray = means.mean(axis=1)
-    return found
-
-
-def variance_components(scores: Sequence[float], sets: Sequence[Hashable]) -> Components | None:
-    """ANOVA estimates (unequal group sizes allowed); None without two sets and one repeated run in a set."""
-    groups = _by_set(scores, sets)
-    sizes = np.array([len(group) for group in groups], dtype=np.float64)
-    total, k = sizes.sum(), len(groups)
-    if k < 2 or total == k:
-        return None
-    means = np.array([group.mean() for group in groups])
-    within = sum(float(((group - group.mean()) ** 2).sum()) for group in groups) / (total - k)
-    between = float((sizes * (means - np.mean(scores)) ** 2).sum()) / (k - 1)
-    typical = (total - (sizes**2).sum() / total) / (k - 1)
-    return Components(math.sqrt(max(0.0, (between - within) / typical)), math.sqrt(within))
 
 
 def paired_difference(a: Scores, b: Scores) -> Difference | None:
     """a - b over the replicates that both have; None when they share none.
 
-    Run seeds do not depend on the method, so a replicate's two students began alike. Differences are averaged
-    per pair of sets, then a t interval; with one pair of sets (two deterministic methods) it is over runs. Pairs that
-    share a set are one observation, unless it is the only one of its side.
+    Run seeds do not depend on the method, so a replicate's two students began alike, and they label the same items:
+    what makes both right or wrong cancels. Differences are averaged per pair of sets, then the interval; with one pair
+    of sets (two deterministic methods) it is over runs. Pairs that share a set are one observation, unless it is the
+    only one of its side.
     """
-    shared = sorted(a.keys() & b.keys())
+    shared = sorted(set(a.replicates) & set(b.replicates))
     if not shared:
         return None
-    differences = [a[replicate][0] - b[replicate][0] for replicate in shared]
-    pairs = [(a[replicate][1], b[replicate][1]) for replicate in shared]
+    places = [[dict(zip(each.replicates, range(len(each)), strict=True))[one] for one in shared] for each in (a, b)]
+    pairs = [(a.sets[mine], b.sets[other]) for mine, other in zip(*places, strict=True)]
     groups = _connected(pairs)
+    items = a.items is not None and b.items is not None
+    mine, other = (each.values(own, items).astype(np.float64) for each, own in zip((a, b), places, strict=True))
     return Difference(
-        mean=float(np.mean([group.mean() for group in _by_set(differences, groups)])),
-        interval=clustered_interval(differences, groups),
+        mean=float(group_means((a.scores[places[0]] - b.scores[places[1]])[:, None], groups).mean()),
+        interval=interval_of(mine - other, groups),
         n_pairs=len(shared),
-        n_left_out=len(a.keys() | b.keys()) - len(shared),
+        n_left_out=len({*a.replicates, *b.replicates}) - len(shared),
         n_sets=max(len(set(side)) for side in zip(*pairs, strict=True)),
     )
 
@@ -225,7 +153,7 @@ def _connected(pairs: Sequence[tuple[str, str]]) -> list[int]:
             found = [number if old in known else old for old in found]
         numbers |= dict.fromkeys(ends, number)
         found.append(number)
-    return found
+    return numbered(found)
 
 
 def rank_ranges(rows: Sequence[Scores]) -> list[tuple[int, int]]:
@@ -242,64 +170,53 @@ def rank_ranges(rows: Sequence[Scores]) -> list[tuple[int, int]]:
     return [(1 + above, len(rows) - below) for above, below in zip(higher, lower, strict=True)]
 
 
+Groups = tuple[int, ...]  # number of the group of each replicate
+
+
 def _verdicts(rows: Sequence[Scores]) -> Iterator[tuple[int, int, Verdict]]:
     """(i, j, verdict of row i - row j) for each two rows that share a replicate, i < j.
 
     Rows with the same replicates, whose sets group them alike, are compared many at once.
     """
-    known: dict[tuple[Any, ...], tuple[Any, ...]] = {}  # equal tuples become one: comparing it with itself is free
-    layouts = [tuple(known.setdefault(part, part) for part in _layout(row)) for row in rows]
-    values = [np.array([row[replicate][0] for replicate in sorted(row)]) for row in rows]
+    layouts = [tuple(numbered(row.sets)) for row in rows]
+    items = all(row.items is not None for row in rows)
+    means: dict[tuple[int, Groups], np.ndarray] = {}
     for i, row in enumerate(rows):
-        alike: dict[tuple[int, ...], list[int]] = defaultdict(list)
+        alike: dict[Groups, list[int]] = defaultdict(list)
         for j in range(i + 1, len(rows)):
-            groups = _common(layouts[i], layouts[j])
+            groups = _common(layouts[i], layouts[j]) if row.replicates == rows[j].replicates else None
             if groups is not None:
                 alike[groups].append(j)
             elif (difference := paired_difference(row, rows[j])) is not None:
                 yield i, j, difference.verdict
         for groups, members in alike.items():
-            differences = values[i] - np.stack([values[j] for j in members])
-            for j, verdict in zip(members, _many_verdicts(differences, groups), strict=True):
+            for k in (i, *members):
+                if (k, groups) not in means:
+                    means[k, groups] = group_means(rows[k].values(range(len(rows[k])), items), groups)
+            differences = means[i, groups] - np.stack([means[j, groups] for j in members])
+            for j, verdict in zip(members, _many_verdicts(differences), strict=True):
                 yield i, j, verdict
 
 
-def _layout(row: Scores) -> tuple[tuple[Replicate, ...], tuple[int, ...]]:
-    """The replicates in order, and the number of the set of each, by first appearance."""
-    order = tuple(sorted(row))
-    numbers: dict[str, int] = {}
-    return order, tuple(numbers.setdefault(row[replicate][1], len(numbers)) for replicate in order)
+def _common(mine: Groups, others: Groups) -> Groups | None:
+    """`_connected` for two rows with the same replicates, and these numbers of sets, where it is that of one; or None.
 
-
-def _common(one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[int, ...] | None:
-    """`_connected` for two rows (`_layout`) with the same replicates where it groups them like one row; else None."""
-    (order, mine), (theirs, others) = one, other
-    if order != theirs or not order:
-        return None
-    groups: tuple[int, ...] = mine if any(mine) else others
+    A row with one set is grouped as the other one is.
+    """
+    groups = mine if any(mine) else others
     return groups if mine == others or not (any(mine) and any(others)) else None
 
 
-def _many_verdicts(differences: np.ndarray, groups: tuple[int, ...]) -> list[Verdict]:
-    """`Difference.verdict` of each row of differences [k, replicates] whose replicates belong to these groups."""
-    if max(groups) + 1 < FEWEST_SETS:
+def _many_verdicts(differences: np.ndarray) -> list[Verdict]:
+    """`Difference.verdict` of each of k paired differences of two rows, [k, groups, items]."""
+    if differences.shape[1] < FEWEST_SETS:
         return ["undecided"] * len(differences)
-    low, high = _many_intervals(differences, np.array(groups))
+    widths, centre = half_widths(differences, LEVEL), differences.mean(axis=(1, 2))
+    flat = 2 * widths.row <= NO_WIDTH
     found: list[Verdict] = np.select(
-        [high - low <= NO_WIDTH, low > 0, high < 0], ["undecided", "above", "below"], "tie"
+        [flat, centre - widths.both > 0, centre + widths.both < 0], ["undecided", "above", "below"], "tie"
     ).tolist()
     return found
-
-
-def _many_intervals(differences: np.ndarray, numbers: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Ends [k] of `clustered_interval` of each row of differences [k, replicates]; numbers: group of each replicate."""
-    n = int(numbers.max()) + 1
-    # Sums are over neighbours in memory: the same digits as those of one row alone.
-    means = np.stack([np.ascontiguousarray(differences[:, numbers == group]).mean(axis=1) for group in range(n)])
-    means = np.ascontiguousarray(means.T)
-    centre = means.mean(axis=1)
-    half = float(stdtrit(n - 1, 0.5 + LEVEL / 2)) * means.std(axis=1, ddof=1) / math.sqrt(n)
-    return centre - half, centre + half
 
 
 def gap_closed(score: float, baseline: float, full: float) -> float | None:

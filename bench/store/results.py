@@ -13,7 +13,7 @@ from typing import Any, Literal
 from filelock import FileLock, Timeout
 
 from bench.errors import UserError
-from bench.store.cards import TaskCards, set_cards
+from bench.store.cards import Gold, TaskCards, set_cards
 from bench.store.check import Wrong, by_revision, check
 from bench.store.code import code_digest
 from bench.store.files import check_schema, explained, mark_schema, read_json, write_json
@@ -188,6 +188,10 @@ class ResultStore:
         if gold is None:
             raise self._no_task(revision)
         return gold.card
+
+    def gold(self, revision: str) -> Gold | None:
+        """Gold labels of a task revision; None without its card."""
+        return self._tasks.gold(revision)
 
     def has_task(self, revision: str) -> bool:
         """Whether the card of a task revision is there."""

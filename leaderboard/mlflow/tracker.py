@@ -16,7 +16,7 @@ from bench.errors import UserError
 from bench.store.identity import canonical
 from bench.store.record import Record
 from bench.store.results import ResultStore
-from leaderboard.board import build
+from leaderboard.board import board_of
 from leaderboard.cells import CellRecords, gather, names_of
 from leaderboard.columns import columns
 from leaderboard.mlflow.content import of_cell, of_replicate, replicate_stamp, with_figures
@@ -172,7 +172,7 @@ class Tracker:
         start = time.monotonic()
         if start + self._record_seconds * len(news.replicates) > end:
             return False
-        board = build(self.store.records(), self.store.cells())
+        board = board_of(self.store)
         self._record_seconds = (time.monotonic() - start) / len(news.replicates)
         rows = {row.names: row for row in board.rows}
         runs, contents, sets = self._sent.runs, {}, {}

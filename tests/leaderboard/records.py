@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from bench.store.cards import Gold
 from bench.store.predictions import Predictions, encode
 from bench.store.record import PluginRef, Record, Seeds, SetCard, StudentRef, TaskCard, TaskRef, Times
 
@@ -102,6 +104,11 @@ def task_card(**changes: Any) -> TaskCard:
         "class_counts": (100, 100),
     }
     return TaskCard(**(fields | changes))
+
+
+def gold_labels(revision: str) -> Gold:
+    """Of every task here."""
+    return Gold(task_card(), Path("tasks"))
 
 
 def set_card(of: Record, **changes: Any) -> SetCard:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import random
 import statistics
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.errors import UserError
+from bench.store.cards import Gold
+from bench.store.predictions import encode
 from bench.store.record import MadeOf, PlannedCell, Record, StudentRef
 from leaderboard.board import Board, Row, build, overviews
 from leaderboard.text import markdown
-from tests.leaderboard.records import cell, plugin, pocket, record, student, times
+from tests.leaderboard.records import GOLD, cell, gold_labels, plugin, pocket, record, student, task_card, times
 
 PAIR = {"accuracy": 0.7, "f1": 0.5, "accuracy_f1": 0.6}
 
@@ -85,6 +89,49 @@ def test_rows_hold_mean_std_and_interval_of_their_records() -> None:
     assert (herding.n_sets, herding.interval.over) == (1, "runs")
     assert board.holes == ()
     assert board.notes == ()
+
+
+def test_with_gold_labels_other_test_rows_are_in_the_intervals() -> None:
+    """The same means; an interval of Student's quantiles over sets and over the predictions of single test rows."""
+    plain, board = build(pocket()), build(pocket(), gold=gold_labels)
+    for row, other in zip(board.rows, plain.rows, strict=True):
+        assert row.summary is not None
+        assert other.summary is not None
+        assert row.summary.interval is not None
+        assert other.summary.interval is not None
+        assert (row.summary.mean, row.summary.std) == (other.summary.mean, other.summary.std)
+        assert row.summary.interval.items
+        assert row.summary.interval.over == other.summary.interval.over
+        assert row.summary.interval.high > other.summary.interval.high
+    mine = [one for one in pocket() if (one.task.label, one.dpc, one.method.name) == ("rt", 20, "kcenters")]
+    right = np.array([one.predictions.labels() == GOLD for one in mine if one.predictions is not None], float)
+    y = right.reshape(5, 2, -1).mean(1)
+    of_sets, of_items = y.mean(1), y.mean(0)
+    rest = (y - of_sets[:, None] - of_items + y.mean()).var() * y.size / (4 * (len(GOLD) - 1))
+    added = (of_items.var(ddof=1) - rest / 5) / len(GOLD)
+    half = np.hypot(2.7764451 * of_sets.std(ddof=1) / 5**0.5, 1.9602 * added**0.5)
+    summary = row_of(board, "kcenters", 20, "rt").summary
+    assert summary is not None
+    assert summary.interval is not None
+    assert summary.interval.high == pytest.approx(of_sets.mean() + half, abs=1e-6)
+
+
+def test_test_rows_of_a_pair_may_undo_a_separation() -> None:
+    """All sets agree that one method is better, by two or three rows of a small test: other rows may say otherwise."""
+    gold = Gold(task_card(test_labels=(0, 1) * 20, n_test=40), Path("tasks"))
+    records = []
+    for method, wrong in (("random", 10), ("kcenters", 8)):
+        for index in range(5):
+            labels = gold.labels.copy()
+            labels[: wrong - (method == "kcenters" and index % 2)] ^= 1
+            score = float((labels == gold.labels).mean())
+            records.append(record(score, method=method, set_index=index, predictions=encode(labels)))
+    given, sampled = (row_of(build(records, gold=each), "kcenters") for each in (lambda _: None, lambda _: gold))
+    assert given.difference is not None
+    assert sampled.difference is not None
+    assert given.difference.mean == sampled.difference.mean == pytest.approx(0.06)
+    assert (given.difference.verdict, given.rank) == ("above", (1, 1))
+    assert (sampled.difference.verdict, sampled.rank) == ("tie", (1, 2))
 
 
 def test_rows_stand_best_first_within_dpc_and_all_data_last() -> None:
@@ -315,7 +362,7 @@ def test_sets_with_equal_content_count_once() -> None:
     assert row.summary is not None
     assert row.summary.interval is not None
     assert (row.summary.n_sets, row.summary.n_runs, row.summary.interval.over) == (1, 10, "runs")
-    assert (len(row.set_keys), row.n_keys, row.components) == (1, 5, None)
+    assert (len(row.set_keys), row.n_keys, row.parts) == (1, 5, None)
     assert board.notes == ("bbc dpc 5 kcenters minilm: 5 sets made, 1 different: equal ones count as one.",)
     apart = build([*cell("random"), *cell("kcenters")])
     assert row.summary.mean == getattr(row_of(apart, "kcenters").summary, "mean", None)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.store.results import ResultStore
-from leaderboard.board import build
+from leaderboard.board import board_of
 from leaderboard.text import csv_text
 
 ROOT = Path(__file__).parents[2] / "leaderboard" / "results"
@@ -24,7 +24,7 @@ def table(text: str) -> list[dict[str, str]]:
 def test_a_kept_folder_gives_the_figures_that_were_published(folder: Path) -> None:
     store = ResultStore(folder)
     published = table((folder / "leaderboard.csv").read_text(encoding="utf-8"))
-    found = table(csv_text(build(store.records(), store.cells())))
+    found = table(csv_text(board_of(store)))
     assert len(published) > 5
     columns = published[0].keys()
     assert [{name: row[name] for name in columns} for row in found] == published

@@ -20,7 +20,7 @@ from leaderboard.figures import difference_text, percent, score_text
 from leaderboard.files import write_boards
 from leaderboard.statistics import Difference, Interval, Summary
 from leaderboard.text import csv_text, markdown
-from tests.leaderboard.records import cell, plugin, pocket, record, student, times
+from tests.leaderboard.records import cell, gold_labels, plugin, pocket, record, student, times
 from tests.leaderboard.test_board import plan_of, with_score
 
 
@@ -29,13 +29,16 @@ def cells(line: str) -> list[str]:
 
 
 def test_figures_look_like_the_papers() -> None:
-    assert score_text(Summary(0.581, 0.0519, 100, 20, Interval(0.55, 0.612, "sets"))) == "58.1±5.2 [55.0, 61.2]"
-    assert score_text(Summary(0.5, 0.0, 5, 1, Interval(0.49, 0.51, "runs"))) == "50.0±0.0 [49.0, 51.0]†"
+    assert score_text(Summary(0.581, 0.0519, 100, 20, Interval(0.55, 0.612, "sets", True))) == "58.1±5.2 [55.0, 61.2]"
+    assert score_text(Summary(0.5, 0.0, 5, 1, Interval(0.49, 0.51, "runs", True))) == "50.0±0.0 [49.0, 51.0]†"
+    assert score_text(Summary(0.5, 0.0, 1, 1, Interval(0.45, 0.55, "items", True))) == "50.0±0.0 [45.0, 55.0]°"
     assert score_text(Summary(1.0, 0.0, 1, 1, None)) == "100.0±0.0"
-    assert difference_text(Difference(0.075, Interval(0.02, 0.13, "sets"), 10, 0, 5)) == "+7.5 [+2.0, +13.0] above"
+    assert (
+        difference_text(Difference(0.075, Interval(0.02, 0.13, "sets", True), 10, 0, 5)) == "+7.5 [+2.0, +13.0] above"
+    )
     assert difference_text(Difference(-0.075, None, 1, 0, 1)) == "-7.5 undecided: 1 set"
     assert (
-        difference_text(Difference(0.06, Interval(0.06, 0.06, "sets"), 2, 0, 2))
+        difference_text(Difference(0.06, Interval(0.06, 0.06, "sets", True), 2, 0, 2))
         == "+6.0 [+6.0, +6.0] undecided: 2 sets"
     )
     assert percent(-0.0001) == "0.0"
@@ -167,7 +170,13 @@ def test_every_board_flags_repeated_test_texts_older_students_and_costs(
 
 
 def test_a_board_says_what_its_intervals_leave_out() -> None:
-    assert "- Intervals, verdicts and ranks hold for these test rows:" in markdown(build(pocket()))
+    assert "Intervals, verdicts and ranks hold for these test rows:" in markdown(build(pocket()))
+    text = markdown(build(pocket(), gold=gold_labels))
+    assert "what other sets and what other test rows would change is in it" in text
+    assert "hold for these test rows" not in text
+    assert "°" not in text
+    once = [one for one in pocket() if one.run == one.set == 0]
+    assert "- ° a single run" in markdown(build(once, gold=gold_labels))
     two = [
         record(0.5 + 0.06 * (m == "herding") + i / 999, method=m, run=i) for m in ("random", "herding") for i in (0, 1)
     ]

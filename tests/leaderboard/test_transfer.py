@@ -18,6 +18,7 @@ from bench.store.record import Models, Record
 from bench.store.results import ResultStore
 from leaderboard.board import Board, build
 from leaderboard.page import html_fragment, page
+from leaderboard.scores import Scores
 from leaderboard.statistics import rank_ranges
 from leaderboard.tables import TRANSFER, transfer_tables
 from leaderboard.text import csv_text, markdown
@@ -130,7 +131,10 @@ def test_holes_are_named_and_neither_ranked_nor_averaged() -> None:
     scores = [
         [one for one in failed if (one.student.label, one.method.label) == ("bert", m)] for m in ("full", "random")
     ]
-    rows = [{(one.seed.base, one.set, one.run): (one.score or 0.0, one.set_key) for one in mine} for mine in scores]
+    rows = [
+        Scores.of({(one.seed.base, one.set, one.run): (one.score or 0.0, one.set_key) for one in mine})
+        for mine in scores
+    ]
     place = [student for _, student in found.students].index("bert")
     assert [lines[m].ranks[place] for m in ("full", "random")] == rank_ranges(rows), "among the whole rows alone"
 

@@ -1,0 +1,148 @@
+"""The mean of scores that two things vary at once: rows (sets, or runs of one set) and the test items of all of them.
+
+Y [rows S, items I] = mu + row + item + rest, rows and items drawn at random and crossed. The mean squares of this
+two-way layout give each part of the variance of the mean (Searle, Casella and McCulloch 1992, chapter 4):
+
+    Var(mean) = sigma_row^2 / S + sigma_item^2 / I + sigma_rest^2 / (S I)
+    E[MS_row] = I sigma_row^2 + sigma_rest^2,  E[MS_item] = S sigma_item^2 + sigma_rest^2,  E[MS_rest] = sigma_rest^2
+
+so MS_row / (S I) is the rows' part with the rest in it, and (MS_item - MS_rest) / (S I) what items add.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from scipy.special import stdtrit
+
+
+class MeanSquares(NamedTuple):
+    """Of one layout [S, I] or of several [..., S, I]; NaN where S or I is 1."""
+
+    mean: np.ndarray
+    row: np.ndarray
+    item: np.ndarray
+    rest: np.ndarray
+
+
+def mean_squares(values: np.ndarray) -> MeanSquares:
+    """values [..., S, I], float64."""
+    rows, items = values.shape[-2:]
+    mean = values.mean(axis=(-2, -1))
+    centred = values - mean[..., None, None]
+    of_row, of_item = (centred.mean(axis=axis) for axis in (-1, -2))
+    row, item, whole = (items * _squares(of_row, 1), rows * _squares(of_item, 1), _squares(centred, 2))
+    rest = np.maximum(whole - row - item, 0.0)
+    free = {"row": rows - 1, "item": items - 1, "rest": (rows - 1) * (items - 1)}
+    found = {"row": row, "item": item, "rest": rest}
+    return MeanSquares(mean, **{name: part / (free[name] or np.nan) for name, part in found.items()})
+
+
+def _squares(values: np.ndarray, axes: int) -> np.ndarray:
+    found: np.ndarray = np.square(values).sum(axis=tuple(range(-axes, 0)))
+    return found
+
+
+class Widths(NamedTuple):
+    """Half widths of intervals of the mean: what rows make of it, what items add, and both."""
+
+    row: np.ndarray  # 0 for one row
+    item: np.ndarray  # 0 for one item
+    both: np.ndarray
+
+
+def half_widths(values: np.ndarray, level: float) -> Widths:
+    """Of values [..., S, I]. Each part of the variance has the Student quantile of its own number of rows or items,
+
+        half^2 = t(S - 1)^2 MS_row / (S I) + t(I - 1)^2 max(0, MS_item - MS_rest) / (S I),
+
+    so it is never narrower than the interval over rows alone (`item` = 0), which it is where items do not differ.
+    """
+    rows, items = values.shape[-2:]
+    squares = mean_squares(values)
+    row = _quantile(rows, level) * np.sqrt(squares.row / (rows * items)) if rows > 1 else np.zeros(values.shape[:-2])
+    if items == 1:
+        added = np.zeros(values.shape[:-2])
+    else:
+        rest = squares.rest if rows > 1 else np.zeros(values.shape[:-2])
+        added = _quantile(items, level) * np.sqrt(np.maximum(squares.item - rest, 0.0) / (rows * items))
+    return Widths(row, added, np.hypot(row, added))
+
+
+def _quantile(n: int, level: float) -> float:
+    return float(stdtrit(n - 1, 0.5 + level / 2))
+
+
+def bootstrap(values: np.ndarray, level: float, seed: int = 0, resamples: int = 2000) -> tuple[float, float]:
+    """Percentile interval of the mean of values [S, I]: rows and, on their own, items drawn with replacement.
+
+    The pigeonhole bootstrap of Owen 2007. It assumes no distribution, and is worth reading from about 20 rows on.
+    Layouts of one shape are resampled alike.
+    """
+    of_rows, of_items = _draws(*values.shape, seed, resamples)
+    means = np.einsum("bi,bi->b", of_rows @ values, of_items, dtype=np.float64)
+    low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+@lru_cache(maxsize=2)
+def _draws(rows: int, items: int, seed: int, resamples: int) -> tuple[np.ndarray, np.ndarray]:
+    """The part of each row and of each item in each resample: [resamples, rows], [resamples, items]."""
+    rng = np.random.default_rng(seed)
+    counts = (rng.multinomial(n, np.full(n, 1 / n), resamples) / n for n in (rows, items))
+    of_rows, of_items = (each.astype(np.float32) for each in counts)
+    return of_rows, of_items
+
+
+class Parts(NamedTuple):
+    """Standard deviations of what the score of one item in one run is made of.
+
+    Where no set has a second run (`run` and `rest` None), `set` and `set_item` hold what runs add.
+    """
+
+    set: float
+    run: float | None  # runs of one set
+    item: float
+    set_item: float  # that a set helps with some items and not with others
+    rest: float | None
+
+
+def parts(values: np.ndarray, sets: np.ndarray) -> Parts | None:
+    """Of values [n, I] of n runs; sets: the number of the set of each, int [n]. None without two sets and two items.
+
+    Runs are nested in sets, items are crossed with both. The mean squares of the layout of set means [S, I], R runs
+    each (unequal numbers: their harmonic mean), and of the runs inside sets have the expectations
+
+        E[MS_set] = I sigma_set^2 + (I sigma_run^2 + sigma_rest^2) / R + sigma_set_item^2
+        E[MS_item] = S sigma_item^2 + sigma_set_item^2 + sigma_rest^2 / R
+        E[MS_set_item] = sigma_set_item^2 + sigma_rest^2 / R
+        E[MS_run] = I sigma_run^2 + sigma_rest^2,  E[MS_rest] = sigma_rest^2
+    """
+    names, place, counts = np.unique(sets, return_inverse=True, return_counts=True)
+    n, items = values.shape
+    if len(names) < 2 or items < 2:
+        return None
+    means = np.stack([values[place == number].mean(axis=0) for number in range(len(names))])
+    squares = mean_squares(means)
+    item = _root((float(squares.item) - float(squares.rest)) / len(names))
+    if n == len(names):
+        return Parts(_root((squares.row - squares.rest) / items), None, item, _root(squares.rest), None)
+    runs = len(counts) / (1 / counts).sum()
+    inside = values - means[place]
+    of_run = inside.mean(axis=1)
+    run = items * float(np.square(of_run).sum()) / (n - len(names))
+    rest = float(np.square(inside - of_run[:, None]).sum()) / ((n - len(names)) * (items - 1))
+    return Parts(
+        set=_root((squares.row - squares.rest - (run - rest) / runs) / items),
+        run=_root((run - rest) / items),
+        item=item,
+        set_item=_root(squares.rest - rest / runs),
+        rest=math.sqrt(rest),
+    )
+
+
+def _root(variance: float | np.ndarray) -> float:
+    return math.sqrt(max(0.0, float(variance)))

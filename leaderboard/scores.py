@@ -1,0 +1,66 @@
+"""The scores of a row's replicates, run by run and test row by test row."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+Replicate = tuple[int, ...]  # what pairs two rows: (base seed, set index, run index)
+
+
+@dataclass(frozen=True, eq=False)
+class Scores:
+    """n replicates in ascending order; `items` [n, I]: their scores on single test rows, None when these are not known.
+
+    sets: the name of the set that each trained on. The means of `items` are `scores`, float64 [n].
+    """
+
+    replicates: tuple[Replicate, ...]
+    sets: tuple[str, ...]
+    scores: np.ndarray
+    items: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, table: Mapping[Replicate, tuple[float, str]]) -> Scores:
+        """Of replicate -> (score, name of its set)."""
+        order = tuple(sorted(table))
+        return cls(order, tuple(table[each][1] for each in order), np.array([table[each][0] for each in order], float))
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Scores):
+            return NotImplemented
+        known = (self.items is None) == (other.items is None)
+        same = (self.replicates, self.sets) == (other.replicates, other.sets)
+        return known and same and np.array_equal(self.scores, other.scores) and np.array_equal(self.items, other.items)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __len__(self) -> int:
+        return len(self.replicates)
+
+    def values(self, places: Sequence[int], items: bool) -> np.ndarray:
+        """Of the replicates at these places, on single test rows [k, I] or as a whole [k, 1]."""
+        if not items:
+            return self.scores[list(places), None]
+        assert self.items is not None
+        found: np.ndarray = self.items[list(places)]
+        return found
+
+    def by_set(self, items: bool) -> np.ndarray:
+        """Means over the runs of each set, float64 [S, I] or [S, 1]."""
+        return group_means(self.values(range(len(self)), items), numbered(self.sets))
+
+
+def numbered(names: Iterable[Hashable]) -> list[int]:
+    """A number for each name, 0 for the first one, the same for equal ones."""
+    known: dict[Hashable, int] = {}
+    return [known.setdefault(name, len(known)) for name in names]
+
+
+def group_means(values: np.ndarray, groups: Sequence[int]) -> np.ndarray:
+    """Means of the rows of values [n, I] in each group 0..G-1: float64 [G, I]."""
+    member = np.equal.outer(np.arange(max(groups) + 1), np.asarray(groups))
+    found: np.ndarray = (member @ values.astype(np.float64)) / member.sum(axis=1)[:, None]
+    return found
