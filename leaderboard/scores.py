@@ -31,9 +31,12 @@ class Scores:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Scores):
             return NotImplemented
-        known = (self.items is None) == (other.items is None)
         same = (self.replicates, self.sets) == (other.replicates, other.sets)
-        return known and same and np.array_equal(self.scores, other.scores) and np.array_equal(self.items, other.items)
+        if not same or not np.array_equal(self.scores, other.scores):
+            return False
+        if self.items is None or other.items is None:
+            return self.items is other.items
+        return np.array_equal(self.items, other.items)
 
     __hash__ = None  # type: ignore[assignment]
 

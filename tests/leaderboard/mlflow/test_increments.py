@@ -14,7 +14,7 @@ import pytest
 from filelock import FileLock
 
 from bench.store.results import ResultStore
-from leaderboard.board import build
+from leaderboard.board import board_of
 from leaderboard.mlflow import tracker as tracking
 from leaderboard.mlflow.content import of_replicate, replicate_stamp
 from leaderboard.mlflow.database import TrackingError, default_uri
@@ -123,9 +123,9 @@ def test_a_board_that_takes_too_long_waits_for_the_end(prepared: Prepared, monke
     monkeypatch.setattr(tracking, "RECORD_SECONDS", 100.0)
     store = prepared(RECORDS[:2])
     tracker = Tracker(store)
-    monkeypatch.setattr(tracking, "build", lambda *_: pytest.fail("a board was made"))
+    monkeypatch.setattr(tracking, "board_of", lambda *_: pytest.fail("a board was made"))
     assert tracker.sync(seconds=50) == {"cells": 1, "replicates": 2}
-    monkeypatch.setattr(tracking, "build", build)
+    monkeypatch.setattr(tracking, "board_of", board_of)
     assert tracker.sync() == {"sets": 1}
     write_results(store.out, RECORDS[2:4])
     assert tracker.sync(seconds=50) == {"replicates": 2, "updated": 1, "sets": 1}, "now it is known to be quick"
@@ -233,6 +233,6 @@ def test_a_follower_sends_now_and_then_and_all_at_the_end(
     write_results(store.out, RECORDS[12:])
     follower.finish()
     assert content(store) == at_one_go
-    rows = {row.method: row for row in build(store.records()).rows}
+    rows = {row.method: row for row in board_of(store).rows}
     assert rows["random"].summary is not None
     assert at_one_go["bbc random dpc=5 minilm"][0]["score_mean"] == rows["random"].summary.mean

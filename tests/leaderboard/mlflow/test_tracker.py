@@ -19,7 +19,7 @@ from click.testing import CliRunner
 from bench.cli.track import command
 from bench.store.record import MadeOf, Record
 from bench.store.results import ResultStore
-from leaderboard.board import build
+from leaderboard.board import board_of, build
 from leaderboard.mlflow.database import TrackingError, default_uri, shown_uri
 from leaderboard.mlflow.tracker import Follower, Tracker
 from tests.conftest import Bench
@@ -59,7 +59,7 @@ def test_counts(sent: tuple[ResultStore, Seen, dict[str, int]]) -> None:
 
 def test_parents_hold_the_figures_of_the_board(sent: tuple[ResultStore, Seen, dict[str, int]]) -> None:
     store, seen, _ = sent
-    for row in build(store.records()).rows:
+    for row in board_of(store).rows:
         run = seen.parents[f"bbc {row.method} dpc=5 minilm"]
         expected: dict[str, float] = {"ok": row.ok, "planned": row.planned, "sets": 0}
         if row.summary is not None:
