@@ -77,6 +77,9 @@ class Row:
     n_keys: int = 0  # sets that were made, with equal ones
     mixed: tuple[str, ...] = ()  # the leagues of a row whose replicates disagree
     student_key: str | None = None  # identity of the student; None: older records, which do not say
+    student_name: str = ""
+    method_params: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    student_params: Mapping[str, Any] = field(default_factory=dict, repr=False)
     learner: str = ""  # the student without its recipe; "": it has none
     outdated: bool = False  # measured with an older version of the student than its neighbours: not compared
     box: Box | None = None  # None: not known
@@ -206,6 +209,9 @@ def _row(
         n_keys=len(made),
         mixed=cell.leagues if len(cell.leagues) > 1 else (),
         student_key=cell.student_key,
+        student_name=cell.plugin("student"),
+        method_params=records[0].method.params if records else {},
+        student_params=records[0].student.params if records else {},
         learner=_learner(records),
         box=box_of(records),
         near_test=sum(repeats(records).values()) if known else None,

@@ -20,6 +20,7 @@ COMMANDS = {  # name -> (module, one line for --help); the module is imported wh
     "run": ("bench.cli.run", "Distil, train students, score: every combination that is still missing."),
     "plan": ("bench.cli.plan", "Show the cells of a run, what is cached and an estimate; compute nothing."),
     "leaderboard": ("bench.cli.leaderboard", "Make the board of a result folder: markdown, CSV and HTML."),
+    "compare": ("bench.cli.compare", "Compare results with published numbers, or with those of another folder."),
     "list": ("bench.cli.list", "List tasks, methods, students and suites."),
     "info": ("bench.cli.info", "Show one plugin, suite or asset: parameters, source, licence, size, hash."),
     "plugins": ("bench.cli.plugins", "List the installed plugins and their state."),
