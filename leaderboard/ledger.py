@@ -13,10 +13,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter, ValidationError
 
-from bench.api import Metric
 from bench.errors import UserError, did_you_mean
 from bench.store.files import regular_file
-from bench.store.record import League
+from bench.store.record import League, Metric
 from bench.store.typed import reason, typed
 
 SUFFIX = ".toml"
