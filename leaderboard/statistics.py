@@ -122,20 +122,42 @@ def paired_difference(a: Scores, b: Scores) -> Difference | None:
     of sets (two deterministic methods) it is over runs. Pairs that share a set are one observation, unless it is the
     only one of its side.
     """
+    found = paired(a, b)
+    if found is None:
+        return None
+    return Difference(
+        mean=float(group_means(found.scores[:, None], found.groups).mean()),
+        interval=interval_of(found.values, found.groups),
+        n_pairs=len(found.scores),
+        n_left_out=len({*a.replicates, *b.replicates}) - len(found.scores),
+        n_sets=found.n_sets,
+    )
+
+
+@dataclass(frozen=True)
+class Paired:
+    """a - b, replicate by replicate: scores [n], values [n, I] (or [n, 1]) and the number of the group of each."""
+
+    scores: np.ndarray
+    values: np.ndarray
+    groups: list[int]
+    n_sets: int  # different ones, on the side that has more of them
+
+
+def paired(a: Scores, b: Scores) -> Paired | None:
+    """The replicates that both have; None when they share none."""
     shared = sorted(set(a.replicates) & set(b.replicates))
     if not shared:
         return None
     places = [[dict(zip(each.replicates, range(len(each)), strict=True))[one] for one in shared] for each in (a, b)]
     pairs = [(a.sets[mine], b.sets[other]) for mine, other in zip(*places, strict=True)]
-    groups = _connected(pairs)
     items = a.items is not None and b.items is not None
     mine, other = (each.values(own, items).astype(np.float64) for each, own in zip((a, b), places, strict=True))
-    return Difference(
-        mean=float(group_means((a.scores[places[0]] - b.scores[places[1]])[:, None], groups).mean()),
-        interval=interval_of(mine - other, groups),
-        n_pairs=len(shared),
-        n_left_out=len({*a.replicates, *b.replicates}) - len(shared),
-        n_sets=max(len(set(side)) for side in zip(*pairs, strict=True)),
+    return Paired(
+        a.scores[places[0]] - b.scores[places[1]],
+        mine - other,
+        _connected(pairs),
+        max(len(set(side)) for side in zip(*pairs, strict=True)),
     )
 
 

@@ -14,7 +14,7 @@ from bench.data.assets import to_fetch
 from bench.jobs import PartsJob
 from bench.output import echo
 from bench.own_files import open_own_files
-from bench.plan import estimate
+from bench.plan import Plan, estimate
 from bench.progress import duration
 from bench.session import pass_on
 from bench.settings import cores
@@ -25,9 +25,11 @@ from bench.store.results import ResultStore
 @selection_options
 @click.option("--out", default="bench-out", show_default=True, metavar="DIR", help="Where earlier results are.")
 @click.option("--jobs", type=click.IntRange(1, 1024), help="Worker processes the estimate is for [one a core].")
+@click.option("--separate", metavar="A,B", help="How many more sets, runs or test rows would separate two methods.")
 @settings_options
-def command(**options: Any) -> None:
-    """Show the cells of a run, how much of each is there, and an estimate from earlier runs.
+def command(separate: str | None, **options: Any) -> None:
+    """Show the cells of a run, how much of each is there, what their design can tell apart, and an estimate from
+    earlier runs.
 
     Computes nothing. Files of your own (up to 50 MB a task) are read and refused as the run would; what is wrong in
     other data is found by the run, before it computes.
@@ -50,6 +52,7 @@ def command(**options: Any) -> None:
         name = (cell.task.label, dpc, cell.method_label, cell.student.label)
         rows.append((*name, f"{cached}/{len(keys)}", f"{done}/{len(cell.runs)}"))
     echo(tabulate(rows, headers=["task", "dpc", "method", "student", "sets cached", "runs done"]))
+    _tell_resolution(plan, store, separate)
     runs = plan.missing_runs()
     total = sum(len(cell.runs) for cell in plan.cells)
     echo(f"\ncells: {len(plan.cells)}, replicates: {total}, done: {total - len(runs)}, to compute: {len(runs)}")
@@ -71,6 +74,23 @@ def command(**options: Any) -> None:
             rest = f", without {' and '.join(left_out)}" if left_out else ""
             by = f"; {guess.rough} replicates by rough figures of their plugins" if guess.rough else ""
             echo(f"estimate: {duration(guess.core_seconds / jobs)} with {jobs} workers{rest}{by}")
+
+
+def _tell_resolution(plan: Plan, store: ResultStore, separate: str | None) -> None:
+    """The smallest difference that each block of cells separates; what would separate two methods that it did not."""
+    from tabulate import tabulate
+
+    from leaderboard.board import board_of
+    from leaderboard.designs import separations, smallest
+
+    board = board_of(store)
+    known = [(row.task, row.revision) for row in board.rows] + [(task.label, task.revision) for task in plan.tasks()]
+    items = {label: store.task(revision).n_test for label, revision in known if store.has_task(revision)}
+    if lines := smallest(plan.cells, board, items):
+        heads = ["task", "dpc", "student", "sets x runs", "test rows", "separates, points", "spread"]
+        echo(f"\nthe smallest difference of two methods that is separated in 8 of 10 cases:\n{tabulate(lines, heads)}")
+    if separate is not None:
+        echo("\n".join(separations(separate, plan.cells, board, items)))
 
 
 def prepared(jobs: Iterable[PartsJob]) -> str:

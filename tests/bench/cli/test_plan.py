@@ -108,3 +108,12 @@ def test_keys_that_name_no_task_are_refused(sample: Callable[..., Any]) -> None:
         student = f'icl[label_words={{"{key}":["a","b"]}}]'
         done = sample("plan", "--tasks", "table:my.csv", *words[3:], "--students", student, code=code)
         assert ("(selected: table:my.csv)" in done.stderr) is bool(code)
+
+
+def test_what_the_design_can_tell_apart_is_said_before_anything_runs(sample: Callable[..., Any]) -> None:
+    done = sample("plan", "--methods", "pick,random", "--tasks", "words", "--dpc", "2", "--sets", "5", "--runs", "1")
+    assert "the smallest difference of two methods that is separated in 8 of 10 cases:" in done.stdout
+    assert "5 x 1" in done.stdout
+    assert "400 assumed" in done.stdout
+    done = sample("plan", "--methods", "pick,random", "--dpc", "2", "--separate", "pick,random", code=1)
+    assert "no method 'pick' in the output folder" in done.stderr

@@ -1,0 +1,128 @@
+"""What planned cells can tell apart, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from bench.errors import UserError
+from bench.store.labels import split
+from leaderboard.board import Board, Row
+from leaderboard.figures import difference_text, percent
+from leaderboard.names import labels
+from leaderboard.resolution import (
+    ITEMS,
+    Design,
+    Dimension,
+    detectable,
+    expected_spread,
+    needed,
+    spread_of_pair,
+)
+from leaderboard.statistics import FEWEST_SETS, paired_difference
+
+WORDS: dict[Dimension, str] = {"sets": "sets a method", "runs": "runs a set", "items": "test rows"}
+Block = tuple[str, int | None, str]  # task, dpc, student
+
+
+class Named(Protocol):
+    """What is planned under one name."""
+
+    @property
+    def label(self) -> str: ...
+
+
+class Run(Protocol):
+    """A planned replicate."""
+
+    @property
+    def set_key(self) -> str: ...
+
+
+class Cell(Protocol):
+    """A planned cell."""
+
+    @property
+    def task(self) -> Named: ...
+    @property
+    def student(self) -> Named: ...
+    @property
+    def dpc(self) -> int | None: ...
+    @property
+    def method_label(self) -> str: ...
+    @property
+    def runs(self) -> Sequence[Run]: ...
+
+
+def smallest(cells: Sequence[Cell], board: Board, items: Mapping[str, int]) -> list[tuple[str, ...]]:
+    """A line for each block of two or more methods; items: test rows of the tasks that are known."""
+    lines: list[tuple[str, ...]] = []
+    for block, members in _blocks(cells).items():
+        task, dpc, student = block
+        if dpc is None or len({cell.method_label for cell in members}) < 2:
+            continue
+        design = _design(members, items.get(task, ITEMS))
+        spread, source = expected_spread(board.rows, task, student, dpc)
+        rows = f"{design.items}" if task in items else f"{design.items} assumed"
+        least = percent(detectable(spread, design)) if design.sets >= FEWEST_SETS else "nothing: fewer than 3 sets"
+        lines.append((task, str(dpc), student, f"{design.sets} x {design.runs}", rows, least, source))
+    return lines
+
+
+def separations(wanted: str, cells: Sequence[Cell], board: Board, items: Mapping[str, int]) -> list[str]:
+    """For each planned block that has earlier rows of both methods: what would separate them. wanted: `A,B`.
+
+    Raises UserError when these are not two methods of the board.
+    """
+    names = _pair(wanted, board)
+    lines = []
+    for (task, dpc, student), members in _blocks(cells).items():
+        rows = [_row(board, task, dpc, student, name) for name in names]
+        if rows[0] is None or rows[1] is None:
+            continue
+        lines.append(f"{task} dpc {dpc} {student}: {_separation(rows[0], rows[1], members, items.get(task, ITEMS))}")
+    if not lines:
+        raise UserError(f"no planned cell has earlier results of both {names[0]} and {names[1]} in the output folder")
+    return [f"\n{names[0]} less {names[1]}:", *lines]
+
+
+def _separation(one: Row, other: Row, members: Sequence[Cell], items: int) -> str:
+    difference, spread = paired_difference(one.scores, other.scores), spread_of_pair(one, other)
+    if difference is None or spread is None:
+        return "fewer than 3 earlier sets: nothing to go by"
+    design = _design(members, items)
+    found = {dimension: needed(spread, design, difference.mean, dimension) for dimension in WORDS}
+    here = {dimension: getattr(design, dimension) for dimension in WORDS}
+    said = difference_text(difference)
+    if all(found[dimension] == here[dimension] for dimension in WORDS):
+        return f"{said}; this plan separates such a difference in 8 of 10 cases or more"
+    enough = [f"{n:,} {WORDS[dimension]} (now {here[dimension]:,})" for dimension, n in found.items() if n is not None]
+    return f"{said}; in 8 of 10 cases separated by {' or '.join(enough) or 'no larger number of one of these alone'}"
+
+
+def _pair(wanted: str, board: Board) -> list[str]:
+    known = list(dict.fromkeys((row.method, row.method_name) for row in board.rows))
+    chosen = sorted(
+        labels("method", split(wanted, wanted), known, "in the output folder"), key=[name for name, _ in known].index
+    )
+    if len(chosen) != 2:
+        raise UserError(f"--separate {wanted}: name two methods of the output folder, as the board names them: A,B")
+    return chosen
+
+
+def _row(board: Board, task: str, dpc: int | None, student: str, method: str) -> Row | None:
+    return next((row for row in board.rows if row.names == (task, student, dpc, method) and row.summary), None)
+
+
+def _blocks(cells: Sequence[Cell]) -> dict[Block, list[Cell]]:
+    found: dict[Block, list[Cell]] = {}
+    for cell in cells:
+        found.setdefault((cell.task.label, cell.dpc, cell.student.label), []).append(cell)
+    return found
+
+
+def _design(cells: Sequence[Cell], items: int) -> Design:
+    """Of the method with most sets; a deterministic one has one, and is compared over the other's."""
+    counts = [(len({run.set_key for run in cell.runs}), len(cell.runs)) for cell in cells]
+    sets, runs = max(counts)
+    return Design(sets, runs // sets, items)
