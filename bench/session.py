@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from bench.api import TrainData
 from bench.arguments import Selection, flag, folder_of, joined, maybe_path, numbers, path_of, paths, seconds, whole
@@ -120,14 +120,21 @@ class Results:
         return records_frame(self._store())
 
     def board(
-        self, tasks: str | Sequence[str] = (), students: str | Sequence[str] = (), baseline: str | None = None
+        self,
+        tasks: str | Sequence[str] = (),
+        students: str | Sequence[str] = (),
+        baseline: str | None = None,
+        correction: Literal["none", "holm"] = "none",
     ) -> BoardView:
-        """The board of these tasks and students (all by default), with differences to `baseline` (random)."""
+        """The board of these tasks and students (all by default), with differences to `baseline` (random).
+
+        correction: of verdicts and ranks for many comparisons, within a task, student and dpc.
+        """
         from leaderboard.board import board_of
 
         chosen = [[each] if isinstance(each, str) else list(each) for each in (tasks, students)]
         store = self._store()
-        found = board_of(store, tasks=chosen[0], students=chosen[1], baseline=baseline)
+        found = board_of(store, tasks=chosen[0], students=chosen[1], baseline=baseline, correction=correction)
         pass_on(store)
         return BoardView(found)
 

@@ -30,7 +30,17 @@ from leaderboard.items import item_scores
 from leaderboard.names import normal
 from leaderboard.overlap import overlap_lines, repeats
 from leaderboard.scores import Scores, numbered
-from leaderboard.statistics import LEVEL, Difference, Summary, gap_closed, paired_difference, rank_ranges, summarise
+from leaderboard.statistics import (
+    LEVEL,
+    Correction,
+    Difference,
+    Summary,
+    gap_closed,
+    holm,
+    paired_difference,
+    rank_ranges,
+    summarise,
+)
 
 LEAGUES = {
     "A": "text, hard labels",
@@ -148,6 +158,7 @@ class Board:
     base_seeds: tuple[int, ...]
     environments: tuple[str, ...]
     finished: str  # time of the newest record, ISO; "" when there is none
+    correction: Correction = "none"  # of verdicts and ranks, for many comparisons
     # Rows of league A to show, marked, beside those of another league: never ranked there, compared with nothing.
     references: Mapping[Place, tuple[Row, ...]] = field(default_factory=dict)
 
@@ -297,8 +308,8 @@ def _mark_outdated(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
-def _compare(rows: list[Row], baseline: str | None) -> list[Row]:
-    """Add differences to the baseline, ranks and the closed gap, block by block.
+def _compare(rows: list[Row], baseline: str | None, correction: Correction) -> list[Row]:
+    """Add differences to the baseline, ranks and the closed gap, block by block; each block is corrected by itself.
 
     A row without a league or with an outdated student is compared with nothing.
     """
@@ -316,7 +327,9 @@ def _compare(rows: list[Row], baseline: str | None) -> list[Row]:
             compared += members
             continue
         scored = [row for row in members if row.summary is not None and not row.is_full]
-        ranks = dict(zip((row.method for row in scored), rank_ranges([row.scores for row in scored]), strict=True))
+        ranks = dict(
+            zip((row.method for row in scored), rank_ranges([row.scores for row in scored], correction), strict=True)
+        )
         base = next((row for row in scored if row.method == baseline), None)
         top = full.get((league, task, student, version))
         for row in members:
@@ -328,7 +341,20 @@ def _compare(rows: list[Row], baseline: str | None) -> list[Row]:
                 if top is not None:
                     extra["gap"] = gap_closed(row.summary.mean, base.summary.mean, top)
             compared.append(replace(row, **extra))
+        if correction != "none":
+            compared[-len(members) :] = _adjusted(compared[-len(members) :])
     return compared
+
+
+def _adjusted(rows: list[Row]) -> list[Row]:
+    """The rows of a block, their differences to the baseline adjusted for each other."""
+    places = [place for place, row in enumerate(rows) if row.difference is not None and not row.difference.undecided]
+    p = holm([row.difference.p for row in (rows[place] for place in places) if row.difference is not None])
+    for place, value in zip(places, p, strict=True):
+        difference = rows[place].difference
+        assert difference is not None
+        rows[place] = replace(rows[place], difference=replace(difference, adjusted=value))
+    return rows
 
 
 def _references(rows: Sequence[Row]) -> dict[Place, tuple[Row, ...]]:
@@ -416,12 +442,14 @@ def build(
     tasks: Sequence[str] | None = None,
     students: Sequence[str] | None = None,
     baseline: str | None = None,
+    correction: Correction = "none",
 ) -> Board:
     """The board of some result records (bench.store.record), whatever their order.
 
     `planned`: the planned cells (`ResultStore.cells`), so that what never ran is named. `gold`: revision of a task ->
     its gold labels; without them the figures hold for the test rows as they are. `tasks`, `students`: keep only these
-    labels (or plugin names). Raises UserError for a name that no record has.
+    labels (or plugin names). `correction`: for many comparisons, within a task, student and dpc: of the differences to
+    the baseline, and of all pairs behind ranks. Raises UserError for a name that no record has.
     """
     cells, left_out = gather(records, planned)
     gathered = [record for cell in cells for record in cell.records]
@@ -435,7 +463,7 @@ def build(
         for cell in sorted(cells, key=lambda cell: repr(cell.names))
     ]
     chosen = _pick_baseline(rows, baseline) if rows else None
-    rows = _compare(_mark_outdated(rows), chosen)
+    rows = _compare(_mark_outdated(rows), chosen, correction)
     rows.sort(
         key=lambda row: (
             *(row.league is None, row.league or "", row.task, row.student, dpc_order(row.dpc)),
@@ -461,6 +489,7 @@ def build(
     return Board(
         rows=tuple(rows),
         baseline=chosen,
+        correction=correction,
         holes=tuple(hole for hole in map(_hole, rows) if hole),
         not_applicable=tuple(f"{row.name}: not applicable: {row.reason}" for row in rows if not row.applicable),
         notes=tuple(notes),

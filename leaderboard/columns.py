@@ -208,6 +208,8 @@ COLUMNS: tuple[Column, ...] = (
     _column("difference_high", lambda row: _ends(row.difference)[1]),
     _column("difference_pairs", lambda row: row.difference.n_pairs if row.difference else None),
     _column("difference_sets", lambda row: row.difference.n_sets if row.difference else None),
+    _column("difference_p", lambda row: row.difference.p if row.difference else None),
+    _column("difference_p_adjusted", lambda row: row.difference.adjusted if row.difference else None),
     _column("verdict", lambda row: row.difference.verdict if row.difference else None),
     Column(
         "rank_best",

@@ -18,6 +18,9 @@ from typing import NamedTuple
 import numpy as np
 from scipy.special import stdtrit
 
+SMALLEST = 1e-12  # p-value
+HALVINGS = 30
+
 
 class MeanSquares(NamedTuple):
     """Of one layout [S, I] or of several [..., S, I]; NaN where S or I is 1."""
@@ -54,6 +57,16 @@ class Widths(NamedTuple):
     both: np.ndarray
 
 
+def errors(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Standard errors of the mean of values [..., S, I]: what rows make of it, and what items add."""
+    rows, items = values.shape[-2:]
+    squares, none = mean_squares(values), np.zeros(values.shape[:-2])
+    of_rows = np.sqrt(squares.row / (rows * items)) if rows > 1 else none
+    if items == 1:
+        return of_rows, none
+    return of_rows, np.sqrt(np.maximum(squares.item - (squares.rest if rows > 1 else none), 0.0) / (rows * items))
+
+
 def half_widths(values: np.ndarray, level: float) -> Widths:
     """Of values [..., S, I]. Each part of the variance has the Student quantile of its own number of rows or items,
 
@@ -61,19 +74,37 @@ def half_widths(values: np.ndarray, level: float) -> Widths:
 
     so it is never narrower than the interval over rows alone (`item` = 0), which it is where items do not differ.
     """
+    of_rows, of_items = (
+        error * (_quantile(n, 1 - level) if n > 1 else 0.0)
+        for error, n in zip(errors(values), values.shape[-2:], strict=True)
+    )
+    return Widths(of_rows, of_items, np.hypot(of_rows, of_items))
+
+
+def p_values(values: np.ndarray) -> np.ndarray:
+    """Two-sided, of the mean of values [..., S, I] being 0: one minus the level whose interval ends there.
+
+    1 where nothing varies. From 1e-12 on they are exact to six digits.
+    """
+    size = np.abs(values.mean(axis=(-2, -1)))
+    of_rows, of_items = errors(values)
     rows, items = values.shape[-2:]
-    squares = mean_squares(values)
-    row = _quantile(rows, level) * np.sqrt(squares.row / (rows * items)) if rows > 1 else np.zeros(values.shape[:-2])
-    if items == 1:
-        added = np.zeros(values.shape[:-2])
-    else:
-        rest = squares.rest if rows > 1 else np.zeros(values.shape[:-2])
-        added = _quantile(items, level) * np.sqrt(np.maximum(squares.item - rest, 0.0) / (rows * items))
-    return Widths(row, added, np.hypot(row, added))
+    low, high = np.full(size.shape, np.log(SMALLEST)), np.zeros(size.shape)
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        alpha = np.exp(middle)
+        half = np.hypot(
+            of_rows * (_quantile(rows, alpha) if rows > 1 else 0.0),
+            of_items * (_quantile(items, alpha) if items > 1 else 0.0),
+        )
+        low, high = np.where(half > size, middle, low), np.where(half > size, high, middle)
+    found: np.ndarray = np.where(of_rows + of_items > 0, np.exp(high), 1.0)
+    return found
 
 
-def _quantile(n: int, level: float) -> float:
-    return float(stdtrit(n - 1, 0.5 + level / 2))
+def _quantile(n: int, alpha: float | np.ndarray) -> np.ndarray:
+    found: np.ndarray = stdtrit(n - 1, 1 - np.asarray(alpha) / 2)
+    return found
 
 
 def bootstrap(values: np.ndarray, level: float, seed: int = 0, resamples: int = 2000) -> tuple[float, float]:

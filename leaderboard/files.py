@@ -10,6 +10,7 @@ from bench.store.results import ResultStore
 from bench.store.text import shown
 from leaderboard.board import board_of
 from leaderboard.page import page
+from leaderboard.statistics import Correction
 from leaderboard.text import csv_text, markdown
 
 FORMATS = ("md", "csv", "html")
@@ -23,9 +24,10 @@ def write_boards(
     tasks: list[str] | None = None,
     students: list[str] | None = None,
     baseline: str | None = None,
+    correction: Correction = "none",
 ) -> str:
     """Write leaderboard.md, .csv and .html (those of `formats`) into `folder`; return the markdown text."""
-    board = board_of(store, tasks=tasks, students=students, baseline=baseline)
+    board = board_of(store, tasks=tasks, students=students, baseline=baseline, correction=correction)
     text = markdown(board)
     contents = {"md": lambda: text, "csv": lambda: csv_text(board), "html": lambda: page(board, store)}
     for name in formats:

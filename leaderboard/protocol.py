@@ -13,6 +13,11 @@ SAMPLED = (
     "Sets and test rows are both taken as samples: what other sets and what other test rows would change is in it, "
     "each part with the Student quantile of its own number."
 )
+CORRECTED = {
+    "none": "Each comparison stands alone: no correction for many.",
+    "holm": "Verdicts are corrected (Holm) for the comparisons within a task, student and dpc, ranks for all pairs "
+    "there; intervals are not.",
+}
 GIVEN = "Intervals, verdicts and ranks hold for these test rows: what other test rows would change is not in them."
 
 
@@ -54,8 +59,7 @@ def protocol(board: Board) -> Remarks:
         lines.append(
             f"vs {board.baseline}: paired difference (replicates with the same learner seed, on the same test rows) "
             "with its 95 % interval; above and below are separated from it, tie is not; undecided: fewer than "
-            f"{FEWEST_SETS} different sets on both sides, or no spread at all. Each comparison stands alone: no "
-            "correction for many."
+            f"{FEWEST_SETS} different sets on both sides, or no spread at all. {CORRECTED[board.correction]}"
         )
     if any(part.interval is None for part in shown):
         lines.append("No interval: nothing was repeated at random (a single run), or all sets or runs score the same.")

@@ -14,13 +14,14 @@ from typing import Literal
 
 import numpy as np
 
-from leaderboard.crossed import half_widths
+from leaderboard.crossed import half_widths, p_values
 from leaderboard.scores import Scores, group_means, numbered
 
 LEVEL = 0.95
 NO_WIDTH = 1e-12  # of an interval between equal values
 FEWEST_SETS = 3  # different ones, on one side of a comparison at least: two agree by chance too often
 
+Correction = Literal["none", "holm"]
 Over = Literal["sets", "runs", "items"]
 Verdict = Literal["above", "below", "tie", "undecided"]
 
@@ -54,7 +55,8 @@ class Summary:
 class Difference:
     """a - b over paired replicates: mean over sets, its interval. `n_pairs` entered, `n_left_out` did not.
 
-    `n_sets`: different sets on the side that has more of them, among those that entered.
+    `n_sets`: different sets on the side that has more of them, among those that entered. p: two-sided, of no
+    difference; adjusted: the same among the comparisons that it is one of, None where it stands alone.
     """
 
     mean: float
@@ -62,6 +64,8 @@ class Difference:
     n_pairs: int
     n_left_out: int
     n_sets: int
+    p: float = 1.0
+    adjusted: float | None = None
 
     @property
     def undecided(self) -> str | None:
@@ -72,9 +76,11 @@ class Difference:
 
     @property
     def verdict(self) -> Verdict:
-        """Separated ("above", "below") when the interval leaves out zero, "tie" when it does not."""
+        """Separated ("above", "below") when the interval leaves out zero and an adjusted p is small; else "tie"."""
         if self.interval is None or self.undecided:
             return "undecided"
+        if self.adjusted is not None and self.adjusted >= 1 - LEVEL:
+            return "tie"
         if self.interval.low > 0:
             return "above"
         return "below" if self.interval.high < 0 else "tie"
@@ -131,6 +137,7 @@ def paired_difference(a: Scores, b: Scores) -> Difference | None:
         n_pairs=len(found.scores),
         n_left_out=len({*a.replicates, *b.replicates}) - len(found.scores),
         n_sets=found.n_sets,
+        p=float(p_values(group_means(found.values, found.groups))) if max(found.groups) else 1.0,
     )
 
 
@@ -178,13 +185,23 @@ def _connected(pairs: Sequence[tuple[str, str]]) -> list[int]:
     return numbered(found)
 
 
-def rank_ranges(rows: Sequence[Scores]) -> list[tuple[int, int]]:
+def holm(p: Sequence[float]) -> list[float]:
+    """Adjusted p-values of Holm 1979: that any of the comparisons is wrongly called has probability 5 % at most."""
+    order, found, largest = sorted(range(len(p)), key=p.__getitem__), [1.0] * len(p), 0.0
+    for rank, place in enumerate(order):
+        largest = max(largest, min(1.0, (len(p) - rank) * p[place]))
+        found[place] = largest
+    return found
+
+
+def rank_ranges(rows: Sequence[Scores], correction: Correction = "none") -> list[tuple[int, int]]:
     """Best and worst rank that the paired differences leave open to each row (1 = highest score).
 
     Best rank: 1 + the rows that are separated above it; worst: the number of rows less those separated below it.
+    correction: for all pairs of these rows.
     """
     lower, higher = [0] * len(rows), [0] * len(rows)  # rows that are separated below it, above it
-    for one, other, verdict in _verdicts(rows):
+    for one, other, verdict in _corrected(rows, correction):
         if verdict != "tie" and verdict != "undecided":
             up, down = (one, other) if verdict == "above" else (other, one)
             lower[up] += 1
@@ -195,8 +212,20 @@ def rank_ranges(rows: Sequence[Scores]) -> list[tuple[int, int]]:
 Groups = tuple[int, ...]  # number of the group of each replicate
 
 
-def _verdicts(rows: Sequence[Scores]) -> Iterator[tuple[int, int, Verdict]]:
-    """(i, j, verdict of row i - row j) for each two rows that share a replicate, i < j.
+def _corrected(rows: Sequence[Scores], correction: Correction) -> list[tuple[int, int, Verdict]]:
+    found = list(_verdicts(rows, p=correction != "none"))
+    if correction == "none":
+        return [(i, j, verdict) for i, j, verdict, _ in found]
+    decided = [place for place, (_, _, verdict, _) in enumerate(found) if verdict != "undecided"]
+    adjusted = dict(zip(decided, holm([found[place][3] for place in decided]), strict=True))
+    return [
+        (i, j, "tie" if adjusted.get(place, 0.0) >= 1 - LEVEL else verdict)
+        for place, (i, j, verdict, _) in enumerate(found)
+    ]
+
+
+def _verdicts(rows: Sequence[Scores], p: bool) -> Iterator[tuple[int, int, Verdict, float]]:
+    """(i, j, verdict of row i - row j, its p-value if asked) for each two rows that share a replicate, i < j.
 
     Rows with the same replicates, whose sets group them alike, are compared many at once.
     """
@@ -210,14 +239,15 @@ def _verdicts(rows: Sequence[Scores]) -> Iterator[tuple[int, int, Verdict]]:
             if groups is not None:
                 alike[groups].append(j)
             elif (difference := paired_difference(row, rows[j])) is not None:
-                yield i, j, difference.verdict
+                yield i, j, difference.verdict, difference.p
         for groups, members in alike.items():
             for k in (i, *members):
                 if (k, groups) not in means:
                     means[k, groups] = group_means(rows[k].values(range(len(rows[k])), items), groups)
             differences = means[i, groups] - np.stack([means[j, groups] for j in members])
-            for j, verdict in zip(members, _many_verdicts(differences), strict=True):
-                yield i, j, verdict
+            p_of = p_values(differences) if p and differences.shape[1] > 1 else np.ones(len(differences))
+            for j, verdict, value in zip(members, _many_verdicts(differences), p_of.tolist(), strict=True):
+                yield i, j, verdict, value
 
 
 def _common(mine: Groups, others: Groups) -> Groups | None:

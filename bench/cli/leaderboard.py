@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import click
 
 from bench.cli.options import result_folder
 from bench.output import echo
 
+CORRECTIONS: tuple[Literal["none"], Literal["holm"]] = ("none", "holm")
 FORMATS = ("md", "csv", "html")
 
 
@@ -23,6 +25,13 @@ FORMATS = ("md", "csv", "html")
 )
 @click.option("--student", "students", multiple=True, metavar="NAME", help="Only this student (repeatable).")
 @click.option("--baseline", metavar="METHOD", help="Method that the differences are taken to  [random]")
+@click.option(
+    "--correction",
+    type=click.Choice(CORRECTIONS),
+    default=CORRECTIONS[0],
+    show_default=True,
+    help="For many comparisons, within a task, student and dpc.",
+)
 @click.option("--format", "wanted", type=click.Choice([*FORMATS, "all"]), default="all", show_default=True)
 @click.option("--output", metavar="DIR", type=click.Path(path_type=Path), help="Folder for the files  [OUT]")
 def command(
@@ -30,6 +39,7 @@ def command(
     tasks: tuple[str, ...],
     students: tuple[str, ...],
     baseline: str | None,
+    correction: Literal["none", "holm"],
     wanted: str,
     output: Path | None,
 ) -> None:
@@ -47,6 +57,7 @@ def command(
         tasks=list(tasks),
         students=list(students),
         baseline=baseline,
+        correction=correction,
     )
     pass_on(store)
     echo(text, nl=False)

@@ -18,6 +18,7 @@ from bench.store.cards import Gold
 from bench.store.predictions import encode
 from bench.store.record import MadeOf, PlannedCell, Record, StudentRef
 from leaderboard.board import Board, Row, build, overviews
+from leaderboard.statistics import holm
 from leaderboard.text import markdown
 from tests.leaderboard.records import GOLD, cell, gold_labels, plugin, pocket, record, student, task_card, times
 
@@ -132,6 +133,19 @@ def test_test_rows_of_a_pair_may_undo_a_separation() -> None:
     assert given.difference.mean == sampled.difference.mean == pytest.approx(0.06)
     assert (given.difference.verdict, given.rank) == ("above", (1, 1))
     assert (sampled.difference.verdict, sampled.rank) == ("tie", (1, 2))
+
+
+def test_a_correction_holds_within_a_task_student_and_dpc() -> None:
+    plain, board = (build(pocket(), gold=gold_labels, correction=each) for each in ("none", "holm"))  # type: ignore[arg-type]
+    assert (plain.correction, board.correction) == ("none", "holm")
+    for task, dpc in (("bbc", 5), ("rt", 20)):
+        rows = [row_of(board, method, dpc, task) for method in ("kcenters", "herding")]
+        p = [row.difference.p for row in rows if row.difference is not None]
+        assert p == [getattr(row_of(plain, row.method, dpc, task).difference, "p", None) for row in rows]
+        assert [getattr(row.difference, "adjusted", None) for row in rows] == pytest.approx(holm(p))
+    assert {getattr(row.difference, "adjusted", None) for row in plain.rows} == {None}
+    assert "no correction for many" in markdown(plain)
+    assert "Verdicts are corrected (Holm)" in markdown(board)
 
 
 def test_rows_stand_best_first_within_dpc_and_all_data_last() -> None:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import ndtr
 
-from leaderboard.crossed import bootstrap, half_widths, mean_squares, parts
+from leaderboard.crossed import bootstrap, half_widths, mean_squares, p_values, parts
 from leaderboard.scores import group_means
 
 BY_HAND = np.array([[1.0, 0.0, 2.0], [3.0, 2.0, 4.0]])
@@ -125,6 +125,34 @@ def test_intervals_of_paired_differences_cover_as_often_as_they_claim() -> None:
         hits += abs(float(y.mean()) - truth) <= np.array([found.both, found.row])
     assert 0.93 <= hits[0] / 1000 <= 0.97
     assert hits[1] / 1000 < 0.9
+
+
+@given(st.integers(0, 2**32), st.integers(2, 9), st.sampled_from([1, 25]))
+def test_p_is_small_where_the_interval_leaves_out_zero(seed: int, rows: int, items: int) -> None:
+    rng = np.random.default_rng(seed)
+    y = rng.normal(0.02, 0.05, (6, rows, items)) + rng.choice([0.0, 0.05, 0.2], (6, 1, 1))
+    for level in (0.8, 0.95, 0.999):
+        left_out = np.abs(y.mean(axis=(1, 2))) > half_widths(y, level).both
+        np.testing.assert_array_equal(p_values(y) < 1 - level, left_out)
+
+
+@given(st.lists(st.floats(-1, 1), min_size=2, max_size=9))
+def test_with_one_item_p_is_that_of_the_t_test(values: list[float]) -> None:
+    y = np.round(values, 3)
+    if np.ptp(y) < 1e-9:
+        assert float(p_values(y[:, None])) == 1.0
+        return
+    expected = float(stats.ttest_1samp(y, 0.0).pvalue)
+    assert float(p_values(y[:, None])) == pytest.approx(expected, rel=1e-5, abs=1e-11)
+
+
+def test_without_a_difference_p_is_as_often_small_as_it_says() -> None:
+    rng = np.random.default_rng(8)
+    world, small = World(0.1, 0.05, 1.0, 0.3), 0
+    for _ in range(2000):
+        one, other = (world.draw(rng, 6, 1, 200).mean(axis=1) for _ in range(2))
+        small += float(p_values(one - other)) < 0.05
+    assert 0.02 < small / 2000 < 0.06
 
 
 def test_the_bootstrap_agrees_with_enumeration() -> None:

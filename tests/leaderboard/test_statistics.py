@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from leaderboard.scores import Scores, numbered
 from leaderboard.statistics import (
@@ -21,6 +22,7 @@ from leaderboard.statistics import (
     Summary,
     _many_verdicts,
     gap_closed,
+    holm,
     interval_of,
     paired_difference,
     rank_ranges,
@@ -257,6 +259,33 @@ def test_rows_of_one_layout_are_not_compared_two_by_two(monkeypatch: pytest.Monk
     drawn = [table((0.1 * n + 0.01 * rng.random((5, 2))).tolist(), str(n)) for n in range(4)]
     fixed = [replace(row, sets=("one",) * len(row)) for row in drawn[:2]]
     assert rank_ranges([*drawn, *fixed])[3] == (1, 1)
+
+
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
+def test_holm_is_that_of_statsmodels(p: list[float]) -> None:
+    assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
+
+
+def test_a_correction_closes_no_place_that_was_open() -> None:
+    rng = np.random.default_rng(1)
+    changed = 0
+    for _ in range(20):
+        rows = [table((0.015 * n + 0.07 * rng.random((5, 2))).tolist(), str(n)) for n in range(6)]
+        plain, corrected = rank_ranges(rows), rank_ranges(rows, "holm")
+        changed += plain != corrected
+        assert all(a[0] >= b[0] and a[1] <= b[1] for a, b in zip(plain, corrected, strict=True))
+    assert changed > 5
+    pairs = [paired_difference(a, b) for i, a in enumerate(rows) for b in rows[i + 1 :]]
+    separated = sum(value < 0.05 for value in holm([each.p for each in pairs if each is not None]))
+    assert sum(best - 1 + len(rows) - worst for best, worst in corrected) == 2 * separated
+
+
+def test_an_adjusted_p_decides_the_verdict() -> None:
+    found = Difference(0.1, Interval(0.02, 0.18, "sets", True), 5, 0, 5, p=0.02)
+    assert found.verdict == "above"
+    assert replace(found, adjusted=0.04).verdict == "above"
+    assert replace(found, adjusted=0.06).verdict == "tie"
+    assert replace(found, adjusted=0.04, n_sets=2).verdict == "undecided"
 
 
 @given(st.integers(0, 2**32), st.integers(1, 12), st.sampled_from([1, 30]))
