@@ -20,6 +20,7 @@ from scipy.special import stdtrit
 
 SMALLEST = 1e-12  # p-value
 HALVINGS = 30
+DIGITS = 9  # of the bootstrap: those behind depend on the threads of a product of matrices
 
 
 class MeanSquares(NamedTuple):
@@ -114,18 +115,17 @@ def bootstrap(values: np.ndarray, level: float, seed: int = 0, resamples: int = 
     Layouts of one shape are resampled alike.
     """
     of_rows, of_items = _draws(*values.shape, seed, resamples)
-    rows = of_items @ values.T.astype(np.float32)  # each resample's mean of each row; finer than 2,000 draws are
+    rows = of_items @ values.T  # each resample's mean of each row
     means = np.einsum("bs,bs->b", of_rows, rows)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    return round(float(low), DIGITS), round(float(high), DIGITS)
 
 
 @lru_cache(maxsize=2)
 def _draws(rows: int, items: int, seed: int, resamples: int) -> tuple[np.ndarray, np.ndarray]:
     """The part of each row and of each item in each resample: [resamples, rows], [resamples, items]."""
     rng = np.random.default_rng(seed)
-    counts = (rng.multinomial(n, np.full(n, 1 / n), resamples) / n for n in (rows, items))
-    of_rows, of_items = (each.astype(np.float32) for each in counts)
+    of_rows, of_items = (rng.multinomial(n, np.full(n, 1 / n), resamples) / n for n in (rows, items))
     return of_rows, of_items
 
 

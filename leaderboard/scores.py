@@ -64,6 +64,8 @@ def numbered(names: Iterable[Hashable]) -> list[int]:
 
 def group_means(values: np.ndarray, groups: Sequence[int]) -> np.ndarray:
     """Means of the rows of values [n, I] in each group 0..G-1: float64 [G, I]."""
-    member = np.equal.outer(np.arange(max(groups) + 1), np.asarray(groups))
-    found: np.ndarray = (member @ values.astype(np.float64)) / member.sum(axis=1)[:, None]
+    order, counts = np.argsort(groups, kind="stable"), np.bincount(groups)
+    # Sums in one order, whatever the machine and its threads: a product of matrices has no such order.
+    sums = np.add.reduceat(values[order].astype(np.float64), np.cumsum(counts) - counts, axis=0)
+    found: np.ndarray = sums / counts[:, None]
     return found

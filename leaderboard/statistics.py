@@ -137,7 +137,7 @@ def paired_difference(a: Scores, b: Scores) -> Difference | None:
         n_pairs=len(found.scores),
         n_left_out=len({*a.replicates, *b.replicates}) - len(found.scores),
         n_sets=found.n_sets,
-        p=float(p_values(group_means(found.values, found.groups))) if max(found.groups) else 1.0,
+        p=float(f"{p_values(group_means(found.values, found.groups)):.6g}") if max(found.groups) else 1.0,
     )
 
 

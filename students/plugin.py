@@ -82,7 +82,7 @@ def bench_students() -> Sequence[StudentSpec]:
             "mpnet-base",
             "all-mpnet-base-v2, 109 M parameters, all layers trained: a base-size student that runs without a hub.",
             f"Meant as the black box: no method of the pocket suite selects or matches with it. {MPNET_DATA}",
-            seconds=300,
+            seconds=240,
             model="mpnet-base",
         ),
         _fine_tuned("distilbert", "DistilBERT-base (uncased).", model="distilbert"),

@@ -130,7 +130,8 @@ def _check_together(kit: Kit, call: _Call) -> None:
         return
     answers: list[Any] = []
     while len(answers) < len(TOGETHER):
-        contexts = [kit.context(call.queries, seed) for seed in TOGETHER[len(answers) :]]
+        unlabelled = call.data.train.texts
+        contexts = [kit.context(call.queries, seed, unlabelled) for seed in TOGETHER[len(answers) :]]
         with kit.call(when, 94, call.distilled, call.queries):
             found = list(student.predict_many(call.distilled, call.queries, contexts))
         try:
