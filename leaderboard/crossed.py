@@ -19,6 +19,7 @@ import numpy as np
 from scipy.special import stdtrit
 
 SMALLEST = 1e-12  # p-value
+NO_ERROR = 1e-13  # standard error of equal values, by rounding
 HALVINGS = 30
 DIGITS = 9  # of the bootstrap: those behind depend on the threads of a product of matrices
 
@@ -99,7 +100,7 @@ def p_values(values: np.ndarray) -> np.ndarray:
             of_items * (_quantile(items, alpha) if items > 1 else 0.0),
         )
         low, high = np.where(half > size, middle, low), np.where(half > size, high, middle)
-    found: np.ndarray = np.where(of_rows + of_items > 0, np.exp(high), 1.0)
+    found: np.ndarray = np.where(of_rows + of_items > NO_ERROR, np.exp(high), 1.0)
     return found
 
 

@@ -131,13 +131,16 @@ def paired_difference(a: Scores, b: Scores) -> Difference | None:
     found = paired(a, b)
     if found is None:
         return None
+    interval = interval_of(found.values, found.groups)
+    varied = interval is not None and interval.over == "sets"
+    p = float(p_values(group_means(found.values, found.groups))) if varied else 1.0
     return Difference(
         mean=float(group_means(found.scores[:, None], found.groups).mean()),
-        interval=interval_of(found.values, found.groups),
+        interval=interval,
         n_pairs=len(found.scores),
         n_left_out=len({*a.replicates, *b.replicates}) - len(found.scores),
         n_sets=found.n_sets,
-        p=float(f"{p_values(group_means(found.values, found.groups)):.6g}") if max(found.groups) else 1.0,
+        p=float(f"{p:.6g}"),  # digits behind depend on the machine
     )
 
 

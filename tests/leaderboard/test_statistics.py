@@ -194,6 +194,7 @@ def test_few_or_equal_sets_leave_a_comparison_undecided() -> None:
     assert (two.verdict, two.undecided) == ("undecided", "2 sets")
     assert (flat.verdict, flat.undecided, flat.interval) == ("undecided", "no spread", None)
     assert (three.verdict, three.undecided) == ("above", None), "different sets on one side are enough"
+    assert (flat.p, two.p < 0.05, three.p < 0.05) == (1.0, True, True)
 
 
 def test_pairs_that_share_a_set_are_one_observation() -> None:
