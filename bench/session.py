@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from bench.api import TrainData
 from bench.arguments import Selection, flag, folder_of, joined, maybe_path, numbers, path_of, paths, seconds, whole
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from bench.verify import Verified
     from bench.work.context import JobContext
     from leaderboard.board import Board
+    from leaderboard.statistics import Correction
 
 EXAMPLE = ("task", "dpc", "method", "set", "label")  # columns of `Results.examples`
 
@@ -124,7 +125,7 @@ class Results:
         tasks: str | Sequence[str] = (),
         students: str | Sequence[str] = (),
         baseline: str | None = None,
-        correction: Literal["none", "holm"] = "none",
+        correction: Correction = "none",
     ) -> BoardView:
         """The board of these tasks and students (all by default), with differences to `baseline` (random).
 

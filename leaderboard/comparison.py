@@ -43,8 +43,16 @@ def published_text(found: Sequence[Replication], ledger: Ledger, margin: float) 
 def _line(each: Replication) -> tuple[str, ...]:
     row, number = each.row, each.number
     assert number is not None
-    size = "all" if row.dpc is None else str(row.dpc)
-    return (row.task, size, row.method, row.student, short_score(row), _published(number), number.where, _verdict(each))
+    return (
+        row.task,
+        row.size,
+        row.method,
+        row.student,
+        short_score(row),
+        _published(number),
+        number.where,
+        _verdict(each),
+    )
 
 
 def _published(number: Number) -> str:

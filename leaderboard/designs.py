@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from dataclasses import dataclass
 
 from bench.errors import UserError
 from bench.store.labels import split
@@ -25,41 +25,24 @@ WORDS: dict[Dimension, str] = {"sets": "sets a method", "runs": "runs a set", "i
 Block = tuple[str, int | None, str]  # task, dpc, student
 
 
-class Named(Protocol):
-    """What is planned under one name."""
+@dataclass(frozen=True)
+class Planned:
+    """A planned cell: how many different sets it has, and replicates in all."""
 
-    @property
-    def label(self) -> str: ...
-
-
-class Run(Protocol):
-    """A planned replicate."""
-
-    @property
-    def set_key(self) -> str: ...
+    task: str
+    dpc: int | None
+    student: str
+    method: str
+    sets: int
+    replicates: int
 
 
-class Cell(Protocol):
-    """A planned cell."""
-
-    @property
-    def task(self) -> Named: ...
-    @property
-    def student(self) -> Named: ...
-    @property
-    def dpc(self) -> int | None: ...
-    @property
-    def method_label(self) -> str: ...
-    @property
-    def runs(self) -> Sequence[Run]: ...
-
-
-def smallest(cells: Sequence[Cell], board: Board, items: Mapping[str, int]) -> list[tuple[str, ...]]:
+def smallest(cells: Sequence[Planned], board: Board, items: Mapping[str, int]) -> list[tuple[str, ...]]:
     """A line for each block of two or more methods; items: test rows of the tasks that are known."""
     lines: list[tuple[str, ...]] = []
     for block, members in _blocks(cells).items():
         task, dpc, student = block
-        if dpc is None or len({cell.method_label for cell in members}) < 2:
+        if dpc is None or len({cell.method for cell in members}) < 2:
             continue
         design = _design(members, items.get(task, ITEMS))
         spread, source = expected_spread(board.rows, task, student, dpc)
@@ -69,7 +52,7 @@ def smallest(cells: Sequence[Cell], board: Board, items: Mapping[str, int]) -> l
     return lines
 
 
-def separations(wanted: str, cells: Sequence[Cell], board: Board, items: Mapping[str, int]) -> list[str]:
+def separations(wanted: str, cells: Sequence[Planned], board: Board, items: Mapping[str, int]) -> list[str]:
     """For each planned block that has earlier rows of both methods: what would separate them. wanted: `A,B`.
 
     Raises UserError when these are not two methods of the board.
@@ -86,7 +69,7 @@ def separations(wanted: str, cells: Sequence[Cell], board: Board, items: Mapping
     return [f"\n{names[0]} less {names[1]}:", *lines]
 
 
-def _separation(one: Row, other: Row, members: Sequence[Cell], items: int) -> str:
+def _separation(one: Row, other: Row, members: Sequence[Planned], items: int) -> str:
     difference, spread = paired_difference(one.scores, other.scores), spread_of_pair(one, other)
     if difference is None or spread is None:
         return "fewer than 3 earlier sets: nothing to go by"
@@ -114,15 +97,14 @@ def _row(board: Board, task: str, dpc: int | None, student: str, method: str) ->
     return next((row for row in board.rows if row.names == (task, student, dpc, method) and row.summary), None)
 
 
-def _blocks(cells: Sequence[Cell]) -> dict[Block, list[Cell]]:
-    found: dict[Block, list[Cell]] = {}
+def _blocks(cells: Sequence[Planned]) -> dict[Block, list[Planned]]:
+    found: dict[Block, list[Planned]] = {}
     for cell in cells:
-        found.setdefault((cell.task.label, cell.dpc, cell.student.label), []).append(cell)
+        found.setdefault((cell.task, cell.dpc, cell.student), []).append(cell)
     return found
 
 
-def _design(cells: Sequence[Cell], items: int) -> Design:
+def _design(cells: Sequence[Planned], items: int) -> Design:
     """Of the method with most sets; a deterministic one has one, and is compared over the other's."""
-    counts = [(len({run.set_key for run in cell.runs}), len(cell.runs)) for cell in cells]
-    sets, runs = max(counts)
-    return Design(sets, runs // sets, items)
+    most = max(cells, key=lambda cell: cell.sets)
+    return Design(most.sets, most.replicates // most.sets, items)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -74,13 +75,6 @@ def _quantile(a: float, n: int, b: float, m: int) -> float:
 
 
 def _further(verdict: Callable[[int], Verdict], n: int) -> int | None:
-    """The fewest more values with a verdict, by halving: the interval narrows with n."""
-    if verdict(n) != "undecided":
-        return 0
-    if verdict(MOST_SETS) == "undecided":
-        return None
-    low, high = n, MOST_SETS
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (middle, high) if verdict(middle) == "undecided" else (low, middle)
-    return high - n
+    """The fewest more values with a verdict: the interval narrows with n."""
+    more = bisect_left(range(n, MOST_SETS), True, key=lambda number: verdict(number) != "undecided")
+    return more if n + more < MOST_SETS else None

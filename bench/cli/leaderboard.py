@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import click
 
 from bench.cli.options import result_folder
 from bench.output import echo
 
-CORRECTIONS: tuple[Literal["none"], Literal["holm"]] = ("none", "holm")
+if TYPE_CHECKING:
+    from leaderboard.statistics import Correction
+
+CORRECTIONS: tuple[Correction, ...] = ("none", "holm")
 FORMATS = ("md", "csv", "html")
 
 
@@ -39,7 +42,7 @@ def command(
     tasks: tuple[str, ...],
     students: tuple[str, ...],
     baseline: str | None,
-    correction: Literal["none", "holm"],
+    correction: Correction,
     wanted: str,
     output: Path | None,
 ) -> None:

@@ -81,16 +81,27 @@ def _tell_resolution(plan: Plan, store: ResultStore, separate: str | None) -> No
     from tabulate import tabulate
 
     from leaderboard.board import board_of
-    from leaderboard.designs import separations, smallest
+    from leaderboard.designs import Planned, separations, smallest
 
     board = board_of(store)
     known = [(row.task, row.revision) for row in board.rows] + [(task.label, task.revision) for task in plan.tasks()]
     items = {label: store.task(revision).n_test for label, revision in known if store.has_task(revision)}
-    if lines := smallest(plan.cells, board, items):
+    cells = [
+        Planned(
+            task=cell.task.label,
+            dpc=cell.dpc,
+            student=cell.student.label,
+            method=cell.method_label,
+            sets=len({run.set_key for run in cell.runs}),
+            replicates=len(cell.runs),
+        )
+        for cell in plan.cells
+    ]
+    if lines := smallest(cells, board, items):
         heads = ["task", "dpc", "student", "sets x runs", "test rows", "separates, points", "spread"]
         echo(f"\nthe smallest difference of two methods that is separated in 8 of 10 cases:\n{tabulate(lines, heads)}")
     if separate is not None:
-        echo("\n".join(separations(separate, plan.cells, board, items)))
+        echo("\n".join(separations(separate, cells, board, items)))
 
 
 def prepared(jobs: Iterable[PartsJob]) -> str:

@@ -2,39 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import pytest
 
 from bench.errors import UserError
 from leaderboard.board import Board, build
-from leaderboard.designs import separations, smallest
+from leaderboard.designs import Planned, separations, smallest
 from leaderboard.resolution import ASSUMED, Design, detectable
 from tests.leaderboard.records import GOLD, gold_labels, pocket
 
 
-@dataclass(frozen=True)
-class Named:
-    label: str
-
-
-@dataclass(frozen=True)
-class Run:
-    set_key: str
-
-
-@dataclass(frozen=True)
-class Cell:
-    task: Named
-    student: Named
-    dpc: int | None
-    method_label: str
-    runs: tuple[Run, ...]
-
-
-def planned(method: str, sets: int = 5, runs: int = 2, dpc: int | None = 5, task: str = "rt") -> Cell:
-    keys = [f"{method}{0 if method == 'herding' else i}" for i in range(sets) for _ in range(runs)]
-    return Cell(Named(task), Named("minilm"), dpc, method, tuple(map(Run, keys)))
+def planned(method: str, sets: int = 5, runs: int = 2, dpc: int | None = 5, task: str = "rt") -> Planned:
+    return Planned(task, dpc, "minilm", method, 1 if method == "herding" else sets, sets * runs)
 
 
 BOARD = build(pocket(), gold=gold_labels)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from leaderboard.board import build
+from bench.store.results import ResultStore
+from leaderboard.board import board_of, build
 from leaderboard.crossed import Parts, half_widths
 from leaderboard.resolution import (
     ASSUMED,
@@ -92,3 +94,16 @@ def test_rows_that_tell_nothing_give_no_spread() -> None:
     assert spread_of(build(cell("random") + cell("full", dpc=None), gold=gold_labels).rows) is None
     two = [one for one in pocket(("rt",), (5,)) if one.set < 2]
     assert spread_of(build(two, gold=gold_labels).rows) is None
+
+
+def test_the_assumed_spread_is_one_that_was_measured() -> None:
+    """Of the folders that are kept: pairs of methods on texts, MiniLM the student."""
+    found = []
+    for folder in sorted((Path(__file__).parents[2] / "leaderboard" / "results").glob("*/results")):
+        rows = board_of(ResultStore(folder.parent)).rows
+        known = spread_of([row for row in rows if (row.league, row.student) == ("A", "minilm")])
+        found += [known[0]] if known is not None else []
+    assert len(found) >= 6
+    for name in ("set", "item", "set_item"):
+        values = [getattr(each, name) for each in found]
+        assert min(values) <= getattr(ASSUMED, name) <= max(values), name
