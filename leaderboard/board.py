@@ -24,8 +24,11 @@ from leaderboard.cells import (
     keep,
     replicate_of,
 )
-from leaderboard.cost import Cost, cost, uses
+from leaderboard.cost import Cost, cost, shared, uses
 from leaderboard.crossed import Parts, bootstrap, parts
+from leaderboard.dd_ranking import DDRanking, dd_ranking
+from leaderboard.equivalent import Equivalent, equivalent_size
+from leaderboard.groups import tie_groups
 from leaderboard.items import item_scores
 from leaderboard.names import normal
 from leaderboard.overlap import overlap_lines, repeats
@@ -38,7 +41,8 @@ from leaderboard.statistics import (
     gap_closed,
     holm,
     paired_difference,
-    rank_ranges,
+    ranks_left,
+    separations,
     summarise,
 )
 
@@ -49,8 +53,9 @@ LEAGUES = {
     "D": "in-context learning",
 }
 FULL = "full"  # the method that is the upper bound
-REFERENCES = ("random", "kcenters", FULL)  # methods whose rows may stand, marked, beside those of other leagues
-HOME = "A"  # the league of their sets: texts of the task with their labels
+RANDOM = "random"  # the method whose curve sizes are read from
+REFERENCES = (RANDOM, "kcenters", FULL)  # methods whose rows may stand, marked, beside those of other leagues
+HOME = "A"  # the league of their sets: texts of the task with hard labels
 RECIPE = "recipe"  # the parameter by which a student trains in another way on what only some sets have
 Golds = Callable[[str], Gold | None]  # revision of a task -> its gold labels, where they are known
 METRICS = {"accuracy": "accuracy", "accuracy_f1": "mean of accuracy and F1"}
@@ -80,7 +85,10 @@ class Row:
     parts: Parts | None = None  # of the variance of its scores
     difference: Difference | None = None  # to the baseline row of the same task, student and dpc
     rank: tuple[int, int] | None = None
+    group: str = ""  # letters: rows of a block that share one are not separated
     gap: float | None = None
+    equivalent: Equivalent | None = None
+    dd: DDRanking | None = None
     n_train: int | None = None
     n_bytes: int | None = None  # a set, in the mean over its different sets; None when a record does not say
     set_keys: tuple[str, ...] = ()  # one of each group of sets with equal content
@@ -94,6 +102,7 @@ class Row:
     outdated: bool = False  # measured with an older version of the student than its neighbours: not compared
     box: Box | None = None  # None: not known
     near_test: int | None = None  # examples of its sets that repeat a test text; None when nobody counted
+    prepared_once: bool = False  # its sets, more than one, are all made of the same prepared artifact
     cost: Cost | None = None
     finished: str = ""  # time of the newest record
     scores: Scores = field(default_factory=lambda: Scores.of({}), repr=False)
@@ -226,6 +235,7 @@ def _row(
         learner=_learner(records),
         box=box_of(records),
         near_test=sum(repeats(records).values()) if known else None,
+        prepared_once=bool(shared(ok)),
         cost=cost(ok, used),
         finished=max((record.time.finished for record in records), default=""),
     )
@@ -282,7 +292,7 @@ def _learner(records: Sequence[Record]) -> str:
 def _pick_baseline(rows: Sequence[Row], wanted: str | None) -> str | None:
     """The label of the baseline: `wanted`, a label or the name of one selected method; by default random."""
     labels = {normal(row.method): row.method for row in rows}
-    name = normal(wanted or "random")
+    name = normal(wanted or RANDOM)
     if name in labels:
         return labels[name]
     of_name = dict.fromkeys(row.method for row in rows if row.method_name == name)
@@ -308,8 +318,13 @@ def _mark_outdated(rows: Sequence[Row]) -> list[Row]:
     ]
 
 
+def _by_score(row: Row) -> tuple[bool, float, str]:
+    """Sort key: best first, without a score last."""
+    return (row.summary is None, -(row.summary.mean if row.summary else 0.0), row.method)
+
+
 def _compare(rows: list[Row], baseline: str | None, correction: Correction) -> list[Row]:
-    """Add differences to the baseline, ranks and the closed gap, block by block; each block is corrected by itself.
+    """Add differences to the baseline, ranks and what they rest on, block by block; each block is corrected by itself.
 
     A row without a league or with an outdated student is compared with nothing.
     """
@@ -321,25 +336,37 @@ def _compare(rows: list[Row], baseline: str | None, correction: Correction) -> l
         for row in rows
         if row.is_full and row.summary is not None
     }
+    curves: dict[tuple[Any, ...], dict[int, Row]] = defaultdict(dict)
+    for row in rows:
+        if row.method == RANDOM and row.dpc is not None and row.summary is not None and not row.outdated:
+            curves[row.league, row.task, row.student, row.student_key][row.dpc] = row
     compared: list[Row] = []
     for (league, task, student, dpc, version), members in blocks.items():
         if league is None or any(row.outdated for row in members):
             compared += members
             continue
         scored = [row for row in members if row.summary is not None and not row.is_full]
-        ranks = dict(
-            zip((row.method for row in scored), rank_ranges([row.scores for row in scored], correction), strict=True)
-        )
+        scored.sort(key=_by_score)
+        apart = separations([row.scores for row in scored], correction)
+        letters = tie_groups(len(scored), apart) or [""] * len(scored)
+        places = {row.method: place for place, row in enumerate(scored)}
+        ranks = ranks_left(len(scored), apart)
         base = next((row for row in scored if row.method == baseline), None)
         top = full.get((league, task, student, version))
+        curve = curves.get((league, task, student, version), {})
         for row in members:
             extra: dict[str, Any] = {}
-            if row.method in ranks and dpc is not None:
-                extra["rank"] = ranks[row.method]
+            if row.method in places and dpc is not None:
+                extra |= {"rank": ranks[places[row.method]], "group": letters[places[row.method]]}
             if base is not None and base.summary is not None and row.summary is not None and row is not base:
                 extra["difference"] = paired_difference(row.scores, base.scores)
                 if top is not None:
                     extra["gap"] = gap_closed(row.summary.mean, base.summary.mean, top)
+            if row.summary is not None and dpc is not None and row.method != RANDOM:
+                extra["equivalent"] = equivalent_size(row.scores, {size: one.scores for size, one in curve.items()})
+                random = curve[dpc].summary if dpc in curve else None
+                if league == HOME and random is not None and top is not None:
+                    extra["dd"] = dd_ranking(row.summary.mean, random.mean, top)
             compared.append(replace(row, **extra))
         if correction != "none":
             compared[-len(members) :] = _adjusted(compared[-len(members) :])
@@ -467,7 +494,7 @@ def build(
     rows.sort(
         key=lambda row: (
             *(row.league is None, row.league or "", row.task, row.student, dpc_order(row.dpc)),
-            *(row.summary is None, -(row.summary.mean if row.summary else 0.0), row.method),
+            *_by_score(row),
         )
     )
     shown = {row.task for row in rows}

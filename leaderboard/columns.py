@@ -13,6 +13,7 @@ from leaderboard.figures import (
     NOTHING,
     coverage,
     difference_text,
+    equivalent_text,
     interval_text,
     marks,
     metric_text,
@@ -111,6 +112,13 @@ def _difference(board: Board, row: Row) -> Shown:
         return plain("baseline", "muted")
     difference = row.difference
     return plain(NOTHING) if difference is None else plain(difference_text(difference), difference.verdict)
+
+
+def _rank(board: Board, row: Row) -> Shown:
+    """`1–2 a`: the places left open, and the letters that it shares with rows that are not separated from it."""
+    if row.rank is None:
+        return plain(NOTHING)
+    return Shown((("", rank_text(row.rank)), ("soft", f" {row.group}" if row.group else "")))
 
 
 def _cost(board: Board, row: Row) -> Shown:
@@ -216,11 +224,12 @@ COLUMNS: tuple[Column, ...] = (
         lambda board, row: row.rank[0] if row.rank else None,
         frozenset({"csv", "details"}),
         title="rank",
-        text=lambda board, row: plain(rank_text(row.rank) if row.rank else NOTHING),
+        text=_rank,
         sort=lambda board, row: sum(row.rank) if row.rank else None,
         compares=True,
     ),
     _column("rank_worst", lambda row: row.rank[1] if row.rank else None),
+    _column("tie_group", lambda row: row.group or None),
     Column(
         "gap_closed",
         lambda board, row: row.gap,
@@ -230,6 +239,20 @@ COLUMNS: tuple[Column, ...] = (
         when=lambda board, rows: any(row.gap is not None for row in rows),
         compares=True,
     ),
+    Column(
+        "random_dpc",
+        lambda board, row: row.equivalent.size if row.equivalent else None,
+        frozenset({"csv", "details"}),
+        title="as random dpc",
+        text=lambda board, row: plain(equivalent_text(row.equivalent) if row.equivalent else NOTHING),
+        when=lambda board, rows: any(row.equivalent is not None for row in rows),
+        compares=True,
+    ),
+    _column("random_dpc_low", lambda row: row.equivalent.low if row.equivalent else None),
+    _column("random_dpc_high", lambda row: row.equivalent.high if row.equivalent else None),
+    _column("hlr", lambda row: row.dd.hlr if row.dd else None),
+    _column("ior", lambda row: row.dd.ior if row.dd else None),
+    _column("lrs", lambda row: row.dd.lrs if row.dd else None),
     Column(
         "box",
         lambda board, row: row.box,

@@ -1,4 +1,4 @@
-"""Seconds that it took to make a set: its own, and its share of what several sets are made of."""
+"""What sets are made of together, and the seconds that a set took: its own, and its share of that."""
 
 from __future__ import annotations
 
@@ -28,6 +28,18 @@ def uses(records: Iterable[Record]) -> Counter[str]:
     """Key of each artifact -> how many different sets were made of it."""
     found = {(part.key, record.set_key) for record in records for part in record.time.made_of or ()}
     return Counter(key for key, _ in found)
+
+
+def shared(records: Sequence[Record]) -> frozenset[str]:
+    """Keys of the artifacts, without features, that all different sets of some finished records were made of.
+
+    Empty for fewer than two sets: what a single set is made of is shared with none.
+    """
+    parts = {
+        record.set_digest or record.set_key: {each.key for each in record.time.made_of or () if each.kind != FEATURES}
+        for record in records
+    }
+    return frozenset(set.intersection(*parts.values())) if len(parts) > 1 else frozenset()
 
 
 def cost(records: Sequence[Record], used: Mapping[str, int]) -> Cost | None:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import isinf
 
 from leaderboard.board import METRICS, Row
+from leaderboard.equivalent import Equivalent
+from leaderboard.mean_ranks import MeanRanks
 from leaderboard.statistics import Difference, Interval, Summary
 
 ONE_SET = "†"  # beside an interval over the runs of one set
 ONE_RUN = "°"  # beside an interval over test rows alone
 OVERLAP = "‡"  # beside a score of sets that repeat test texts
 OUTDATED = "§"  # beside a score of another version of the student
+PREPARED = "¶"  # beside a score whose sets all come from one prepared artifact
 WHITE = " w"  # beside a score in a transfer table: of a set that the student's own model helped to make
 UNKNOWN = "?"  # there: whether it did is not known
 OTHER_SETS = "≠"  # there, beside a method: its sets are not the same under all students
@@ -46,7 +50,8 @@ def short_score(row: Row | None) -> str:
 
 def marks(row: Row) -> str:
     """What stands beside a score that is not to be read like its neighbours."""
-    return (OVERLAP if row.near_test else "") + (OUTDATED if row.outdated else "")
+    found = {OVERLAP: row.near_test, OUTDATED: row.outdated, PREPARED: row.prepared_once}
+    return "".join(mark for mark, holds in found.items() if holds)
 
 
 def box_mark(row: Row | None) -> str:
@@ -82,9 +87,35 @@ def difference_text(difference: Difference) -> str:
     return " ".join(part for part in parts if part)
 
 
+def equivalent_text(equivalent: Equivalent) -> str:
+    """`7.3 [5.1, >10]`, `≤5 [≤5, 6.2]`: examples a class, open where random was not measured."""
+    low, size, high = (
+        f"≤{equivalent.measured[0]}" if value == 0 else f">{equivalent.measured[1]}" if isinf(value) else f"{value:.1f}"
+        for value in (equivalent.low, equivalent.size, equivalent.high)
+    )
+    return f"{size} [{low}, {high}]"
+
+
 def rank_text(rank: tuple[int, int]) -> str:
     """`2`, `1–3`."""
     return f"{rank[0]}" if rank[0] == rank[1] else f"{rank[0]}–{rank[1]}"
+
+
+def mean_ranks_text(found: MeanRanks) -> str:
+    """`Mean ranks over 3 tasks: kcenters 1.3, random 2.7; ...`, with what they separate."""
+    ranks = ", ".join(f"{method} {rank:.2f}" for method, rank in zip(found.methods, found.ranks, strict=True))
+    head = f"Mean ranks over {found.n_tasks} tasks: {ranks}."
+    if found.powerless:
+        return f"{head} So few tasks separate no two methods, however they come out."
+    pairs = ", ".join(f"{found.methods[i]} from {found.methods[j]}" for i, j in found.apart)
+    tested = f"Friedman's test: chi2 = {found.chi2:.2f}, {p_text(found.p)} by permutations"
+    outcome = f"it separates {pairs}" if pairs else "it separates none"
+    return f"{head} {tested}; critical difference (Nemenyi) {found.critical:.2f}: {outcome}."
+
+
+def p_text(p: float) -> str:
+    """`p = 0.032`, `p < 0.001`."""
+    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
 
 
 def row_state(row: Row) -> str:

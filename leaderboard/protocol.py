@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from leaderboard.board import Board
-from leaderboard.figures import ONE_RUN, ONE_SET, OTHER_SETS, OUTDATED, OVERLAP, UNKNOWN, WHITE
+from leaderboard.figures import ONE_RUN, ONE_SET, OTHER_SETS, OUTDATED, OVERLAP, PREPARED, UNKNOWN, WHITE
 from leaderboard.statistics import FEWEST_SETS
 from leaderboard.transfer import transfers
 
@@ -64,11 +64,17 @@ def protocol(board: Board) -> Remarks:
     if any(part.interval is None for part in shown):
         lines.append("No interval: nothing was repeated at random (a single run), or all sets or runs score the same.")
     lines += [
-        "rank: the best and worst place that the paired differences leave open within task, student and dpc.",
+        "rank: the best and worst place that the paired differences leave open within task, student and dpc; rows "
+        "there that share a letter are not separated.",
         "ok: replicates that finished, of those planned; only these enter a figure. A star marks an incomplete cell.",
     ]
     if any(row.near_test for row in board.rows):
         lines.append(f"{OVERLAP} some examples of its sets repeat test texts, word for word or nearly.")
+    if any(row.prepared_once for row in board.rows):
+        lines.append(
+            f"{PREPARED} all its sets come from one prepared artifact (a trained generator, say): what preparing it "
+            "again would change is not in the interval, nor in a verdict."
+        )
     if any(row.outdated for row in board.rows):
         lines.append(f"{OUTDATED} scored by another version of the student than its neighbours: compared with nothing.")
     if any(row.box in ("white", "black") for row in board.rows):
@@ -92,6 +98,12 @@ def protocol(board: Board) -> Remarks:
         )
     if any(row.gap is not None for row in board.rows):
         lines.append(f"gap closed: (score - {board.baseline}) / (all data - {board.baseline}).")
+    if any(row.equivalent is not None for row in board.rows):
+        lines.append(
+            "as random dpc: how many random examples a class train as well, between the measured sizes along the "
+            "logarithm of their number; [low, high]: the sizes that the paired 95 % interval does not reject. "
+            "Beyond the measured sizes it is open (≤, >)."
+        )
     if board.references:
         lines.append(
             "reference: a row of another league, whose sets hold less: to see where the others stand, ranked nowhere "

@@ -200,16 +200,30 @@ def holm(p: Sequence[float]) -> list[float]:
 def rank_ranges(rows: Sequence[Scores], correction: Correction = "none") -> list[tuple[int, int]]:
     """Best and worst rank that the paired differences leave open to each row (1 = highest score).
 
-    Best rank: 1 + the rows that are separated above it; worst: the number of rows less those separated below it.
     correction: for all pairs of these rows.
     """
-    lower, higher = [0] * len(rows), [0] * len(rows)  # rows that are separated below it, above it
-    for one, other, verdict in _corrected(rows, correction):
-        if verdict != "tie" and verdict != "undecided":
-            up, down = (one, other) if verdict == "above" else (other, one)
-            lower[up] += 1
-            higher[down] += 1
-    return [(1 + above, len(rows) - below) for above, below in zip(higher, lower, strict=True)]
+    return ranks_left(len(rows), separations(rows, correction))
+
+
+def ranks_left(n: int, apart: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Of n rows; apart: the places of two rows that are separated, the higher one first.
+
+    Best rank: 1 + the rows that are separated above it; worst: the number of rows less those separated below it.
+    """
+    lower, higher = [0] * n, [0] * n  # rows that are separated below it, above it
+    for up, down in apart:
+        lower[up] += 1
+        higher[down] += 1
+    return [(1 + above, n - below) for above, below in zip(higher, lower, strict=True)]
+
+
+def separations(rows: Sequence[Scores], correction: Correction = "none") -> list[tuple[int, int]]:
+    """Places of each two rows that are separated, the higher one first; correction: for all pairs of these rows."""
+    return [
+        (one, other) if verdict == "above" else (other, one)
+        for one, other, verdict in _corrected(rows, correction)
+        if verdict in ("above", "below")
+    ]
 
 
 Groups = tuple[int, ...]  # number of the group of each replicate

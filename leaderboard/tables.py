@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 from leaderboard.board import LEAGUES, Board, Overview, Row, dpc_order, overviews
 from leaderboard.columns import Column, Kind, Shown, Style, View, columns, plain
-from leaderboard.figures import NOTHING, OTHER_SETS, box_mark, percent, rank_text, short_score
+from leaderboard.figures import NOTHING, OTHER_SETS, box_mark, mean_ranks_text, percent, rank_text, short_score
+from leaderboard.mean_ranks import over_tasks
 from leaderboard.transfer import Line, Transfer, transfers
 
 UNRANKED = "No league yet"
@@ -132,12 +133,15 @@ def _overview(table: Overview) -> Table:
     foot = [Cell(plain("all data"), "name"), *(_short(table.full.get(task)) for task, _ in table.columns)]
     foot += [Cell(plain(""))] if many else []
     left_out = ", ".join(table.left_out) if many else ""
+    notes = [f"No mean, because a cell is missing or incomplete: {left_out}."] if left_out else []
+    if (found := over_tasks(table)) is not None:
+        notes.append(mean_ranks_text(found))
     return Table(
         f"Overview: {table.student}, league {table.league} ({LEAGUES.get(table.league, 'other')})",
         (*heads, ("mean", "number")) if many else tuple(heads),
         tuple(lines),
         tuple(foot) if table.full else (),
-        f"No mean, because a cell is missing or incomplete: {left_out}." if left_out else "",
+        " ".join(notes),
     )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import statistics
 from dataclasses import replace
+from itertools import combinations
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from bench.store.cards import Gold
 from bench.store.predictions import encode
 from bench.store.record import MadeOf, PlannedCell, Record, StudentRef
 from leaderboard.board import Board, Row, build, overviews
-from leaderboard.statistics import holm
+from leaderboard.dd_ranking import dd_ranking
+from leaderboard.equivalent import equivalent_size
+from leaderboard.statistics import holm, paired_difference
 from leaderboard.text import markdown
 from tests.leaderboard.records import GOLD, cell, gold_labels, plugin, pocket, record, student, task_card, times
 
@@ -272,6 +275,72 @@ def test_gap_closed_needs_all_data() -> None:
     expected = (row.summary.mean - base.summary.mean) / (full.summary.mean - base.summary.mean)
     assert row.gap == pytest.approx(expected)
     assert row_of(board, "kcenters", task="rt").gap is None
+
+
+def test_letters_tell_what_ranks_cannot() -> None:
+    """Each row's letters against the verdicts of each pair; "a" is the best row's."""
+    for seed in range(6):
+        rows = build([*cell("random", seed=seed), *cell("kcenters", seed=seed), *cell("herding", seed=seed)]).rows
+        assert rows[0].group[0] == "a"
+        for one, other in combinations(rows, 2):
+            difference = paired_difference(one.scores, other.scores)
+            assert difference is not None
+            separated = difference.verdict in ("above", "below")
+            assert set(one.group).isdisjoint(other.group) == separated
+    (all_data,) = [row for row in build(pocket()).rows if row.is_full]
+    assert (all_data.group, all_data.rank) == ("", None)
+
+
+def test_sizes_are_read_from_random_of_the_same_student_task_and_league() -> None:
+    curve = [one for dpc in (5, 20) for one in cell("random", dpc=dpc)]
+    mine = cell("kcenters")
+    row = row_of(build([*curve, *mine]), "kcenters")
+    assert row.equivalent == equivalent_size(
+        row.scores, {dpc: row_of(build(curve), "random", dpc).scores for dpc in (5, 20)}
+    )
+    assert row.equivalent is not None
+    foreign = {"student": {"student": "probe"}, "task": {"task": "rt"}, "league": {"league": "D"}}
+    for changes in foreign.values():
+        elsewhere = [*cell("random"), *cell("random", dpc=20, **changes), *mine]
+        assert row_of(build(elsewhere), "kcenters").equivalent is None
+    assert row_of(build([*curve, *mine]), "random").equivalent is None
+    other_version = [replace(one, student=student("minilm", key="old")) for one in curve if one.dpc == 20]
+    assert row_of(build([*cell("random"), *other_version, *mine]), "kcenters").equivalent is None
+
+
+def test_dd_ranking_is_over_random_and_all_data_of_league_a_whatever_the_baseline() -> None:
+    records = [*cell("random"), *cell("kcenters"), *cell("herding"), *cell("full", dpc=None)]
+    means = {row.method: row.summary.mean for row in build(records).rows if row.summary}
+    for baseline in (None, "herding"):
+        row = row_of(build(records, baseline=baseline), "kcenters")
+        assert row.dd == dd_ranking(means["kcenters"], means["random"], means["full"])
+    for left_out in ("random", "full"):
+        assert row_of(build([one for one in records if one.method.name != left_out]), "kcenters").dd is None
+    soft = build([replace(one, league="B") for one in records])
+    assert row_of(soft, "kcenters").dd is None, "no score with hard labels"
+    assert row_of(soft, "random").dd is None
+
+
+def test_sets_of_one_generator_are_marked() -> None:
+    """Not a single set's, not features, not those of a generator each."""
+
+    def made(*keys: str, kind: str = "generator", **changes: Any) -> Row:
+        records = [
+            replace(
+                one, time=times(made_of=(MadeOf(kind=kind, key=keys[one.set % len(keys)], seconds=1.0),)), **changes
+            )
+            for one in cell("random")
+        ]
+        return row_of(build(records), "random")
+
+    assert made("one").prepared_once
+    assert not made("one", kind="features").prepared_once
+    assert not made("one", "two").prepared_once
+    assert not made("one", set_digest="same").prepared_once
+    assert not row_of(build(cell("random")), "random").prepared_once, "nobody noted it"
+    records = [replace(one, time=times(made_of=(MadeOf(kind="g", key="1", seconds=1.0),))) for one in cell("random")]
+    assert "¶ |" in markdown(build(records))
+    assert "¶ all its sets come from one prepared artifact" in markdown(build(records))
 
 
 def test_leagues_are_ranked_apart() -> None:

@@ -33,7 +33,7 @@ NOT_APPLICABLE = record(None, method="tdd", status="not_applicable", reason="no 
 def full_board() -> Board:
     """A board on which every column has something to say."""
     spent = times(made_of=(MadeOf(kind="model", key="m", seconds=8.0),))
-    records = [replace(one, time=spent, near_test=1, league="C", n_bytes=1500) for one in pocket(("bbc",), (5,))]
+    records = [replace(one, time=spent, near_test=1, league="C", n_bytes=1500) for one in pocket(("bbc",), (5, 20))]
     records = [replace(one, metrics={"accuracy": one.score, "f1": 0.25, "accuracy_f1": 0.3}) for one in records]
     return build([*records, NOT_APPLICABLE])
 
