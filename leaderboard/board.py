@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -27,22 +28,21 @@ from leaderboard.cells import (
 from leaderboard.cost import Cost, cost, shared, uses
 from leaderboard.crossed import Parts, bootstrap, parts
 from leaderboard.dd_ranking import DDRanking, dd_ranking
-from leaderboard.equivalent import Equivalent, equivalent_size
+from leaderboard.equivalent import Equivalent, equivalent_sizes
 from leaderboard.groups import tie_groups
 from leaderboard.items import item_scores
 from leaderboard.names import normal
 from leaderboard.overlap import overlap_lines, repeats
-from leaderboard.scores import Scores, numbered
+from leaderboard.ranks import ranks_left, separations
+from leaderboard.scores import Scores
 from leaderboard.statistics import (
     LEVEL,
     Correction,
     Difference,
     Summary,
+    differences,
     gap_closed,
     holm,
-    paired_difference,
-    ranks_left,
-    separations,
     summarise,
 )
 
@@ -81,8 +81,6 @@ class Row:
     reason: str | None = None
     summary: Summary | None = None
     metrics: dict[str, float] = field(default_factory=dict)  # means of all measured metrics
-    bootstrap: tuple[float, float] | None = None
-    parts: Parts | None = None  # of the variance of its scores
     difference: Difference | None = None  # to the baseline row of the same task, student and dpc
     rank: tuple[int, int] | None = None
     group: str = ""  # letters: rows of a block that share one are not separated
@@ -122,6 +120,18 @@ class Row:
     @property
     def is_full(self) -> bool:
         return self.method_name == FULL
+
+    @cached_property
+    def bootstrap(self) -> tuple[float, float] | None:
+        """Interval of the mean that assumes no distribution; None with fewer than two sets."""
+        if self.scores.n_sets < 2:
+            return None
+        return bootstrap(self.scores.by_set(self.scores.items is not None), LEVEL)
+
+    @cached_property
+    def parts(self) -> Parts | None:
+        """Of the variance of its scores; None without single test rows or a second set."""
+        return None if self.scores.items is None else parts(self.scores.items, np.array(self.scores.groups))
 
     @property
     def contents(self) -> frozenset[str]:
@@ -247,8 +257,6 @@ def _row(
         row,
         summary=summarise(scores),
         metrics={name: sum(record.metrics[name] for record in ok) / len(ok) for name in sorted(names)},
-        bootstrap=_bootstrap(scores),
-        parts=None if scores.items is None else parts(scores.items, np.array(numbered(scores.sets))),
         n_train=ok[0].n_train,
         n_bytes=_mean_bytes({contents[record.key]: record.n_bytes for record in ok}),
         scores=scores,
@@ -267,12 +275,6 @@ def _scores(records: Sequence[Record], contents: Mapping[str, str], gold: Gold |
         np.array([record.score for record in records], dtype=np.float64),
         items,
     )
-
-
-def _bootstrap(scores: Scores) -> tuple[float, float] | None:
-    if len(set(scores.sets)) < 2:
-        return None
-    return bootstrap(scores.by_set(scores.items is not None), LEVEL)
 
 
 def _mean_bytes(sizes: Mapping[str, int | None]) -> int | None:
@@ -352,22 +354,28 @@ def _compare(rows: list[Row], baseline: str | None, correction: Correction) -> l
         places = {row.method: place for place, row in enumerate(scored)}
         ranks = ranks_left(len(scored), apart)
         base = next((row for row in scored if row.method == baseline), None)
-        top = full.get((league, task, student, version))
+        others = [row for row in members if row.summary is not None and row is not base]
+        to_base = differences([row.scores for row in others], base.scores) if base else []
+        found = dict(zip((row.method for row in others), to_base, strict=False))
         curve = curves.get((league, task, student, version), {})
+        sized = [row for row in members if row.summary is not None and dpc is not None and row.method != RANDOM]
+        sizes = equivalent_sizes([row.scores for row in sized], {size: one.scores for size, one in curve.items()})
+        equivalents = dict(zip((row.method for row in sized), sizes, strict=True))
+        random = curve[dpc].summary if dpc in curve else None
+        top = full.get((league, task, student, version))
         for row in members:
-            extra: dict[str, Any] = {}
+            extra: dict[str, Any] = {"difference": found.get(row.method), "equivalent": equivalents.get(row.method)}
             if row.method in places and dpc is not None:
                 extra |= {"rank": ranks[places[row.method]], "group": letters[places[row.method]]}
-            if base is not None and base.summary is not None and row.summary is not None and row is not base:
-                extra["difference"] = paired_difference(row.scores, base.scores)
-                if top is not None:
+            if row.summary is not None and top is not None:
+                if row.method in found and base is not None and base.summary is not None:
                     extra["gap"] = gap_closed(row.summary.mean, base.summary.mean, top)
-            if row.summary is not None and dpc is not None and row.method != RANDOM:
-                extra["equivalent"] = equivalent_size(row.scores, {size: one.scores for size, one in curve.items()})
-                random = curve[dpc].summary if dpc in curve else None
-                if league == HOME and random is not None and top is not None:
+                if row.method in equivalents and league == HOME and random is not None:
                     extra["dd"] = dd_ranking(row.summary.mean, random.mean, top)
             compared.append(replace(row, **extra))
+        for row in members:
+            if row.method != RANDOM:
+                row.scores.forget()
         if correction != "none":
             compared[-len(members) :] = _adjusted(compared[-len(members) :])
     return compared

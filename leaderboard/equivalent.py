@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from leaderboard.scores import Scores
-from leaderboard.statistics import paired_difference
+from leaderboard.statistics import Difference, differences
 
 
 @dataclass(frozen=True)
@@ -20,22 +20,28 @@ class Equivalent:
     measured: tuple[int, int]  # smallest and largest dpc of random
 
 
-def equivalent_size(scores: Scores, curve: Mapping[int, Scores]) -> Equivalent | None:
-    """Of a row; curve: dpc -> random's replicates under the same student. None without two sizes, or a difference that
-    decides nothing (too few sets).
+def equivalent_sizes(rows: Sequence[Scores], curve: Mapping[int, Scores]) -> list[Equivalent | None]:
+    """Of each row; curve: dpc -> random's replicates under the same student. None without two sizes, or where a
+    difference decides nothing (too few sets).
 
     The size is where random's mean, made ascending (least squares) and straight in log dpc between measured sizes, is
     the row's. [low, high] are the sizes that a paired comparison at the board's level does not reject, with the ends
     of the difference's interval straight in log dpc between measured sizes; of several such ranges, all they span.
     """
     dpcs = sorted(curve)
-    differences = [paired_difference(scores, curve[dpc]) for dpc in dpcs]
-    found = [each for each in differences if each is not None and not each.undecided and each.interval is not None]
-    if len(dpcs) < 2 or len(found) < len(dpcs):
+    if len(dpcs) < 2 or not rows:
+        return [None] * len(rows)
+    return [_size(dpcs, found) for found in zip(*(differences(rows, curve[dpc]) for dpc in dpcs), strict=True)]
+
+
+def _size(dpcs: Sequence[int], found: Sequence[Difference | None]) -> Equivalent | None:
+    known = [each for each in found if each is not None and not each.undecided]
+    ends = [(each.interval.low, each.interval.high) for each in known if each.interval is not None]
+    if len(ends) < len(dpcs):
         return None
-    lows, highs = ([getattr(each.interval, end) for each in found] for end in ("low", "high"))
+    lows, highs = zip(*ends, strict=True)
     return Equivalent(
-        size=_first(dpcs, _descending([each.mean for each in found])),
+        size=_first(dpcs, _descending([each.mean for each in known])),
         low=_first(dpcs, lows),
         high=_last(dpcs, highs),
         measured=(dpcs[0], dpcs[-1]),

@@ -100,9 +100,9 @@ def expected_spread(rows: Iterable[Row], task: str, student: str, dpc: int | Non
 def spread_of_pair(one: Row, other: Row) -> Parts | None:
     """Of the differences of two rows; None with fewer than three different sets, or without single test rows."""
     difference = paired(one.scores, other.scores)
-    if difference is None or len(set(difference.groups)) < FEWEST_SETS:
+    if difference is None or difference.n_groups < FEWEST_SETS:
         return None
-    return parts(difference.values, np.array(difference.groups))
+    return parts(difference.values(), np.array(difference.groups))
 
 
 def _medians(found: list[Parts]) -> Parts:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
+Groups = tuple[int, ...]  # number of the group of each replicate
 Replicate = tuple[int, ...]  # what pairs two rows: (base seed, set index, run index)
 
 
@@ -21,6 +23,7 @@ class Scores:
     sets: tuple[str, ...]
     scores: np.ndarray
     items: np.ndarray | None = None
+    _kept: dict[tuple[Groups, bool], np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
     def of(cls, table: Mapping[Replicate, tuple[float, str]]) -> Scores:
@@ -48,12 +51,37 @@ class Scores:
         if not items:
             return self.scores[list(places), None]
         assert self.items is not None
-        found: np.ndarray = self.items[list(places)]
+        found: np.ndarray = self.items if len(places) == len(self) else self.items[list(places)]
         return found
+
+    @cached_property
+    def groups(self) -> Groups:
+        """Number of the set of each replicate."""
+        return tuple(numbered(self.sets))
+
+    @property
+    def n_sets(self) -> int:
+        """Different ones."""
+        return max(self.groups, default=-1) + 1
+
+    def means(self, places: Sequence[int], groups: Groups, items: bool) -> np.ndarray:
+        """Means over the replicates at these places in each group, float64 [G, I] or [G, 1].
+
+        Those of all replicates are kept until `forget`.
+        """
+        if len(places) < len(self):
+            return group_means(self.values(places, items), groups)
+        if (groups, items) not in self._kept:
+            self._kept[groups, items] = group_means(self.values(places, items), groups)
+        return self._kept[groups, items]
+
+    def forget(self) -> None:
+        """Give the memory of `means` back."""
+        self._kept.clear()
 
     def by_set(self, items: bool) -> np.ndarray:
         """Means over the runs of each set, float64 [S, I] or [S, 1]."""
-        return group_means(self.values(range(len(self)), items), numbered(self.sets))
+        return group_means(self.values(range(len(self)), items), self.groups)
 
 
 def numbered(names: Iterable[Hashable]) -> list[int]:

@@ -8,17 +8,18 @@ first. And all of them share the luck of the items: see `leaderboard.crossed`.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from leaderboard.crossed import half_widths, p_values
-from leaderboard.scores import Scores, group_means, numbered
+from leaderboard.crossed import errors, half_widths, p_values
+from leaderboard.scores import Groups, Scores, group_means, numbered
 
 LEVEL = 0.95
 NO_WIDTH = 1e-12  # of an interval between equal values
+AT_ONCE = 32  # differences, in arrays that a processor's cache holds
 FEWEST_SETS = 3  # different ones, on one side of a comparison at least: two agree by chance too often
 
 Correction = Literal["none", "holm"]
@@ -93,85 +94,160 @@ def interval_of(values: np.ndarray, groups: Sequence[int]) -> Interval | None:
     varied: an interval without width would claim that there is no chance at all.
     """
     rows = group_means(values, groups)
-    over: Over = "sets"
-    if len(rows) == 1:
-        rows, over = values.astype(np.float64), "runs"
-    widths = half_widths(rows, LEVEL)
-    half, items = float(widths.both), values.shape[1] > 1
-    if 2 * half <= NO_WIDTH:
+    return _over_sets(rows[None])[0] if len(rows) > 1 else _over_runs(values)
+
+
+def _over_sets(rows: np.ndarray) -> list[Interval | None]:
+    """Of k layouts of means [k, S, I]."""
+    found = half_widths(rows, LEVEL)
+    several = zip(rows.mean(axis=(1, 2)).tolist(), found.row.tolist(), found.both.tolist(), strict=True)
+    return [_interval(centre, row, both, "sets", rows.shape[2] > 1) for centre, row, both in several]
+
+
+def _over_runs(values: np.ndarray) -> Interval | None:
+    runs = values.astype(np.float64)
+    found = half_widths(runs, LEVEL)
+    return _interval(float(runs.mean()), float(found.row), float(found.both), "runs", runs.shape[1] > 1)
+
+
+def _interval(centre: float, row: float, both: float, over: Over, items: bool) -> Interval | None:
+    """Of its centre and half widths: without items, and whole."""
+    if 2 * both <= NO_WIDTH:
         return None
-    if 2 * float(widths.row) <= NO_WIDTH:
-        over = "items"
-    centre = float(rows.mean())
-    return Interval(centre - half, centre + half, over, items)
+    return Interval(centre - both, centre + both, over if 2 * row > NO_WIDTH else "items", items)
 
 
 def summarise(scores: Scores) -> Summary:
     """Summary of one cell with a replicate at least. The ends of the interval are cut at 0 and 1."""
-    interval = interval_of(scores.values(range(len(scores)), scores.items is not None), numbered(scores.sets))
+    interval = interval_of(scores.values(range(len(scores)), scores.items is not None), scores.groups)
     if interval is not None:
         interval = Interval(max(0.0, interval.low), min(1.0, interval.high), interval.over, interval.items)
     return Summary(
         mean=float(np.mean(scores.scores)),
         std=float(np.std(scores.scores)),
         n_runs=len(scores),
-        n_sets=len(set(scores.sets)),
+        n_sets=scores.n_sets,
         interval=interval,
     )
 
 
 def paired_difference(a: Scores, b: Scores) -> Difference | None:
-    """a - b over the replicates that both have; None when they share none.
+    """`differences` of one row."""
+    return differences([a], b)[0]
+
+
+def differences(rows: Sequence[Scores], base: Scores) -> list[Difference | None]:
+    """Each row - base over the replicates that both have; None where they share none.
 
     Run seeds do not depend on the method, so a replicate's two students began alike, and they label the same items:
     what makes both right or wrong cancels. Differences are averaged per pair of sets, then the interval; with one pair
     of sets (two deterministic methods) it is over runs. Pairs that share a set are one observation, unless it is the
     only one of its side.
     """
-    found = paired(a, b)
-    if found is None:
-        return None
-    interval = interval_of(found.values, found.groups)
-    varied = interval is not None and interval.over == "sets"
-    p = float(p_values(group_means(found.values, found.groups))) if varied else 1.0
+    pairs = [paired(row, base) for row in rows]
+    found: list[Difference | None] = [None] * len(rows)
+    alike: dict[tuple[int, ...], list[int]] = defaultdict(list)  # shape of the means -> places of pairs
+    for place, pair in enumerate(pairs):
+        if pair is not None and pair.n_groups == 1:
+            found[place] = _difference(pair, _over_runs(pair.values()), 1.0)
+        elif pair is not None:
+            alike[pair.n_groups, pair.n_items].append(place)
+    for shape, places in alike.items():
+        for several in (places[start : start + AT_ONCE] for start in range(0, len(places), AT_ONCE)):
+            mine = [pair for place in several if (pair := pairs[place]) is not None]
+            means = np.stack([pair.means() for pair in mine])
+            p = p_values(means.mean(axis=(1, 2)), *errors(means), shape).tolist()
+            for place, pair, interval, value in zip(several, mine, _over_sets(means), p, strict=True):
+                varied = interval is not None and interval.over == "sets"
+                found[place] = _difference(pair, interval, value if varied else 1.0)
+    return found
+
+
+def _difference(pair: Paired, interval: Interval | None, p: float) -> Difference:
     return Difference(
-        mean=float(group_means(found.scores[:, None], found.groups).mean()),
+        mean=pair.mean(),
         interval=interval,
-        n_pairs=len(found.scores),
-        n_left_out=len({*a.replicates, *b.replicates}) - len(found.scores),
-        n_sets=found.n_sets,
+        n_pairs=len(pair.groups),
+        n_left_out=pair.n_left_out,
+        n_sets=pair.n_sets,
         p=float(f"{p:.6g}"),  # digits behind depend on the machine
     )
 
 
 @dataclass(frozen=True)
 class Paired:
-    """a - b, replicate by replicate: scores [n], values [n, I] (or [n, 1]) and the number of the group of each."""
+    """a - b over the n replicates that both have, whose places in each `places` has; `groups`: number of each pair."""
 
-    scores: np.ndarray
-    values: np.ndarray
-    groups: list[int]
+    a: Scores
+    b: Scores
+    places: tuple[Sequence[int], Sequence[int]]
+    groups: Groups
     n_sets: int  # different ones, on the side that has more of them
+    n_left_out: int  # replicates that one of them has alone
+
+    @property
+    def n_groups(self) -> int:
+        return max(self.groups) + 1
+
+    @property
+    def items(self) -> bool:
+        """Whether single test rows are known of both."""
+        return self.a.items is not None and self.b.items is not None
+
+    @property
+    def n_items(self) -> int:
+        """Test rows, or 1 as a whole."""
+        return self.a.items.shape[1] if self.a.items is not None and self.items else 1
+
+    def mean(self) -> float:
+        """Over groups, of the mean difference of each."""
+        scores = self.a.scores[list(self.places[0])] - self.b.scores[list(self.places[1])]
+        return float(group_means(scores[:, None], self.groups).mean())
+
+    def values(self) -> np.ndarray:
+        """Differences of single replicates, float64 [n, I] or [n, 1]."""
+        mine, other = (
+            each.values(own, self.items).astype(np.float64)
+            for each, own in zip((self.a, self.b), self.places, strict=True)
+        )
+        return mine - other
+
+    def means(self) -> np.ndarray:
+        """Differences of the groups' means, float64 [G, I] or [G, 1]."""
+        mine, other = (
+            each.means(own, self.groups, self.items) for each, own in zip((self.a, self.b), self.places, strict=True)
+        )
+        return mine - other
 
 
 def paired(a: Scores, b: Scores) -> Paired | None:
     """The replicates that both have; None when they share none."""
-    shared = sorted(set(a.replicates) & set(b.replicates))
+    if a.replicates == b.replicates:
+        everyone = range(len(a))
+        groups = common(a.groups, b.groups)
+        if groups is None:
+            groups = _connected([*zip(a.sets, b.sets, strict=True)])
+        return Paired(a, b, (everyone, everyone), groups, max(a.n_sets, b.n_sets), 0) if len(a) else None
+    own, others = ({one: place for place, one in enumerate(each.replicates)} for each in (a, b))
+    shared = sorted(own.keys() & others.keys())
     if not shared:
         return None
-    places = [[dict(zip(each.replicates, range(len(each)), strict=True))[one] for one in shared] for each in (a, b)]
+    places = ([own[one] for one in shared], [others[one] for one in shared])
     pairs = [(a.sets[mine], b.sets[other]) for mine, other in zip(*places, strict=True)]
-    items = a.items is not None and b.items is not None
-    mine, other = (each.values(own, items).astype(np.float64) for each, own in zip((a, b), places, strict=True))
-    return Paired(
-        a.scores[places[0]] - b.scores[places[1]],
-        mine - other,
-        _connected(pairs),
-        max(len(set(side)) for side in zip(*pairs, strict=True)),
-    )
+    n_sets = max(len(set(side)) for side in zip(*pairs, strict=True))
+    return Paired(a, b, places, _connected(pairs), n_sets, len(own.keys() | others.keys()) - len(shared))
 
 
-def _connected(pairs: Sequence[tuple[str, str]]) -> list[int]:
+def common(mine: Groups, others: Groups) -> Groups | None:
+    """`_connected` for two rows with the same replicates, and these numbers of sets, where it is that of one; or None.
+
+    A row with one set is grouped as the other one is.
+    """
+    groups = mine if any(mine) else others
+    return groups if mine == others or not (any(mine) and any(others)) else None
+
+
+def _connected(pairs: Sequence[tuple[str, str]]) -> Groups:
     """A number for each pair of sets, the same for pairs that a chain of shared sets connects."""
     alone = [len(set(side)) == 1 for side in zip(*pairs, strict=True)]
     numbers: dict[tuple[int, str], int] = {}
@@ -185,7 +261,7 @@ def _connected(pairs: Sequence[tuple[str, str]]) -> list[int]:
             found = [number if old in known else old for old in found]
         numbers |= dict.fromkeys(ends, number)
         found.append(number)
-    return numbered(found)
+    return tuple(numbered(found))
 
 
 def holm(p: Sequence[float]) -> list[float]:
@@ -194,97 +270,6 @@ def holm(p: Sequence[float]) -> list[float]:
     for rank, place in enumerate(order):
         largest = max(largest, min(1.0, (len(p) - rank) * p[place]))
         found[place] = largest
-    return found
-
-
-def rank_ranges(rows: Sequence[Scores], correction: Correction = "none") -> list[tuple[int, int]]:
-    """Best and worst rank that the paired differences leave open to each row (1 = highest score).
-
-    correction: for all pairs of these rows.
-    """
-    return ranks_left(len(rows), separations(rows, correction))
-
-
-def ranks_left(n: int, apart: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
-    """Of n rows; apart: the places of two rows that are separated, the higher one first.
-
-    Best rank: 1 + the rows that are separated above it; worst: the number of rows less those separated below it.
-    """
-    lower, higher = [0] * n, [0] * n  # rows that are separated below it, above it
-    for up, down in apart:
-        lower[up] += 1
-        higher[down] += 1
-    return [(1 + above, n - below) for above, below in zip(higher, lower, strict=True)]
-
-
-def separations(rows: Sequence[Scores], correction: Correction = "none") -> list[tuple[int, int]]:
-    """Places of each two rows that are separated, the higher one first; correction: for all pairs of these rows."""
-    return [
-        (one, other) if verdict == "above" else (other, one)
-        for one, other, verdict in _corrected(rows, correction)
-        if verdict in ("above", "below")
-    ]
-
-
-Groups = tuple[int, ...]  # number of the group of each replicate
-
-
-def _corrected(rows: Sequence[Scores], correction: Correction) -> list[tuple[int, int, Verdict]]:
-    found = list(_verdicts(rows, p=correction != "none"))
-    if correction == "none":
-        return [(i, j, verdict) for i, j, verdict, _ in found]
-    decided = [place for place, (_, _, verdict, _) in enumerate(found) if verdict != "undecided"]
-    adjusted = dict(zip(decided, holm([found[place][3] for place in decided]), strict=True))
-    return [
-        (i, j, "tie" if adjusted.get(place, 0.0) >= 1 - LEVEL else verdict)
-        for place, (i, j, verdict, _) in enumerate(found)
-    ]
-
-
-def _verdicts(rows: Sequence[Scores], p: bool) -> Iterator[tuple[int, int, Verdict, float]]:
-    """(i, j, verdict of row i - row j, its p-value if asked) for each two rows that share a replicate, i < j.
-
-    Rows with the same replicates, whose sets group them alike, are compared many at once.
-    """
-    layouts = [tuple(numbered(row.sets)) for row in rows]
-    items = all(row.items is not None for row in rows)
-    means: dict[tuple[int, Groups], np.ndarray] = {}
-    for i, row in enumerate(rows):
-        alike: dict[Groups, list[int]] = defaultdict(list)
-        for j in range(i + 1, len(rows)):
-            groups = _common(layouts[i], layouts[j]) if row.replicates == rows[j].replicates else None
-            if groups is not None:
-                alike[groups].append(j)
-            elif (difference := paired_difference(row, rows[j])) is not None:
-                yield i, j, difference.verdict, difference.p
-        for groups, members in alike.items():
-            for k in (i, *members):
-                if (k, groups) not in means:
-                    means[k, groups] = group_means(rows[k].values(range(len(rows[k])), items), groups)
-            differences = means[i, groups] - np.stack([means[j, groups] for j in members])
-            p_of = p_values(differences) if p and differences.shape[1] > 1 else np.ones(len(differences))
-            for j, verdict, value in zip(members, _many_verdicts(differences), p_of.tolist(), strict=True):
-                yield i, j, verdict, value
-
-
-def _common(mine: Groups, others: Groups) -> Groups | None:
-    """`_connected` for two rows with the same replicates, and these numbers of sets, where it is that of one; or None.
-
-    A row with one set is grouped as the other one is.
-    """
-    groups = mine if any(mine) else others
-    return groups if mine == others or not (any(mine) and any(others)) else None
-
-
-def _many_verdicts(differences: np.ndarray) -> list[Verdict]:
-    """`Difference.verdict` of each of k paired differences of two rows, [k, groups, items]."""
-    if differences.shape[1] < FEWEST_SETS:
-        return ["undecided"] * len(differences)
-    widths, centre = half_widths(differences, LEVEL), differences.mean(axis=(1, 2))
-    flat = 2 * widths.row <= NO_WIDTH
-    found: list[Verdict] = np.select(
-        [flat, centre - widths.both > 0, centre + widths.both < 0], ["undecided", "above", "below"], "tie"
-    ).tolist()
     return found
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from leaderboard.board import Board, Row
 from leaderboard.box import EMBEDDED
-from leaderboard.statistics import rank_ranges
+from leaderboard.ranks import rank_ranges
 
 Rank = tuple[int, int]
 Student = tuple[str, str]  # league, label: a column

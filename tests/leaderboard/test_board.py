@@ -20,7 +20,7 @@ from bench.store.predictions import encode
 from bench.store.record import MadeOf, PlannedCell, Record, StudentRef
 from leaderboard.board import Board, Row, build, overviews
 from leaderboard.dd_ranking import dd_ranking
-from leaderboard.equivalent import equivalent_size
+from leaderboard.equivalent import equivalent_sizes
 from leaderboard.statistics import holm, paired_difference
 from leaderboard.text import markdown
 from tests.leaderboard.records import GOLD, cell, gold_labels, plugin, pocket, record, student, task_card, times
@@ -295,9 +295,8 @@ def test_sizes_are_read_from_random_of_the_same_student_task_and_league() -> Non
     curve = [one for dpc in (5, 20) for one in cell("random", dpc=dpc)]
     mine = cell("kcenters")
     row = row_of(build([*curve, *mine]), "kcenters")
-    assert row.equivalent == equivalent_size(
-        row.scores, {dpc: row_of(build(curve), "random", dpc).scores for dpc in (5, 20)}
-    )
+    curves = {dpc: row_of(build(curve), "random", dpc).scores for dpc in (5, 20)}
+    assert [row.equivalent] == equivalent_sizes([row.scores], curves)
     assert row.equivalent is not None
     foreign = {"student": {"student": "probe"}, "task": {"task": "rt"}, "league": {"league": "D"}}
     for changes in foreign.values():

@@ -13,10 +13,15 @@ from hypothesis import strategies as st
 from scipy import stats
 from scipy.special import ndtr
 
-from leaderboard.crossed import bootstrap, half_widths, mean_squares, p_values, parts
+from leaderboard.crossed import Pairs, bootstrap, errors, half_widths, mean_squares, p_values, parts
 from leaderboard.scores import group_means
 
 BY_HAND = np.array([[1.0, 0.0, 2.0], [3.0, 2.0, 4.0]])
+
+
+def p_of(values: np.ndarray) -> np.ndarray:
+    """Of layouts [..., S, I]."""
+    return p_values(values.mean(axis=(-2, -1)), *errors(values), values.shape[-2:])
 
 
 def test_mean_squares_by_hand() -> None:
@@ -133,7 +138,7 @@ def test_p_is_small_where_the_interval_leaves_out_zero(seed: int, rows: int, ite
     y = rng.normal(0.02, 0.05, (6, rows, items)) + rng.choice([0.0, 0.05, 0.2], (6, 1, 1))
     for level in (0.8, 0.95, 0.999):
         left_out = np.abs(y.mean(axis=(1, 2))) > half_widths(y, level).both
-        np.testing.assert_array_equal(p_values(y) < 1 - level, left_out)
+        np.testing.assert_array_equal(p_of(y) < 1 - level, left_out)
 
 
 @given(st.lists(st.floats(-1, 1), min_size=2, max_size=9))
@@ -141,10 +146,26 @@ def test_p_is_small_where_the_interval_leaves_out_zero(seed: int, rows: int, ite
 def test_with_one_item_p_is_that_of_the_t_test(values: list[float]) -> None:
     y = np.round(values, 3)
     if np.ptp(y) < 1e-9:
-        assert float(p_values(y[:, None])) == 1.0, "equal up to rounding"
+        assert float(p_of(y[:, None])) == 1.0, "equal up to rounding"
         return
     expected = float(stats.ttest_1samp(y, 0.0).pvalue)
-    assert float(p_values(y[:, None])) == pytest.approx(expected, rel=1e-5, abs=1e-11)
+    assert float(p_of(y[:, None])) == pytest.approx(expected, rel=1e-5, abs=1e-11)
+
+
+@given(st.integers(0, 2**32), st.integers(2, 6), st.integers(2, 7), st.sampled_from([1, 2, 25]))
+def test_errors_of_pairs_are_those_of_their_differences(seed: int, k: int, rows: int, items: int) -> None:
+    """Shares of right labels, some layouts equal, some equal but for a constant."""
+    rng = np.random.default_rng(seed)
+    y = rng.integers(0, 6, (k, rows, items)) / 5
+    y[-1] = y[0] + rng.choice([0.0, 0.2])
+    found = Pairs(y)
+    for i in range(k):
+        centre, of_rows, of_items = found.behind(i)
+        direct = y[i] - y[i + 1 :]
+        expected = errors(direct) if len(direct) else (np.zeros(0), np.zeros(0))
+        np.testing.assert_allclose(centre, direct.mean(axis=(1, 2)), atol=1e-12)
+        np.testing.assert_allclose(of_rows, expected[0], atol=1e-12)
+        np.testing.assert_allclose(of_items, expected[1], atol=1e-7)
 
 
 def test_without_a_difference_p_is_as_often_small_as_it_says() -> None:
@@ -152,7 +173,7 @@ def test_without_a_difference_p_is_as_often_small_as_it_says() -> None:
     world, small = World(0.1, 0.05, 1.0, 0.3), 0
     for _ in range(2000):
         one, other = (world.draw(rng, 6, 1, 200).mean(axis=1) for _ in range(2))
-        small += float(p_values(one - other)) < 0.05
+        small += float(p_of(one - other)) < 0.05
     assert 0.02 < small / 2000 < 0.06
 
 

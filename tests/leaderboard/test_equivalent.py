@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaderboard.equivalent import equivalent_size
+from leaderboard.equivalent import Equivalent, equivalent_sizes
 from leaderboard.scores import Scores
 from leaderboard.statistics import paired_difference
 
@@ -25,6 +25,12 @@ def at(mean: float, name: str, noise: float = 0.01, n_sets: int = 6, seed: int =
 
 def random_curve(means: tuple[float, ...] = (0.5, 0.6, 0.7), **changes: float) -> dict[int, Scores]:
     return {dpc: at(mean, f"random{dpc}", **changes) for dpc, mean in zip(DPCS, means, strict=True)}
+
+
+def equivalent_size(scores: Scores, curve: dict[int, Scores]) -> Equivalent | None:
+    """Of one row."""
+    (found,) = equivalent_sizes([scores], curve)
+    return found
 
 
 def test_on_a_curve_that_is_straight_in_the_logarithm_it_is_the_size_itself() -> None:

@@ -20,12 +20,13 @@ from leaderboard.statistics import (
     Difference,
     Interval,
     Summary,
-    _many_verdicts,
+    _connected,
+    differences,
     gap_closed,
     holm,
     interval_of,
+    paired,
     paired_difference,
-    rank_ranges,
     summarise,
 )
 
@@ -212,15 +213,6 @@ def test_pairs_that_share_a_set_are_one_observation() -> None:
     assert (found.n_sets, found.verdict, back.verdict) == (4, "tie", "tie")
 
 
-def test_rank_ranges() -> None:
-    best, middle, equal, worst = [0.9, 0.91, 0.92], [0.7, 0.71, 0.7], [0.71, 0.70, 0.7], [0.5, 0.52, 0.51]
-    rows = [table([[x] for x in scores], str(i)) for i, scores in enumerate((best, middle, equal, worst))]
-    assert rank_ranges(rows) == [(1, 1), (2, 3), (2, 3), (4, 4)]
-    assert rank_ranges(rows[:1]) == [(1, 1)]
-    single = [cell(row.scores.tolist(), [str(n)] * len(row)) for n, row in enumerate(rows)]
-    assert rank_ranges(single) == [(1, 4)] * 4, "one set each: no place is closed"
-
-
 def with_items(scored: dict[tuple[int, ...], tuple[float, str]], rng: np.random.Generator) -> Scores:
     """About these scores, on 40 test rows."""
     items = {one: rng.random(40) < score for one, (score, _) in sorted(scored.items())}
@@ -228,57 +220,9 @@ def with_items(scored: dict[tuple[int, ...], tuple[float, str]], rng: np.random.
     return replace(whole, items=np.array(list(items.values())).reshape(-1, 40))
 
 
-@given(st.integers(0, 2**32), st.sampled_from(["own", "one", "mixed", "drawn"]), st.booleans(), st.booleans())
-def test_rank_ranges_are_those_of_each_pair_alone(seed: int, sets: str, same_replicates: bool, plain: bool) -> None:
-    """Rows compared many at once, and those that cannot be: other replicates, sets that are grouped otherwise."""
-    rng = np.random.default_rng(seed)
-    everyone = [(0, i, j) for i in range(5) for j in range(2)]
-    rows = []
-    for number in range(6):
-        kept = everyone if same_replicates else [one for one in everyone if rng.random() < 0.8]
-        of = {"own": lambda i: i, "one": lambda i: 0, "mixed": lambda i, n=number: i * (n % 2)}
-        name = of.get(sets, lambda i: rng.integers(4))
-        level = rng.choice([0.2, 0.5, 0.6])
-        scored = {one: (float(level + 0.1 * rng.random()), f"{number}-{name(one[1])}") for one in kept}
-        rows.append(Scores.of(scored) if plain else with_items(scored, rng))
-    expected = []
-    for row in rows:
-        found = [paired_difference(row, other) for other in rows if other is not row]
-        verdicts = [difference.verdict for difference in found if difference is not None]
-        expected.append((1 + verdicts.count("below"), len(rows) - verdicts.count("above")))
-    assert rank_ranges(rows) == expected
-
-
-def test_rows_of_one_layout_are_not_compared_two_by_two(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two by two, a board of 2,000 cells takes most of a minute."""
-
-    def refuse(*rows: object) -> None:
-        raise AssertionError("two rows alone")
-
-    monkeypatch.setattr("leaderboard.statistics.paired_difference", refuse)
-    rng = np.random.default_rng(0)
-    drawn = [table((0.1 * n + 0.01 * rng.random((5, 2))).tolist(), str(n)) for n in range(4)]
-    fixed = [replace(row, sets=("one",) * len(row)) for row in drawn[:2]]
-    assert rank_ranges([*drawn, *fixed])[3] == (1, 1)
-
-
 @given(st.lists(st.floats(0, 1), min_size=1, max_size=12))
 def test_holm_is_that_of_statsmodels(p: list[float]) -> None:
     assert holm(p) == pytest.approx(multipletests(p, method="holm")[1])
-
-
-def test_a_correction_closes_no_place_that_was_open() -> None:
-    rng = np.random.default_rng(1)
-    changed = 0
-    for _ in range(20):
-        rows = [table((0.015 * n + 0.07 * rng.random((5, 2))).tolist(), str(n)) for n in range(6)]
-        plain, corrected = rank_ranges(rows), rank_ranges(rows, "holm")
-        changed += plain != corrected
-        assert all(a[0] >= b[0] and a[1] <= b[1] for a, b in zip(plain, corrected, strict=True))
-    assert changed > 5
-    pairs = [paired_difference(a, b) for i, a in enumerate(rows) for b in rows[i + 1 :]]
-    separated = sum(value < 0.05 for value in holm([each.p for each in pairs if each is not None]))
-    assert sum(best - 1 + len(rows) - worst for best, worst in corrected) == 2 * separated
 
 
 def test_an_adjusted_p_decides_the_verdict() -> None:
@@ -289,13 +233,36 @@ def test_an_adjusted_p_decides_the_verdict() -> None:
     assert replace(found, adjusted=0.04, n_sets=2).verdict == "undecided"
 
 
-@given(st.integers(0, 2**32), st.integers(1, 12), st.sampled_from([1, 30]))
-def test_many_verdicts_are_those_of_one(seed: int, n_sets: int, items: int) -> None:
+@given(st.integers(0, 2**32), st.integers(1, 5), st.booleans())
+def test_differences_of_many_rows_are_those_of_each_alone(seed: int, n_sets: int, plain: bool) -> None:
+    """Rows of own sets, of one set, of other replicates: each in its place."""
     rng = np.random.default_rng(seed)
-    differences = rng.normal(0.01, 0.02, (7, n_sets, items)) + rng.choice([0, 0, 0.05, -0.05], (7, 1, 1))
-    for row, verdict in zip(differences, _many_verdicts(differences), strict=True):
-        found = Difference(float(row.mean()), interval_of(row, range(n_sets)), n_sets, 0, n_sets)
-        assert found.verdict == verdict
+    rows = []
+    for number in range(7):
+        kept = [(0, i, j) for i in range(n_sets) for j in range(2) if number % 3 < 2 or rng.random() < 0.7]
+        name = rng.choice(["own", "one"])
+        scored = {one: (float(0.5 + 0.1 * rng.random()), f"{number}-{name}-{one[1] * (name == 'own')}") for one in kept}
+        rows.append(Scores.of(scored) if plain else with_items(scored, rng))
+    found = differences(rows[1:], rows[0])
+    for row, one in zip(rows[1:], found, strict=True):
+        alone = paired_difference(row, rows[0])
+        assert (alone is None) == (one is None)
+        if one is None or alone is None:
+            continue
+        assert (one.n_pairs, one.n_left_out, one.n_sets, one.verdict) == (
+            *(alone.n_pairs, alone.n_left_out, alone.n_sets),
+            alone.verdict,
+        )
+        assert one.mean == pytest.approx(alone.mean, abs=1e-12)
+        assert one.p == pytest.approx(alone.p, rel=1e-5)
+        pair = paired(row, rows[0])
+        assert pair is not None
+        by_hand = interval_of(pair.values(), pair.groups)
+        assert (one.interval is None) == (by_hand is None)
+        if one.interval is not None and by_hand is not None:
+            assert (one.interval.low, one.interval.high) == pytest.approx((by_hand.low, by_hand.high), abs=1e-9)
+            assert one.interval.over == by_hand.over
+        assert pair.groups == _connected([(row.sets[i], rows[0].sets[j]) for i, j in zip(*pair.places, strict=True)])
 
 
 def test_gap_closed() -> None:

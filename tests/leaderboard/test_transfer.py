@@ -18,8 +18,8 @@ from bench.store.record import Models, Record
 from bench.store.results import ResultStore
 from leaderboard.board import Board, build
 from leaderboard.page import html_fragment, page
+from leaderboard.ranks import rank_ranges
 from leaderboard.scores import Scores
-from leaderboard.statistics import rank_ranges
 from leaderboard.tables import TRANSFER, transfer_tables
 from leaderboard.text import csv_text, markdown
 from leaderboard.transfer import Transfer, transfers
