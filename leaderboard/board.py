@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
@@ -34,7 +34,7 @@ from leaderboard.items import item_scores
 from leaderboard.names import normal
 from leaderboard.overlap import overlap_lines, repeats
 from leaderboard.ranks import ranks_left, separations
-from leaderboard.scores import Scores
+from leaderboard.scores import Hits, Replicate, Scores
 from leaderboard.statistics import (
     LEVEL,
     Correction,
@@ -131,7 +131,7 @@ class Row:
     @cached_property
     def parts(self) -> Parts | None:
         """Of the variance of its scores; None without single test rows or a second set."""
-        return None if self.scores.items is None else parts(self.scores.items, np.array(self.scores.groups))
+        return None if self.scores.items is None else parts(self.scores.items[:], np.array(self.scores.groups))
 
     @property
     def contents(self) -> frozenset[str]:
@@ -265,16 +265,23 @@ def _row(
 
 def _scores(records: Sequence[Record], contents: Mapping[str, str], gold: Gold | None) -> Scores:
     """Of finished records in order of replicate; gold: the labels of their task's test rows."""
-    items = None
+    items: np.ndarray | Hits | None = None
     if gold is not None:
         predicted = np.stack([record.predictions.raw() for record in records if record.predictions is not None])
-        items = item_scores(gold.metric, gold.labels, predicted)
+        found = item_scores(gold.metric, gold.labels, predicted)
+        items = Hits(found) if found.dtype == bool else found
     return Scores(
-        tuple(replicate_of(record) for record in records),
+        _one_object(tuple(replicate_of(record) for record in records)),
         tuple(contents[record.key] for record in records),
         np.array([record.score for record in records], dtype=np.float64),
         items,
     )
+
+
+@lru_cache(maxsize=4096)
+def _one_object(replicates: tuple[Replicate, ...]) -> tuple[Replicate, ...]:
+    """The same object for equal ones: most rows of a board have the same replicates."""
+    return replicates
 
 
 def _mean_bytes(sizes: Mapping[str, int | None]) -> int | None:
@@ -520,7 +527,7 @@ def build(
         for name, n in alone.items()
         if n
     ]
-    environments = {environment_text(record.environment) for record in kept}
+    environments = {environment_text(one) for one in {id(each.environment): each.environment for each in kept}.values()}
     return Board(
         rows=tuple(rows),
         baseline=chosen,

@@ -47,7 +47,8 @@ def box_of(records: Sequence[Record]) -> Box | None:
 
     Of sets made elsewhere the key holds the sets alone, and each of them has to say it.
     """
-    found = {box(record) for record in records}
+    alike = {(record.league, id(record.models), id(record.method), id(record.student)): record for record in records}
+    found = {box(record) for record in alike.values()}
     if not any(record.models is not None and record.models.method is None for record in records):
         found.discard(None)
     return found.pop() if len(found) == 1 else None

@@ -12,6 +12,21 @@ Groups = tuple[int, ...]  # number of the group of each replicate
 Replicate = tuple[int, ...]  # what pairs two rows: (base seed, set index, run index)
 
 
+class Hits:
+    """A table of true and false [n, I] at a bit each."""
+
+    def __init__(self, table: np.ndarray) -> None:
+        self.shape = table.shape
+        self._bits = np.packbits(table, axis=1)
+
+    def __array__(self, dtype: np.dtype | None = None, copy: bool | None = None) -> np.ndarray:
+        return self[:].astype(dtype or bool, copy=False)
+
+    def __getitem__(self, places: list[int] | slice) -> np.ndarray:
+        """Rows of the table, bool [k, I]."""
+        return np.unpackbits(self._bits[places], axis=1, count=self.shape[1]).view(bool)
+
+
 @dataclass(frozen=True, eq=False)
 class Scores:
     """n replicates in ascending order; `items` [n, I]: their scores on single test rows, None when these are not known.
@@ -22,7 +37,7 @@ class Scores:
     replicates: tuple[Replicate, ...]
     sets: tuple[str, ...]
     scores: np.ndarray
-    items: np.ndarray | None = None
+    items: np.ndarray | Hits | None = None
     _kept: dict[tuple[Groups, bool], np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
@@ -51,7 +66,7 @@ class Scores:
         if not items:
             return self.scores[list(places), None]
         assert self.items is not None
-        found: np.ndarray = self.items if len(places) == len(self) else self.items[list(places)]
+        found: np.ndarray = self.items[:] if len(places) == len(self) else self.items[list(places)]
         return found
 
     @cached_property

@@ -40,7 +40,7 @@ class Predictions:
         size = self.n * dtype.itemsize
         try:
             stream = zlib.decompressobj()
-            found = stream.decompress(base64.b64decode(self.data, validate=True), size + 1)
+            found = stream.decompress(binascii.a2b_base64(self.data, strict_mode=True), size + 1)
         except (binascii.Error, zlib.error, ValueError):
             raise ValueError("'predictions' cannot be decoded") from None
         if len(found) != size or not (stream.eof or size == 0):

@@ -20,6 +20,7 @@ from bench.store.files import check_schema, explained, mark_schema, read_json, w
 from bench.store.journal import Journal
 from bench.store.line import is_record, line_of, parse_record
 from bench.store.planned import PlanFile
+from bench.store.pool import Pool
 from bench.store.record import RECORD_SCHEMA, PlannedCell, Record, SetCard, TaskCard
 from bench.store.upgrade import READABLE
 
@@ -59,6 +60,7 @@ class ResultStore:
 
     def _forget(self) -> None:
         self._lines = 0  # that were read
+        self._pool = Pool()
         self._damaged: dict[int, str] = {}  # number of a line that is no record -> why
         self._latest: dict[str, tuple[int, Record]] = {}  # key -> number of its last line, record
         self._unchecked: dict[str, Record] = {}  # of these, whose score nobody compared yet
@@ -133,6 +135,7 @@ class ResultStore:
             except (ValueError, RecursionError) as error:
                 self._damaged[self._lines] = str(error)
                 continue
+            self._pool.share(record)
             self._latest[record.key] = self._lines, record
             self._unchecked[record.key] = record
             self._wrong.pop(record.key, None)

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from bench import metrics
 from leaderboard.items import item_scores
+from leaderboard.scores import Hits, Scores
 
 LABELS = st.lists(st.tuples(st.integers(0, 1), st.integers(0, 1)), min_size=1, max_size=30)
 
@@ -41,3 +42,17 @@ def test_the_spread_is_that_of_the_metric_over_drawn_rows() -> None:
 def test_unknown_metrics_have_no_scores_of_rows() -> None:
     with pytest.raises(ValueError, match="'bleu'"):
         item_scores("bleu", np.array([0]), np.array([[0]]))
+
+
+@given(st.integers(1, 5), st.integers(1, 20), st.integers(0, 99))
+def test_a_bit_each_holds_the_same_table(n: int, items: int, seed: int) -> None:
+    table = np.random.default_rng(seed).random((n, items)) < 0.5
+    kept = Hits(table)
+    np.testing.assert_array_equal(kept[:], table)
+    np.testing.assert_array_equal(kept[[n - 1, 0]], table[[n - 1, 0]])
+    np.testing.assert_array_equal(np.asarray(kept), table)
+    assert (kept.shape, kept[:].dtype) == (table.shape, np.dtype(bool))
+    replicates, names = tuple((0, place, 0) for place in range(n)), tuple(map(str, range(n)))
+    plain, packed = (Scores(replicates, names, table.mean(axis=1), each) for each in (table, kept))
+    assert plain == packed
+    np.testing.assert_array_equal(plain.by_set(True), packed.by_set(True))
