@@ -31,6 +31,7 @@ from leaderboard.dd_ranking import DDRanking, dd_ranking
 from leaderboard.equivalent import Equivalent, equivalent_sizes
 from leaderboard.groups import tie_groups
 from leaderboard.items import item_scores
+from leaderboard.ledger import Mark
 from leaderboard.names import normal
 from leaderboard.overlap import overlap_lines, repeats
 from leaderboard.ranks import ranks_left, separations
@@ -102,6 +103,7 @@ class Row:
     near_test: int | None = None  # examples of its sets that repeat a test text; None when nobody counted
     prepared_once: bool = False  # its sets, more than one, are all made of the same prepared artifact
     cost: Cost | None = None
+    mark: Mark | None = None  # a published number
     finished: str = ""  # time of the newest record
     scores: Scores = field(default_factory=lambda: Scores.of({}), repr=False)
 
@@ -178,6 +180,7 @@ class Board:
     environments: tuple[str, ...]
     finished: str  # time of the newest record, ISO; "" when there is none
     correction: Correction = "none"  # of verdicts and ranks, for many comparisons
+    ledger: str | None = None  # source of the rows' published numbers
     # Rows of league A to show, marked, beside those of another league: never ranked there, compared with nothing.
     references: Mapping[Place, tuple[Row, ...]] = field(default_factory=dict)
 

@@ -8,8 +8,8 @@ from tabulate import tabulate
 
 from leaderboard.board import dpc_text
 from leaderboard.escape import plain_text
-from leaderboard.figures import NOTHING, difference_text, percent, short_score
-from leaderboard.ledger import Ledger, Number
+from leaderboard.figures import NOTHING, difference_text, percent, published_score, short_score
+from leaderboard.ledger import Ledger
 from leaderboard.moves import Move, Moves
 from leaderboard.replication import Replication
 
@@ -49,15 +49,10 @@ def _line(each: Replication) -> tuple[str, ...]:
         row.method,
         row.student,
         short_score(row),
-        _published(number),
+        published_score(number),
         number.where,
         _verdict(each),
     )
-
-
-def _published(number: Number) -> str:
-    deviation = "" if number.deviation is None else f"±{percent(number.deviation)}"
-    return f"{percent(number.score)}{deviation}"
 
 
 def _verdict(each: Replication) -> str:

@@ -7,6 +7,7 @@ from math import isinf
 
 from leaderboard.board import METRICS, Row
 from leaderboard.equivalent import Equivalent
+from leaderboard.ledger import Mark, Number
 from leaderboard.mean_ranks import MeanRanks
 from leaderboard.statistics import Difference, Interval, Summary
 
@@ -94,6 +95,17 @@ def equivalent_text(equivalent: Equivalent) -> str:
         for value in (equivalent.low, equivalent.size, equivalent.high)
     )
     return f"{size} [{low}, {high}]"
+
+
+def published_score(number: Number) -> str:
+    """`70.8±4.1`, `92.7`."""
+    deviation = "" if number.deviation is None else f"±{percent(number.deviation)}"
+    return f"{percent(number.score)}{deviation}"
+
+
+def mark_text(mark: Mark) -> str:
+    """`70.8±4.1 bert-base, not comparable`."""
+    return f"{published_score(mark.number)} {mark.number.student}, {mark.verdict}"
 
 
 def rank_text(rank: tuple[int, int]) -> str:

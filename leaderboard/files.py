@@ -9,7 +9,9 @@ from bench.store.files import write_atomic
 from bench.store.results import ResultStore
 from bench.store.text import shown
 from leaderboard.board import board_of
+from leaderboard.ledger import load
 from leaderboard.page import page
+from leaderboard.replication import marked
 from leaderboard.statistics import Correction
 from leaderboard.text import csv_text, markdown
 
@@ -25,9 +27,15 @@ def write_boards(
     students: list[str] | None = None,
     baseline: str | None = None,
     correction: Correction = "none",
+    published: str | None = None,
 ) -> str:
-    """Write leaderboard.md, .csv and .html (those of `formats`) into `folder`; return the markdown text."""
+    """Write leaderboard.md, .csv and .html (those of `formats`) into `folder`; return the markdown text.
+
+    published: a source whose numbers stand beside the rows (`leaderboard.ledger.load`).
+    """
     board = board_of(store, tasks=tasks, students=students, baseline=baseline, correction=correction)
+    if published is not None:
+        board = marked(board, load(published), store.task)
     text = markdown(board)
     contents = {"md": lambda: text, "csv": lambda: csv_text(board), "html": lambda: page(board, store)}
     for name in formats:

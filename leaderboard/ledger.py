@@ -112,6 +112,17 @@ class Number:
         return f"{self.source} {self.table}"
 
 
+Verdict = Literal["agrees", "differs", "undecided", "not comparable", "not published"]
+
+
+@dataclass(frozen=True)
+class Mark:
+    """A published number beside a row, and how the two stand to each other."""
+
+    number: Number
+    verdict: Verdict
+
+
 @dataclass(frozen=True)
 class Ledger:
     """The published numbers of one source."""

@@ -4,18 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from bench.store.record import TaskCard
 from leaderboard.board import Board, Row
 from leaderboard.equivalence import Agreement, Mean, agreement
-from leaderboard.ledger import NOTHING, Ledger, Number, Setting
+from leaderboard.ledger import NOTHING, Ledger, Mark, Number, Setting, Verdict
 from leaderboard.statistics import FEWEST_SETS
 
-Verdict = Literal["agrees", "differs", "undecided", "not comparable", "not published"]
-
+MARGIN = 0.02  # of agreement, a fraction
 ROWS = 0.02  # part of the train rows by which two protocols may differ: a validation split of one's own, say
 NOT_STATED = "not stated"
 NOT_NOTED = "not noted"  # records of before there was such a parameter
@@ -65,6 +64,19 @@ def replications(board: Board, ledger: Ledger, card: Callable[[str], TaskCard], 
         for row in board.rows
         if row.summary is not None and not row.outdated
     ]
+
+
+def marked(board: Board, ledger: Ledger, card: Callable[[str], TaskCard]) -> Board:
+    """The board with a published number beside each row whose task and dpc has one for its method.
+
+    It is ranked nowhere, and stands there whether it is comparable or not: the verdict says which.
+    """
+    marks = {
+        each.row.names: Mark(each.number, each.verdict)
+        for each in replications(board, ledger, card, MARGIN)
+        if each.number is not None and not {"task", "dpc"} & {mismatch.name for mismatch in each.mismatches}
+    }
+    return replace(board, ledger=ledger.id, rows=tuple(replace(row, mark=marks.get(row.names)) for row in board.rows))
 
 
 def _replication(row: Row, ledger: Ledger, card: TaskCard, margin: float) -> Replication:

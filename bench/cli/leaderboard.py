@@ -35,6 +35,9 @@ FORMATS = ("md", "csv", "html")
     show_default=True,
     help="For many comparisons, within a task, student and dpc.",
 )
+@click.option(
+    "--published", metavar="NAME", help="Numbers to show beside the rows: a source (`dilm-2024`) or a TOML file."
+)
 @click.option("--format", "wanted", type=click.Choice([*FORMATS, "all"]), default="all", show_default=True)
 @click.option("--output", metavar="DIR", type=click.Path(path_type=Path), help="Folder for the files  [OUT]")
 def command(
@@ -43,6 +46,7 @@ def command(
     students: tuple[str, ...],
     baseline: str | None,
     correction: Correction,
+    published: str | None,
     wanted: str,
     output: Path | None,
 ) -> None:
@@ -61,6 +65,7 @@ def command(
         students=list(students),
         baseline=baseline,
         correction=correction,
+        published=published,
     )
     pass_on(store)
     echo(text, nl=False)

@@ -21,6 +21,7 @@ from leaderboard import columns as registry
 from leaderboard.board import Board, build
 from leaderboard.columns import Column, Shown, columns, plain
 from leaderboard.figures import size
+from leaderboard.ledger import Mark, load
 from leaderboard.mlflow.content import of_cell, with_figures
 from leaderboard.page import environment, html_fragment
 from leaderboard.tables import Cell, Table, details, sections, unranked
@@ -35,7 +36,10 @@ def full_board() -> Board:
     spent = times(made_of=(MadeOf(kind="model", key="m", seconds=8.0),))
     records = [replace(one, time=spent, near_test=1, league="C", n_bytes=1500) for one in pocket(("bbc",), (5, 20))]
     records = [replace(one, metrics={"accuracy": one.score, "f1": 0.25, "accuracy_f1": 0.3}) for one in records]
-    return build([*records, NOT_APPLICABLE])
+    board, number = build([*records, NOT_APPLICABLE]), load("dilm-2024").numbers[0]
+    marks = [Mark(number, "differs") if row.summary else None for row in board.rows]
+    rows = (replace(row, mark=mark) for row, mark in zip(board.rows, marks, strict=True))
+    return replace(board, ledger="dilm-2024", rows=tuple(rows))
 
 
 class Page(HTMLParser):

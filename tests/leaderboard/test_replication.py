@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,8 +16,10 @@ from bench.store.predictions import encode
 from bench.store.record import Record, TaskCard
 from bench.store.results import ResultStore
 from leaderboard.board import board_of
+from leaderboard.figures import mark_text
 from leaderboard.ledger import load
-from leaderboard.replication import Replication, replications
+from leaderboard.replication import Replication, marked, replications
+from leaderboard.text import csv_text, markdown
 from tests.leaderboard.records import plugin, record, student, task_card
 
 N_TEST = 872
@@ -180,3 +184,36 @@ def test_what_is_not_noted_is_no_match(compare: Compare) -> None:
         [replace(one, student=student("bert-base", model="bert-base", recipe="standard")) for one in cell()]
     )
     assert "student's steps not noted, published 200" in [str(each) for each in found.mismatches]
+
+
+def test_a_board_shows_published_numbers_beside_its_rows_and_ranks_none(tmp_path: Path) -> None:
+    """Those of the same task and dpc, comparable or not, with the verdict; nothing else on the board changes."""
+    records = [
+        *cell(),
+        *cell("kcenters", 0.60),
+        *cell(dpc=3),
+        *cell("el2n"),
+        *cell(name="minilm", recipe={"model": "minilm"}),
+    ]
+    store = store_of(tmp_path / "out", records)
+    plain = board_of(store)
+    found = marked(plain, load("dilm-2024"), store.task)
+    assert [replace(row, mark=None) for row in found.rows] == list(plain.rows)
+    marks = {row.names[1:]: row.mark for row in found.rows}
+    assert marks["bert-base", 3, "random"] is None
+    assert marks["bert-base", 5, "el2n"] is None
+    told = {names[0] + " " + names[2]: mark_text(mark) for names, mark in marks.items() if mark is not None}
+    assert told == {
+        "bert-base random": "58.1±5.2 bert-base, undecided",
+        "bert-base kcenters": "70.8±4.1 bert-base, differs",
+        "minilm random": "58.1±5.2 bert-base, not comparable",
+    }
+    lines = {
+        (line["student"], line["method"], line["dpc"]): line for line in csv.DictReader(io.StringIO(csv_text(found)))
+    }
+    line = lines["minilm", "random", "5"]
+    assert (line["published"], line["published_std"], line["published_student"]) == ("0.581", "0.052", "bert-base")
+    assert (line["published_where"], line["published_verdict"]) == ("dilm-2024 Table 1", "not comparable")
+    assert lines["bert-base", "el2n", "5"]["published"] == ""
+    assert "dilm-2024" in markdown(found)
+    assert "dilm-2024" not in markdown(plain)
