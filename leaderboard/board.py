@@ -97,6 +97,7 @@ class Row:
     cost: Cost | None = None
     finished: str = ""  # time of the newest record
     scores: Scores = field(default_factory=lambda: Scores.of({}), repr=False)
+    records: tuple[Record, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def ok(self) -> int:
@@ -228,6 +229,7 @@ def _row(
         near_test=sum(repeats(records).values()) if known else None,
         cost=cost(ok, used),
         finished=max((record.time.finished for record in records), default=""),
+        records=records,
     )
     if not ok:
         return row

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING
 from bench.store.results import ResultStore
 from leaderboard.board import METRICS, Board, Row
 from leaderboard.cells import counted
-from leaderboard.plot import Plot, plot
+from leaderboard.classes import ClassTable, class_tables
+from leaderboard.confusion import SHOWN
+from leaderboard.filters import filters, marker
+from leaderboard.plot import Plot, cost_plot, plot
 from leaderboard.protocol import protocol, remarks
 from leaderboard.reports import reports
 from leaderboard.samples import samples, task_card
@@ -32,6 +35,9 @@ from leaderboard.tables import (
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+MANY = 300  # rows from which on a section is built when it is opened
+FEW_CLASSES = 5  # of a matrix on such a board
+
 
 @cache
 def environment() -> Environment:
@@ -46,6 +52,7 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters["px"] = "{:.1f}".format
+    found.filters["marked"] = lambda place, marks: marks(place)
     found.filters["parts"] = _parts
     return found
 
@@ -57,11 +64,13 @@ def _parts(name: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Block:
-    """What the page shows of a section: its table, and accuracy against dpc where that can be drawn."""
+    """What the page shows of a section: its table, its drawings where there is something to draw, its classes."""
 
     section: Section
     table: Table
     plot: Plot | None
+    costs: Plot | None
+    classes: list[ClassTable]
 
 
 def _levels(rows: Sequence[Row], beside: Sequence[Row], store: ResultStore) -> dict[str, float]:
@@ -81,13 +90,19 @@ def _levels(rows: Sequence[Row], beside: Sequence[Row], store: ResultStore) -> d
 
 
 def _block(board: Board, store: ResultStore, section: Section) -> Block:
-    metric = METRICS.get(section.rows[0].metric, section.rows[0].metric)
-    drawing = plot(section.rows, board.methods, _levels(section.rows, references(board, section), store), metric)
-    return Block(section, details(board, section), drawing)
+    rows = section.rows
+    metric = METRICS.get(rows[0].metric, rows[0].metric)
+    return Block(
+        section,
+        details(board, section),
+        plot(rows, board.methods, _levels(rows, references(board, section), store), metric, board.baseline),
+        cost_plot(rows, board.methods, metric, board.baseline),
+        class_tables(rows, store, SHOWN if len(board.rows) < MANY else FEW_CLASSES),
+    )
 
 
 def page(board: Board, store: ResultStore) -> str:
-    """The HTML text. Sets and task facts are read from `store`."""
+    """The HTML text. Sets, task facts and gold labels are read from `store`."""
     script = environment().get_template("board.js").render()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     facts = [
@@ -96,6 +111,7 @@ def page(board: Board, store: ResultStore) -> str:
         counted(len(board.students), "student"),
         counted(sum(row.ok for row in board.rows), "finished replicate"),
     ]
+    choices = filters(board)
     return (
         environment()
         .get_template("page.html")
@@ -103,10 +119,13 @@ def page(board: Board, store: ResultStore) -> str:
             policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
             board=board,
             facts=", ".join(facts),
+            filters=[each for each in choices if len(each.marks) > 1],
+            marks=marker(choices),
+            many=len(board.rows) >= MANY,
             overviews=overview_tables(board),
             transfer=TRANSFER,
             transfers=transfer_tables(board),
-            blocks=[_block(board, store, section) for section in sections(board)],
+            blocks=(_block(board, store, section) for section in sections(board)),
             unranked=unranked(board),
             remarks=remarks(board),
             protocol=protocol(board),

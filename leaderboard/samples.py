@@ -38,6 +38,7 @@ class Sample:
 class Samples:
     """What is shown of the sets of one task, dpc and method."""
 
+    size: str  # dpc as in a table
     method: str
     note: str
     sets: tuple[Sample, ...]
@@ -103,5 +104,5 @@ def samples(board: Board, store: ResultStore) -> dict[str, list[Samples]]:
             names = card.label_names if card is not None else ()
             count = f"{len(found)} of {len(row.set_keys)} sets" if len(row.set_keys) > 1 else "one set"
             sets = tuple(_sample(one, names) for one in found)
-            shown.setdefault(task, []).append(Samples(method, f"{dpc_text(dpc)}, {count}", sets))
+            shown.setdefault(task, []).append(Samples(row.size, method, f"{dpc_text(dpc)}, {count}", sets))
     return shown
