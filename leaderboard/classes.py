@@ -10,7 +10,7 @@ import numpy as np
 from bench.store.results import ResultStore
 from leaderboard.board import Row
 from leaderboard.cells import counted
-from leaderboard.confusion import Confusion, class_names, collapse_text, confusion
+from leaderboard.confusion import SHOWN, Confusion, class_names, collapse_text, confusion
 from leaderboard.figures import NOTHING, percent
 from leaderboard.tables import Place
 
@@ -68,7 +68,7 @@ def class_table(row: Row, found: Confusion) -> ClassTable:
     )
 
 
-def class_tables(rows: Sequence[Row], store: ResultStore, most: int) -> list[ClassTable]:
+def class_tables(rows: Sequence[Row], store: ResultStore, most: int = SHOWN) -> list[ClassTable]:
     """Of the rows with predictions whose task has its card here; most: classes of a matrix."""
     found = []
     for row in rows:

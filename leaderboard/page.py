@@ -5,21 +5,22 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
 from bench.store.results import ResultStore
+from bench.store.text import shown
 from leaderboard.board import METRICS, Board, Row
 from leaderboard.cells import counted
 from leaderboard.classes import ClassTable, class_tables
-from leaderboard.confusion import SHOWN
 from leaderboard.filters import filters, marker
 from leaderboard.plot import Plot, cost_plot, plot
 from leaderboard.protocol import protocol, remarks
 from leaderboard.reports import reports
-from leaderboard.samples import samples, task_card
+from leaderboard.samples import SETS_SHOWN, samples, task_card
 from leaderboard.tables import (
     TRANSFER,
     Section,
@@ -35,8 +36,8 @@ from leaderboard.tables import (
 if TYPE_CHECKING:
     from jinja2 import Environment
 
-MANY = 300  # rows from which on a section is built when it is opened
-FEW_CLASSES = 5  # of a matrix on such a board
+MANY = 300  # rows from which on a section is packed, and built when it is opened
+FEW_SETS = 1  # that such a board shows of a cell
 
 
 @cache
@@ -52,9 +53,15 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters["px"] = "{:.1f}".format
+    found.filters["packed"] = packed
     found.filters["marked"] = lambda place, marks: marks(place)
     found.filters["parts"] = _parts
     return found
+
+
+def packed(text: str) -> str:
+    """Markup as the page's script unpacks it: base64 of zlib; safe to show before that, for nobody can look into it."""
+    return base64.b64encode(zlib.compress(shown(str(text)).encode(), 9)).decode()
 
 
 def _parts(name: str) -> list[str]:
@@ -97,7 +104,7 @@ def _block(board: Board, store: ResultStore, section: Section) -> Block:
         details(board, section),
         plot(rows, board.methods, _levels(rows, references(board, section), store), metric, board.baseline),
         cost_plot(rows, board.methods, metric, board.baseline),
-        class_tables(rows, store, SHOWN if len(board.rows) < MANY else FEW_CLASSES),
+        class_tables(rows, store),
     )
 
 
@@ -111,7 +118,8 @@ def page(board: Board, store: ResultStore) -> str:
         counted(len(board.students), "student"),
         counted(sum(row.ok for row in board.rows), "finished replicate"),
     ]
-    choices = filters(board)
+    choices, many = filters(board), len(board.rows) >= MANY
+    sets = FEW_SETS if many else SETS_SHOWN
     return (
         environment()
         .get_template("page.html")
@@ -121,7 +129,7 @@ def page(board: Board, store: ResultStore) -> str:
             facts=", ".join(facts),
             filters=[each for each in choices if len(each.marks) > 1],
             marks=marker(choices),
-            many=len(board.rows) >= MANY,
+            many=many,
             overviews=overview_tables(board),
             transfer=TRANSFER,
             transfers=transfer_tables(board),
@@ -129,8 +137,8 @@ def page(board: Board, store: ResultStore) -> str:
             unranked=unranked(board),
             remarks=remarks(board),
             protocol=protocol(board),
-            samples=samples(board, store),
-            reports=reports(board, store),
+            samples=samples(board, store, sets),
+            reports=reports(board, store, sets),
         )
     )
 

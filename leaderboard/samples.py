@@ -88,8 +88,11 @@ def _sample(found: SetCard, names: Sequence[str]) -> Sample:
     return Sample(title, tuple(_example(row, fields, names) for row in rows), nearest)
 
 
-def samples(board: Board, store: ResultStore) -> dict[str, list[Samples]]:
-    """Task -> what is shown of its sets, in order of dpc and method; nothing for sets that all data are."""
+def samples(board: Board, store: ResultStore, most: int = SETS_SHOWN) -> dict[str, list[Samples]]:
+    """Task -> what is shown of its sets, in order of dpc and method; nothing for sets that all data are.
+
+    most: sets of a cell.
+    """
     cells: dict[tuple[str, int | None, str], Row] = {}
     for row in board.rows:
         if not row.is_full:
@@ -98,7 +101,7 @@ def samples(board: Board, store: ResultStore) -> dict[str, list[Samples]]:
     places = {task: place for place, task in enumerate(board.tasks)}
     for task, dpc, method in sorted(cells, key=lambda key: (places[key[0]], dpc_order(key[1]), key[2])):
         row = cells[task, dpc, method]
-        found = [one for one in map(store.set, row.set_keys[:SETS_SHOWN]) if one is not None]
+        found = [one for one in map(store.set, row.set_keys[:most]) if one is not None]
         if found:
             card = task_card(store, row)
             names = card.label_names if card is not None else ()

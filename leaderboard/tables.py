@@ -169,16 +169,24 @@ def _overview(table: Overview) -> Table:
         tuple(lines),
         tuple(foot) if table.full else (),
         f"No mean, because a cell is missing or incomplete: {left_out}." if left_out else "",
-        at=(("student", table.student),),
-        lines_at=tuple((("method", method),) for method, _, _ in table.rows),
-        heads_at=((), *((("task", task), ("dpc", str(dpc))) for task, dpc in table.columns), *([()] if many else [])),
+    )
+
+
+def _placed(table: Table, of: Overview) -> Table:
+    """The table of an overview with its places; a mean over columns, which may stand at the end, is of all of them."""
+    columns: list[Place] = [(), *((("task", task), ("dpc", str(dpc))) for task, dpc in of.columns)]
+    return replace(
+        table,
+        at=(("student", of.student),),
+        lines_at=tuple((("method", method),) for method, _, _ in of.rows),
+        heads_at=(*columns, *[()] * (len(table.heads) - len(columns))),
         foot_at=(("dpc", "all"),),
     )
 
 
 def overview_tables(board: Board) -> list[Table]:
     """Methods x (task, dpc), one table a league and student; the rows of all data at their foot."""
-    return [_overview(table) for table in overviews(board) if table.rows]
+    return [_placed(_overview(table), table) for table in overviews(board) if table.rows]
 
 
 def _under(row: Row | None, rank: tuple[int, int] | None) -> Cell:

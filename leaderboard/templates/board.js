@@ -136,11 +136,19 @@ if (boxes.length) {
   readAddress();
 }
 
-// What is built when it is opened stands in a <noscript>, which a browser with scripts keeps as text.
-document.addEventListener("toggle", (event) => {
-  const kept = event.target.open && event.target.querySelector(":scope > noscript");
-  if (!kept) return;
-  kept.insertAdjacentHTML("beforebegin", kept.textContent);
+// A large board keeps its sections packed (base64 of zlib) until they are opened.
+async function unpack(kept) {
+  const bytes = Uint8Array.from(atob(kept.content.textContent), (letter) => letter.charCodeAt(0));
+  const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate"));
+  const text = await new Response(stream).text();
+  if (!kept.isConnected) return;
+  const fold = kept.parentElement;
+  kept.insertAdjacentHTML("beforebegin", text);
   kept.remove();
-  filterWithin(event.target);
+  filterWithin(fold);
+}
+
+document.addEventListener("toggle", (event) => {
+  const kept = event.target.open && event.target.querySelector(":scope > template");
+  if (kept) unpack(kept);
 }, true);

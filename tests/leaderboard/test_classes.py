@@ -106,7 +106,9 @@ def test_in_a_browser_by_keyboard_with_every_name_escaped(tmp_path: Path) -> Non
     path.write_text(page(build(store.records(), gold=store.gold), store), encoding="utf-8")
     with chromium(tmp_path / "profile") as browser:
         browser.open(path.as_uri())
-        assert "1 of 2 rows collapsed" in browser.evaluate("document.querySelector('.classes > summary').textContent")
+        assert "1 of 2 rows with collapsed replicates" in browser.evaluate(
+            "document.querySelector('.classes > summary').textContent"
+        )
         for selector in (".classes > summary", ".classes details:nth-of-type(1) > summary"):
             browser.evaluate(f"document.querySelector('{selector}').focus()")
             for kind in ("keyDown", "keyUp"):

@@ -12,6 +12,8 @@ import pytest
 
 import leaderboard.page
 from bench.store.record import Record
+from bench.store.results import ResultStore
+from bench.store.text import shown
 from leaderboard.board import Board, build
 from leaderboard.filters import filters, marker
 from leaderboard.page import page
@@ -65,11 +67,10 @@ def visit(browser: Browser, written: Path, hash_: str = "") -> None:
 def open_all(browser: Browser) -> None:
     """Open every fold, and wait until what is built then is there."""
     browser.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
-    browser.call(
-        "Runtime.evaluate",
-        expression="new Promise(done => requestAnimationFrame(() => setTimeout(done, 0)))",
-        awaitPromise=True,
-    )
+    wait = """new Promise(done => { const look = () =>
+        document.querySelector('.later[open] > template') ? setTimeout(look, 5) : setTimeout(done, 5); look(); })"""
+    browser.call("Runtime.evaluate", expression=wait, awaitPromise=True)
+    browser.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
 
 
 def rows_seen(browser: Browser) -> list[tuple[str, ...]]:
@@ -208,7 +209,7 @@ def test_lines_of_drawings_and_classes_of_a_row_follow_its_method(browser: Brows
     assert browser.evaluate(f"{seen}('.cellblock .legend li')") == 1
     assert browser.evaluate(f"{seen}('.cellblock polyline')") == 1
     assert browser.evaluate(f"{seen}('.classes details')") == 2
-    assert browser.evaluate(f"{seen}('#sets details')") == 2
+    assert browser.evaluate(f"{seen}('#sets details:not(.later)')") == 2
 
 
 def test_an_address_that_changes_is_followed(browser: Browser, written: Path, board: Board) -> None:
@@ -218,7 +219,10 @@ def test_an_address_that_changes_is_followed(browser: Browser, written: Path, bo
     assert sorted(rows_seen(browser)) == sorted(expected(board, task={"bbc"}, dpc={"all"}))
 
 
-def test_without_a_script_all_is_there_and_no_filter_is_offered(browser: Browser, written: Path, board: Board) -> None:
+def test_without_a_script_a_board_is_all_there_or_says_what_it_lacks(
+    browser: Browser, written: Path, board: Board
+) -> None:
+    large = "This board is large" in written.read_text(encoding="utf-8")
     browser.call("Emulation.setScriptExecutionDisabled", value=True)
     try:
         visit(browser, written, "#task=bbc")
@@ -228,8 +232,10 @@ def test_without_a_script_all_is_there_and_no_filter_is_offered(browser: Browser
             found = browser.call("DOM.querySelectorAll", nodeId=document, selector=selector)
             return len(found["nodeIds"])
 
-        assert count(".cellblock table.sortable tbody tr") == len(expected(board))
-        assert count(".cellblock table.matrix") == len(expected(board))
+        assert count(".cellblock table.sortable tbody tr") == (0 if large else len(expected(board)))
+        assert count(".cellblock table.matrix") == (0 if large else len(expected(board)))
+        assert count("noscript p") == large
+        assert count(".overview tbody tr") > 4
         assert count("#filters[hidden]") == 1
         assert count("tr[hidden], section[data-rows][hidden]") == 0
     finally:
@@ -253,3 +259,23 @@ def test_a_long_list_can_be_searched(browser: Browser, tmp_path: Path) -> None:
     assert browser.evaluate(labels) == 5, "1, 10, 11, 12, 13"
     browser.call("Input.dispatchKeyEvent", type="keyDown", key="Enter", windowsVirtualKeyCode=13, text="\r")
     assert browser.evaluate("location.href") == (tmp_path / "page.html").as_uri()
+
+
+def test_what_is_packed_obeys_as_little_as_the_rest(browser: Browser, tmp_path: Path) -> None:
+    evil = "random[\u202edrow]<img src=x onerror=\"document.title='pwned'\">\ud800"
+    records = [
+        replace(one, method=replace(one.method, label=evil), cell="evil", key=f"{one.key}-evil")
+        for one in cell("random", n_sets=3, n_runs=1)
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(leaderboard.page, "MANY", 1)
+        text = shown(page(build(records), ResultStore(tmp_path)))
+    (tmp_path / "page.html").write_text(text, encoding="utf-8")
+    visit(browser, tmp_path / "page.html")
+    open_all(browser)
+    name = browser.evaluate("document.querySelector('.cellblock table.sortable tbody th').textContent")
+    assert name == shown(evil)
+    assert "\\u202e" in name
+    assert "\\ud800" in name
+    assert browser.evaluate("document.querySelectorAll('img').length") == 0
+    assert browser.evaluate("document.title") == "Leaderboard: pocket"
