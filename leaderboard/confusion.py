@@ -73,34 +73,32 @@ def confusion(records: Iterable[Record], gold: Gold, revision: str, most: int = 
     """
     records = list(records)
     mine = [record.predictions for record in records if record.task.revision == revision]
-    answers = [predictions.labels() for predictions in mine if predictions is not None]
-    if not answers:
+    kept = [predictions.raw() for predictions in mine if predictions is not None]
+    if not kept:
         return None
-    n, n_classes = len(gold.labels), gold.n_classes
-    wrong = next((found for found in answers if len(found) != n or found.max(initial=0) >= n_classes), None)
-    if wrong is not None:
+    n, n_classes, k = len(gold.labels), gold.n_classes, len(kept)
+    if any(len(found) != n or found.max(initial=0) >= n_classes for found in kept):
         raise ValueError(f"predictions that do not fit the {n} gold labels of {n_classes} classes by {gold.path}")
-    given = np.stack([np.bincount(found, minlength=n_classes) for found in answers])
-    collapsed = np.flatnonzero(100 * given.max(axis=1) > COLLAPSED * n)
-    labels, found = np.tile(gold.labels, len(answers)), np.concatenate(answers)
-    totals = (
-        np.bincount(labels, minlength=n_classes),
-        np.bincount(found, minlength=n_classes),
-        np.bincount(labels[labels == found], minlength=n_classes),
-    )
+    answers = np.stack(kept).astype(np.int64)  # [k, n]
+    given = np.bincount((np.arange(k)[:, None] * n_classes + answers).ravel(), minlength=k * n_classes)
+    given = given.reshape(k, n_classes)
+    right = np.zeros(n_classes, dtype=np.int64)
+    np.add.at(right, gold.labels, (answers == gold.labels).sum(axis=0))
+    totals = (np.bincount(gold.labels, minlength=n_classes) * k, given.sum(axis=0), right)
     shown = _most_errors(*totals, most)
     size = len(shown) + (len(shown) < n_classes)
     place = np.full(n_classes, size - 1)
     place[list(shown)] = np.arange(len(shown))
-    matrix = np.bincount(place[labels] * size + place[found], minlength=size * size).reshape(size, size)
-    classes, times = np.unique(given[collapsed].argmax(axis=1), return_counts=True)
+    pairs = place[gold.labels] * size + place[answers]
+    collapsed = given[100 * given.max(axis=1) > COLLAPSED * n]
+    classes, times = np.unique(collapsed.argmax(axis=1), return_counts=True)
     return Confusion(
         gold.card.label_names,
         *totals,
         shown,
-        matrix,
-        counted=len(answers),
-        left_out=len(records) - len(answers),
+        np.bincount(pairs.ravel(), minlength=size * size).reshape(size, size),
+        counted=k,
+        left_out=len(records) - k,
         collapsed=dict(zip(classes.tolist(), times.tolist(), strict=True)),
     )
 

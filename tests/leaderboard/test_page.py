@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import leaderboard.page
 from bench.store.record import Record
 from bench.store.results import ResultStore
 from leaderboard.board import build
@@ -254,6 +255,24 @@ def test_size_is_bounded_by_what_is_shown(results: Callable[[Iterable[Record]], 
     assert text.count("<h4>") == 2 * 2 * (3 + 3 + 1), "three sets of a cell at most, one of a deterministic method"
     assert text.count('class="label"') == 28 * 10
     assert len(text) < 300_000
+
+
+def test_a_large_board_takes_little_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaderboard.page, "MANY", 1)
+    sizes, rows = [], []
+    for n_tasks in (1, 5):
+        records = [
+            one
+            for task in range(n_tasks)
+            for dpc in (1, 5, 10, 20)
+            for method in ("random", "kcenters", "herding")
+            for one in cell(method, n_sets=3, n_runs=1, dpc=dpc, task=f"task-{task}", seed=task)
+        ]
+        store = write_results(tmp_path / str(n_tasks), records)
+        board = build(store.records())
+        sizes.append(len(page(board, store)))
+        rows.append(len(board.rows))
+    assert (sizes[1] - sizes[0]) / (rows[1] - rows[0]) < 1000, "bytes a cell"
 
 
 @pytest.mark.parametrize("nearest", [True, False])
