@@ -86,7 +86,7 @@ function filterAll() {
     all += rows.length;
     shown += mine;
   }
-  for (const part of document.querySelectorAll("main > section:not([data-rows]), .transfer > div")) {
+  for (const part of document.querySelectorAll("main > section:not([data-rows]), main div[data-at]")) {
     const tables = [...part.querySelectorAll("table.sortable")];
     if (tables.length) part.hidden ||= tables.every((table) => isEmpty(table) || table.closest("[hidden]"));
   }
