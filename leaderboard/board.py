@@ -97,7 +97,7 @@ class Row:
     cost: Cost | None = None
     finished: str = ""  # time of the newest record
     scores: Scores = field(default_factory=lambda: Scores.of({}), repr=False)
-    records: tuple[Record, ...] = field(default=(), repr=False, compare=False)
+    records: tuple[Record, ...] = field(default=(), repr=False, compare=False)  # of its replicates, finished or not
 
     @property
     def ok(self) -> int:

@@ -279,3 +279,16 @@ def test_what_is_packed_obeys_as_little_as_the_rest(browser: Browser, tmp_path: 
     assert "\\ud800" in name
     assert browser.evaluate("document.querySelectorAll('img').length") == 0
     assert browser.evaluate("document.title") == "Leaderboard: pocket"
+
+
+def test_on_paper_stands_how_many_rows_are_hidden_and_no_control(browser: Browser, written: Path, board: Board) -> None:
+    visit(browser, written, "#task=rt")
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    try:
+        visible = "document.getElementById('shown').checkVisibility()"
+        assert browser.evaluate(visible)
+        assert status(browser).endswith(f"{len(board.rows) - len(expected(board, task={'rt'}))} hidden")
+        controls = "[...document.querySelectorAll('#filters input, button#reset')].some(each => each.checkVisibility())"
+        assert not browser.evaluate(controls)
+    finally:
+        browser.call("Emulation.setEmulatedMedia", media="")
