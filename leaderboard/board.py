@@ -106,6 +106,7 @@ class Row:
     mark: Mark | None = None  # a published number
     finished: str = ""  # time of the newest record
     scores: Scores = field(default_factory=lambda: Scores.of({}), repr=False)
+    records: tuple[Record, ...] = field(default=(), repr=False, compare=False)  # of its replicates, finished or not
 
     @property
     def ok(self) -> int:
@@ -251,6 +252,7 @@ def _row(
         prepared_once=bool(shared(ok)),
         cost=cost(ok, used),
         finished=max((record.time.finished for record in records), default=""),
+        records=records,
     )
     if not ok:
         return row

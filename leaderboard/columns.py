@@ -65,6 +65,7 @@ class Column:
     metric: str = ""  # name in MLflow; "": its name
     late: bool = False  # behind the others in tables
     compares: bool = False  # tells of the row among its neighbours, so nothing of a reference
+    folded: bool = False  # rarely needed: a page shows it when it is asked for more columns
 
     @property
     def measure(self) -> str:
@@ -282,6 +283,7 @@ COLUMNS: tuple[Column, ...] = (
         title="size a set",
         text=lambda board, row: plain(NOTHING if row.n_bytes is None else size(row.n_bytes)),
         when=lambda board, rows: any(row.league == EMBEDDED and row.n_bytes is not None for row in rows),
+        folded=True,
     ),
     _column("near_test", lambda row: row.near_test, "mlflow"),
     Column(
@@ -291,6 +293,7 @@ COLUMNS: tuple[Column, ...] = (
         title="s a set",
         text=_cost,
         when=lambda board, rows: any(row.cost is not None for row in rows),
+        folded=True,
     ),
     _column("distil_s", lambda row: row.cost.distil if row.cost else None, "mlflow", metric="set_distil_s"),
     _column("prepare_s", lambda row: row.cost.prepare if row.cost else None, "mlflow", metric="set_prepare_s"),

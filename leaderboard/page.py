@@ -5,18 +5,22 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
 from bench.store.results import ResultStore
+from bench.store.text import shown
 from leaderboard.board import METRICS, Board, Row
 from leaderboard.cells import counted
-from leaderboard.plot import Plot, plot
+from leaderboard.classes import ClassTable, class_tables
+from leaderboard.filters import filters, marker
+from leaderboard.plot import Plot, cost_plot, plot
 from leaderboard.protocol import protocol, remarks
 from leaderboard.reports import reports
-from leaderboard.samples import samples, task_card
+from leaderboard.samples import SETS_SHOWN, samples, task_card
 from leaderboard.tables import (
     TRANSFER,
     Section,
@@ -32,6 +36,9 @@ from leaderboard.tables import (
 if TYPE_CHECKING:
     from jinja2 import Environment
 
+MANY = 300  # rows from which on a section is packed, and built when it is opened
+FEW_SETS = 1  # that such a board shows of a cell
+
 
 @cache
 def environment() -> Environment:
@@ -46,8 +53,15 @@ def environment() -> Environment:
         lstrip_blocks=True,
     )
     found.filters["px"] = "{:.1f}".format
+    found.filters["packed"] = packed
+    found.filters["marked"] = lambda place, marks: marks(place)
     found.filters["parts"] = _parts
     return found
+
+
+def packed(text: str) -> str:
+    """Markup as the page's script unpacks it: base64 of zlib; safe to show before that, for nobody can look into it."""
+    return base64.b64encode(zlib.compress(shown(str(text)).encode(), 9)).decode()
 
 
 def _parts(name: str) -> list[str]:
@@ -57,11 +71,13 @@ def _parts(name: str) -> list[str]:
 
 @dataclass(frozen=True)
 class Block:
-    """What the page shows of a section: its table, and accuracy against dpc where that can be drawn."""
+    """What the page shows of a section: its table, its drawings where there is something to draw, its classes."""
 
     section: Section
     table: Table
     plot: Plot | None
+    costs: Plot | None
+    classes: list[ClassTable]
 
 
 def _levels(rows: Sequence[Row], beside: Sequence[Row], store: ResultStore) -> dict[str, float]:
@@ -81,13 +97,19 @@ def _levels(rows: Sequence[Row], beside: Sequence[Row], store: ResultStore) -> d
 
 
 def _block(board: Board, store: ResultStore, section: Section) -> Block:
-    metric = METRICS.get(section.rows[0].metric, section.rows[0].metric)
-    drawing = plot(section.rows, board.methods, _levels(section.rows, references(board, section), store), metric)
-    return Block(section, details(board, section), drawing)
+    rows = section.rows
+    metric = METRICS.get(rows[0].metric, rows[0].metric)
+    return Block(
+        section,
+        details(board, section),
+        plot(rows, board.methods, _levels(rows, references(board, section), store), metric, board.baseline),
+        cost_plot(rows, board.methods, metric, board.baseline),
+        class_tables(rows, store),
+    )
 
 
 def page(board: Board, store: ResultStore) -> str:
-    """The HTML text. Sets and task facts are read from `store`."""
+    """The HTML text. Sets, task facts and gold labels are read from `store`."""
     script = environment().get_template("board.js").render()
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     facts = [
@@ -96,6 +118,8 @@ def page(board: Board, store: ResultStore) -> str:
         counted(len(board.students), "student"),
         counted(sum(row.ok for row in board.rows), "finished replicate"),
     ]
+    choices, many = filters(board), len(board.rows) >= MANY
+    sets = FEW_SETS if many else SETS_SHOWN
     return (
         environment()
         .get_template("page.html")
@@ -103,15 +127,18 @@ def page(board: Board, store: ResultStore) -> str:
             policy=f"default-src 'none'; style-src 'unsafe-inline'; script-src 'sha256-{digest}'",
             board=board,
             facts=", ".join(facts),
+            filters=[each for each in choices if len(each.marks) > 1],
+            marks=marker(choices),
+            many=many,
             overviews=overview_tables(board),
             transfer=TRANSFER,
             transfers=transfer_tables(board),
-            blocks=[_block(board, store, section) for section in sections(board)],
+            blocks=(_block(board, store, section) for section in sections(board)),
             unranked=unranked(board),
             remarks=remarks(board),
             protocol=protocol(board),
-            samples=samples(board, store),
-            reports=reports(board, store),
+            samples=samples(board, store, sets),
+            reports=reports(board, store, sets),
         )
     )
 

@@ -7,13 +7,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from leaderboard.board import Row
-from leaderboard.figures import percent, score_text
+from leaderboard.figures import percent, score_text, seconds
 
 WIDTH, HEIGHT = 480, 320
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 20, 46
 TEXT = 15  # height of a reference line's text
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 COLOURS = 8  # classes m0 .. m7 in board.css
+LINES = 12  # of a drawing: more cannot be told apart
+CHEAP = 0.01  # seconds: what costs less is drawn here, for the axis is logarithmic
 MARKERS = (
     "M-4.5,0a4.5,4.5 0 1,0 9,0a4.5,4.5 0 1,0 -9,0",
     "M-4,-4h8v8h-8z",
@@ -55,15 +57,17 @@ class Text:
 
 @dataclass(frozen=True)
 class Plot:
-    """All in the units of the view box, y downwards. Labels of the y axis stand beside `grid`."""
+    """All in the units of the view box, y downwards. Labels of the y axis stand beside `grid`, of the other at `xs`."""
 
     title: str
     metric: str
     grid: tuple[Text, ...]
-    dpcs: tuple[Text, ...]
+    xs: tuple[Text, ...]
+    x_title: str
     levels: tuple[float, ...]
     level_texts: tuple[Text, ...]
     lines: tuple[Line, ...]
+    note: str = ""  # what is not drawn
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -107,43 +111,80 @@ def _free_box(width: float, y: float, taken: Sequence[Box]) -> Box:
     return min(boxes, key=crossed)
 
 
-def plot(rows: Sequence[Row], methods: Sequence[str], lines: Mapping[str, float], metric: str) -> Plot | None:
+def _present(drawn: Sequence[Row], methods: Sequence[str], baseline: str | None) -> tuple[list[str], str]:
+    """The methods to draw, in the order of `methods`, and what to say when some are left out: not the baseline."""
+    best: dict[str, float] = {}
+    for row in drawn:
+        if row.summary is not None:
+            best[row.method] = max(best.get(row.method, 0.0), row.summary.mean)
+    order = sorted(best, key=lambda method: (method != baseline, -best[method], method))
+    kept = set(order[:LINES])
+    beside = f" beside {baseline}" if baseline in kept else ""
+    note = f"{LINES} of {len(best)} methods are drawn: those with the highest score{beside}."
+    return [method for method in methods if method in kept], note if len(best) > LINES else ""
+
+
+class _Heights:
+    """The axis of scores: round ticks around all that is drawn, and where a fraction stands."""
+
+    def __init__(self, rows: Sequence[Row], lines: Mapping[str, float]) -> None:
+        marks = ticks(*_extent(rows, lines))
+        self.marks = marks if len(marks) > 1 else [marks[0], marks[0] + 0.01]
+        self._scale = (HEIGHT - TOP - 8 - BOTTOM) / (self.marks[-1] - self.marks[0])
+
+    def __call__(self, value: float) -> float:
+        return HEIGHT - BOTTOM - (value - self.marks[0]) * self._scale
+
+    @property
+    def grid(self) -> tuple[Text, ...]:
+        return tuple(Text(LEFT - 7, self(value), f"{value * 100:.4g}") for value in self.marks)
+
+    def point(self, x: float, row: Row, title: str) -> Point:
+        """The mean of a row that has one, with the ends of its interval."""
+        assert row.summary is not None
+        interval = row.summary.interval
+        ends = (self(interval.low), self(interval.high)) if interval else (None, None)
+        return Point(x, self(row.summary.mean), ends[0], ends[1], title)
+
+
+def _line(method: str, methods: Sequence[str], points: Sequence[Point]) -> Line:
+    index = list(methods).index(method)
+    return Line(method, f"m{index % COLOURS}", MARKERS[index % len(MARKERS)], tuple(points))
+
+
+def plot(
+    rows: Sequence[Row], methods: Sequence[str], lines: Mapping[str, float], metric: str, baseline: str | None = None
+) -> Plot | None:
     """One task and student: a line a method over dpc (evenly spaced), whiskers for the intervals.
 
     `methods` is the board's whole list, so that a method looks alike in every plot; `lines` are horizontal
-    reference scores (name -> fraction). None when no row with a dpc has a score.
+    reference scores (name -> fraction); `baseline` is drawn however many are better. None when no row with a dpc has a
+    score.
     """
     drawn = [row for row in rows if row.dpc is not None and row.summary is not None and not row.outdated]
     if not drawn:
         return None
+    present, note = _present(drawn, methods, baseline)
+    drawn = [row for row in drawn if row.method in present]
     dpcs = sorted({row.dpc for row in drawn if row.dpc is not None})
-    marks = ticks(*_extent(drawn, lines))
-    if len(marks) == 1:
-        marks = [marks[0], marks[0] + 0.01]
-    scale = (HEIGHT - TOP - 8 - BOTTOM) / (marks[-1] - marks[0])
+    y = _Heights(drawn, lines)
     gap = (WIDTH - LEFT - RIGHT) / len(dpcs)
     x = {dpc: LEFT + gap * (i + 0.5) for i, dpc in enumerate(dpcs)}
-    present = [method for method in methods if any(row.method == method for row in drawn)]
     step = min(14.0, 0.7 * gap / len(present))
-
-    def y(value: float) -> float:
-        return HEIGHT - BOTTOM - (value - marks[0]) * scale
-
     taken = [(float(LEFT), y(value) - 1, float(WIDTH - RIGHT), y(value) + 1) for value in lines.values()]
     series = []
     for place, method in enumerate(present):
-        index = list(methods).index(method)
         shift = (place - (len(present) - 1) / 2) * step
-        mine = [(row.dpc, row.summary) for row in drawn if row.method == method and row.dpc and row.summary]
-        points = []
-        for dpc, summary in sorted(mine, key=lambda point: point[0]):
-            ends = (y(summary.interval.low), y(summary.interval.high)) if summary.interval else (None, None)
-            title = f"{method}, dpc {dpc}: {score_text(summary)}"
-            points.append(Point(x[dpc] + shift, y(summary.mean), ends[0], ends[1], title))
+        mine = sorted((row for row in drawn if row.method == method), key=lambda row: row.dpc or 0)
+        points = [
+            y.point(x[row.dpc] + shift, row, f"{method}, dpc {row.dpc}: {score_text(row.summary)}")
+            for row in mine
+            if row.dpc is not None and row.summary is not None
+        ]
         for at in points:
             low, high = at.y if at.low is None else at.low, at.y if at.high is None else at.high
             taken.append((at.x - 6, min(at.y - 6, high), at.x + 6, max(at.y + 6, low)))
-        series.append(Line(method, f"m{index % COLOURS}", MARKERS[index % len(MARKERS)], tuple(points)))
+        series.append(_line(method, methods, points))
     level_texts = []
     for name, value in lines.items():
         text = f"{name} {percent(value)}"
@@ -153,9 +194,62 @@ def plot(rows: Sequence[Row], methods: Sequence[str], lines: Mapping[str, float]
     return Plot(
         title=f"{rows[0].task}, {rows[0].student}: {metric} against dpc",
         metric=metric,
-        grid=tuple(Text(LEFT - 7, y(value), f"{value * 100:.4g}") for value in marks),
-        dpcs=tuple(Text(x[dpc], HEIGHT - BOTTOM + 20, str(dpc)) for dpc in dpcs),
+        grid=y.grid,
+        xs=tuple(Text(x[dpc], HEIGHT - BOTTOM + 20, str(dpc)) for dpc in dpcs),
+        x_title="examples a class (dpc)",
         levels=tuple(y(value) for value in lines.values()),
         level_texts=tuple(level_texts),
         lines=tuple(series),
+        note=note,
     )
+
+
+def _decades(low: float, high: float) -> list[float]:
+    """Powers of ten from at or below `low` to at or above `high`, two at least."""
+    first, last = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
+    return [10.0**power for power in range(first, max(last, first + 1) + 1)]
+
+
+def cost_plot(rows: Sequence[Row], methods: Sequence[str], metric: str, baseline: str | None = None) -> Plot | None:
+    """One task and student: scores over the seconds that a set takes, a logarithmic axis; a line a method, by dpc.
+
+    None unless two rows have a score and a known cost.
+    """
+    drawn = [row for row in rows if row.dpc is not None and row.summary and row.cost and not row.outdated]
+    if len(drawn) < 2:
+        return None
+    present, note = _present(drawn, methods, baseline)
+    drawn = [row for row in drawn if row.method in present]
+    y = _Heights(drawn, {})
+    spent = {row.names: max(CHEAP, row.cost.total) for row in drawn if row.cost}
+    marks = _decades(min(spent.values()), max(spent.values()))
+    across = (WIDTH - LEFT - RIGHT - 16) / math.log10(marks[-1] / marks[0])
+
+    def x(value: float) -> float:
+        return LEFT + 8 + across * math.log10(value / marks[0])
+
+    series = []
+    for method in present:
+        mine = sorted((row for row in drawn if row.method == method), key=lambda row: row.dpc or 0)
+        points = [
+            y.point(x(spent[row.names]), row, f"{method}, dpc {row.dpc}: {score_text(row.summary)}, {_paid(row)}")
+            for row in mine
+            if row.summary is not None
+        ]
+        series.append(_line(method, methods, points))
+    less = "≤ " if any(row.cost is not None and row.cost.total < CHEAP for row in drawn) else ""
+    return Plot(
+        title=f"{rows[0].task}, {rows[0].student}: {metric} against seconds to make a set; the table has both",
+        metric=metric,
+        grid=y.grid,
+        xs=tuple(Text(x(value), HEIGHT - BOTTOM + 20, f"{less if value == CHEAP else ''}{value:g}") for value in marks),
+        x_title="seconds a set, logarithmic",
+        levels=(),
+        level_texts=(),
+        lines=tuple(series),
+        note=note,
+    )
+
+
+def _paid(row: Row) -> str:
+    return f"{seconds(row.cost.total)} s a set" if row.cost else ""

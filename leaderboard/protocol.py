@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from leaderboard.board import Board
 from leaderboard.figures import ONE_RUN, ONE_SET, OTHER_SETS, OUTDATED, OVERLAP, PREPARED, UNKNOWN, WHITE
 from leaderboard.statistics import FEWEST_SETS
-from leaderboard.transfer import transfers
+from leaderboard.transfer import are_transferred
 
 SAMPLED = (
     "Sets and test rows are both taken as samples: what other sets and what other test rows would change is in it, "
@@ -82,7 +82,7 @@ def protocol(board: Board) -> Remarks:
             "box: white, the set was made with a pretrained model whose weights the student has too, which favours it; "
             "black, with other models only; none, with no pretrained model; – not known (older records, imported sets)."
         )
-    if transfers(board):
+    if are_transferred(board):
         lines += [
             "Transfer: a league stands beside each student; scores of two leagues are measured in two ways. "
             f"{WHITE.strip()}: white box, {UNKNOWN} not known, no mark: black box or no model. (1–3): the rank under "

@@ -63,15 +63,15 @@ def curve(name: str, xs: Sequence[float], ys: Sequence[float], labels: Sequence[
     )
 
 
-def reports(board: Board, store: ResultStore) -> list[Report]:
-    """Each report of the board's sets once (of the first three of a cell, as their texts)."""
+def reports(board: Board, store: ResultStore, most: int = SETS_SHOWN) -> list[Report]:
+    """Each report of the board's sets once (of the first `most` of a cell, as their texts)."""
     found = {}
     methods: dict[str, dict[str, None]] = {}
-    for row in board.rows:
-        for set_key in row.set_keys[:SETS_SHOWN]:
-            for report in store.reports(set_key):
-                found[report["key"]] = report
-                methods.setdefault(report["key"], {})[row.method] = None
+    sets = dict.fromkeys((set_key, row.method) for row in board.rows for set_key in row.set_keys[:most])
+    for set_key, method in sets:  # each once, whatever number of students trained on it
+        for report in store.reports(set_key):
+            found[report["key"]] = report
+            methods.setdefault(report["key"], {})[method] = None
     return [
         Report(
             title=report["title"],

@@ -38,6 +38,7 @@ class Sample:
 class Samples:
     """What is shown of the sets of one task, dpc and method."""
 
+    size: str  # dpc as in a table
     method: str
     note: str
     sets: tuple[Sample, ...]
@@ -87,8 +88,11 @@ def _sample(found: SetCard, names: Sequence[str]) -> Sample:
     return Sample(title, tuple(_example(row, fields, names) for row in rows), nearest)
 
 
-def samples(board: Board, store: ResultStore) -> dict[str, list[Samples]]:
-    """Task -> what is shown of its sets, in order of dpc and method; nothing for sets that all data are."""
+def samples(board: Board, store: ResultStore, most: int = SETS_SHOWN) -> dict[str, list[Samples]]:
+    """Task -> what is shown of its sets, in order of dpc and method; nothing for sets that all data are.
+
+    most: sets of a cell.
+    """
     cells: dict[tuple[str, int | None, str], Row] = {}
     for row in board.rows:
         if not row.is_full:
@@ -97,11 +101,11 @@ def samples(board: Board, store: ResultStore) -> dict[str, list[Samples]]:
     places = {task: place for place, task in enumerate(board.tasks)}
     for task, dpc, method in sorted(cells, key=lambda key: (places[key[0]], dpc_order(key[1]), key[2])):
         row = cells[task, dpc, method]
-        found = [one for one in map(store.set, row.set_keys[:SETS_SHOWN]) if one is not None]
+        found = [one for one in map(store.set, row.set_keys[:most]) if one is not None]
         if found:
             card = task_card(store, row)
             names = card.label_names if card is not None else ()
             count = f"{len(found)} of {len(row.set_keys)} sets" if len(row.set_keys) > 1 else "one set"
             sets = tuple(_sample(one, names) for one in found)
-            shown.setdefault(task, []).append(Samples(method, f"{dpc_text(dpc)}, {count}", sets))
+            shown.setdefault(task, []).append(Samples(row.size, method, f"{dpc_text(dpc)}, {count}", sets))
     return shown

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from leaderboard.board import LEAGUES, Board, Overview, Row, dpc_order, overviews
 from leaderboard.columns import Column, Kind, Shown, Style, View, columns, plain
@@ -13,6 +14,8 @@ from leaderboard.transfer import Line, Transfer, transfers
 
 UNRANKED = "No league yet"
 TRANSFER = "Transfer: the same sets under several students"
+Facet = Literal["task", "dpc", "student", "method"]
+Place = tuple[tuple[Facet, str], ...]  # what a line, a column or a table is of: what a page can filter by
 
 
 @dataclass(frozen=True)
@@ -26,13 +29,21 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Heads (text, kind), a line of cells a row, and perhaps one line that stays at the foot."""
+    """Heads (text, kind), a line of cells a row, and perhaps one line that stays at the foot.
+
+    For a page: the places of the table, of each line, of each column and of the foot, and the columns that it folds.
+    """
 
     title: str
     heads: tuple[tuple[str, Kind], ...]
     lines: tuple[tuple[Cell, ...], ...]
     foot: tuple[Cell, ...] = ()
     note: str = ""
+    at: Place = ()
+    lines_at: tuple[Place, ...] = ()
+    heads_at: tuple[Place, ...] = ()
+    foot_at: Place = ()
+    folded: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -84,21 +95,40 @@ def _reference_cell(column: Column, board: Board, row: Row, beside: Row) -> Cell
     return replace(cell, shown=replace(cell.shown, pieces=(*cell.shown.pieces, mark)))
 
 
-def _table(view: View, title: str, board: Board, rows: Sequence[Row], references: Sequence[Row] = ()) -> Table:
-    """references: rows of another league; each stands behind the rows of its dpc."""
+def _place(row: Row, *facets: Facet) -> Place:
+    known: dict[Facet, str] = {"task": row.task, "dpc": row.size, "student": row.student, "method": row.method}
+    return tuple((facet, known[facet]) for facet in facets)
+
+
+def _table(
+    view: View,
+    title: str,
+    board: Board,
+    rows: Sequence[Row],
+    references: Sequence[Row] = (),
+    at: Sequence[Facet] = (),
+    lines_at: Sequence[Facet] = ("dpc", "method"),
+) -> Table:
+    """references: rows of another league; each stands behind the rows of its dpc. at: what all rows share."""
     mine = [column for column in columns(view) if column.when(board, rows)]
-    lines = [(row.dpc, tuple(_cell(column, board, row) for column in mine)) for row in rows]
-    lines += [(row.dpc, tuple(_reference_cell(column, board, row, rows[0]) for column in mine)) for row in references]
+    lines = [(row, tuple(_cell(column, board, row) for column in mine)) for row in rows]
+    lines += [(row, tuple(_reference_cell(column, board, row, rows[0]) for column in mine)) for row in references]
     if references:
-        lines.sort(key=lambda line: dpc_order(line[0]))
-    heads = tuple((column.heading(board, rows), column.kind) for column in mine)
-    return Table(title, heads, tuple(cells for _, cells in lines))
+        lines.sort(key=lambda line: dpc_order(line[0].dpc))
+    return Table(
+        title,
+        tuple((column.heading(board, rows), column.kind) for column in mine),
+        tuple(cells for _, cells in lines),
+        at=_place(rows[0], *at),
+        lines_at=tuple(_place(row, *lines_at) for row, _ in lines),
+        folded=frozenset(place for place, column in enumerate(mine) if column.folded),
+    )
 
 
 def details(board: Board, section: Section) -> Table:
     """All columns of a section's rows, and of the references beside them."""
     title = f"{section.task}, {section.student}"
-    table = _table("details", title, board, section.rows, references(board, section))
+    table = _table("details", title, board, section.rows, references(board, section), ("task", "student"))
     boxes = {row.box for row in section.rows if row.summary is not None}
     alike = next(iter(boxes), None) if len(boxes) == 1 else None
     said = f"All rows of league {section.league} here are {alike} boxes."
@@ -114,7 +144,8 @@ def references(board: Board, section: Section) -> list[Row]:
 def unranked(board: Board) -> Table | None:
     """The rows without a league: nobody has seen yet what their sets are, or their replicates disagree."""
     rows = [row for row in board.rows if row.league is None]
-    return _table("unranked", UNRANKED, board, rows) if rows else None
+    facets: tuple[Facet, ...] = ("task", "dpc", "student", "method")
+    return _table("unranked", UNRANKED, board, rows, lines_at=facets) if rows else None
 
 
 def _short(row: Row | None) -> Cell:
@@ -145,9 +176,21 @@ def _overview(table: Overview) -> Table:
     )
 
 
+def _placed(table: Table, of: Overview) -> Table:
+    """The table of an overview with its places; a mean over columns, which may stand at the end, is of all of them."""
+    columns: list[Place] = [(), *((("task", task), ("dpc", str(dpc))) for task, dpc in of.columns)]
+    return replace(
+        table,
+        at=(("student", of.student),),
+        lines_at=tuple((("method", method),) for method, _, _ in of.rows),
+        heads_at=(*columns, *[()] * (len(table.heads) - len(columns))),
+        foot_at=(("dpc", "all"),),
+    )
+
+
 def overview_tables(board: Board) -> list[Table]:
     """Methods x (task, dpc), one table a league and student; the rows of all data at their foot."""
-    return [_overview(table) for table in overviews(board) if table.rows]
+    return [_placed(_overview(table), table) for table in overviews(board) if table.rows]
 
 
 def _under(row: Row | None, rank: tuple[int, int] | None) -> Cell:
@@ -178,6 +221,10 @@ def _transfer(found: Transfer) -> Table:
         tuple(lines),
         foot if any(found.full) else (),
         " ".join(_transfer_notes(found)),
+        at=(("task", found.task), ("dpc", str(found.dpc))),
+        lines_at=tuple((("method", line.method),) for line in found.lines),
+        heads_at=((), *((("student", student),) for _, student in found.students), *([()] if many else [])),
+        foot_at=(("dpc", "all"),),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from leaderboard.board import Board, Row
@@ -13,6 +13,7 @@ from leaderboard.ranks import rank_ranges
 Rank = tuple[int, int]
 Student = tuple[str, str]  # league, label: a column
 Read = tuple[str, str]  # method, content of a set
+Cells = Mapping[tuple[str, Student], Row]  # by method (of all data: by task) and student
 
 
 @dataclass(frozen=True)
@@ -51,16 +52,28 @@ class Transfer:
 
 def transfers(board: Board) -> list[Transfer]:
     """In order of task and dpc; nothing where no method has a score under two students."""
+    full = {(row.task, (row.league or "", row.student)): row for row in board.rows if row.is_full}
+    return [_transfer(full, *place) for place in _places(board)]
+
+
+def are_transferred(board: Board) -> bool:
+    """Whether there are `transfers`, without comparing anything."""
+    return next(_places(board), None) is not None
+
+
+def _places(board: Board) -> Iterator[tuple[str, int, list[Student], Mapping[str, int], Cells]]:
+    """Task, dpc, students that are shown together, how many of them scored each method, and their rows."""
     places: dict[tuple[str, int], list[Row]] = defaultdict(list)
     for row in board.rows:
         if row.dpc is not None and row.league is not None and row.summary is not None:
             places[row.task, row.dpc].append(row)
-    found = []
     for (task, dpc), rows in sorted(places.items()):
+        cells = {(row.method, (row.league or "", row.student)): row for row in rows}
         for students in _together(rows):
-            cells = {(row.method, (row.league or "", row.student)): row for row in rows}
-            found += _transfer(board, task, dpc, students, cells)
-    return found
+            methods = sorted({method for method, student in cells if student in students})
+            counts = {method: sum((method, student) in cells for student in students) for method in methods}
+            if max(counts.values()) > 1:
+                yield task, dpc, students, counts, cells
 
 
 def _together(rows: Sequence[Row]) -> list[list[Student]]:
@@ -82,28 +95,21 @@ def _joined(one: Student, other: Student, read: Mapping[Student, set[Read]]) -> 
 
 
 def _transfer(
-    board: Board, task: str, dpc: int, students: list[Student], cells: Mapping[tuple[str, Student], Row]
-) -> list[Transfer]:
-    methods = sorted({method for method, student in cells if student in students})
-    counts = {method: sum((method, student) in cells for student in students) for method in methods}
-    shared = [method for method in methods if counts[method] > 1]
+    full: Cells, task: str, dpc: int, students: list[Student], counts: Mapping[str, int], cells: Cells
+) -> Transfer:
+    shared = [method for method in counts if counts[method] > 1]
     columns = sorted(student for student in students if any((method, student) in cells for method in shared))
-    if not columns:
-        return []
     lines = [_line(method, columns, tuple(cells.get((method, student)) for student in columns)) for method in shared]
     lines, outside = _compared(lines, len(columns))
-    full = {(row.league, row.student): row for row in board.rows if row.task == task and row.is_full}
-    return [
-        Transfer(
-            task=task,
-            dpc=dpc,
-            students=tuple(columns),
-            lines=tuple(lines),
-            outside=outside,
-            alone=tuple(m for m in methods if counts[m] == 1 and any((m, student) in cells for student in columns)),
-            full=tuple(full.get(student) for student in columns),
-        )
-    ]
+    return Transfer(
+        task=task,
+        dpc=dpc,
+        students=tuple(columns),
+        lines=tuple(lines),
+        outside=outside,
+        alone=tuple(m for m in counts if counts[m] == 1 and any((m, student) in cells for student in columns)),
+        full=tuple(full.get((task, student)) for student in columns),
+    )
 
 
 def _line(method: str, students: Sequence[Student], rows: tuple[Row | None, ...]) -> Line:

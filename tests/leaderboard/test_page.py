@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+import leaderboard.page
 from bench.store.record import Record
 from bench.store.results import ResultStore
 from leaderboard.board import build
@@ -20,9 +21,10 @@ from leaderboard.page import page
 from leaderboard.samples import ROWS_SHOWN, _spread
 from tests.leaderboard.chromium import Browser, chromium
 from tests.leaderboard.conftest import EVIL, write_results
-from tests.leaderboard.records import cell, pocket, record, set_card, task_card
+from tests.leaderboard.records import cell, pocket, record, set_card, task_card, times
 from tests.leaderboard.test_board import broken
 
+ROOT = Path(__file__).parents[2]
 DETAILS = "document.querySelectorAll('.cellblock')[0]"
 
 
@@ -50,7 +52,7 @@ def browser(written: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 def column(browser: Browser, number: int) -> list[str]:
     """Texts of one column of the first task's table, top to bottom."""
-    script = f"[...{DETAILS}.querySelectorAll('tbody tr')].map(row => row.cells[{number}].textContent)"
+    script = f"[...{DETAILS}.querySelectorAll('table.sortable tbody tr')].map(row => row.cells[{number}].textContent)"
     found: list[str] = browser.evaluate(script)
     return found
 
@@ -183,6 +185,34 @@ def test_fits_a_phone_and_both_colour_schemes(browser: Browser) -> None:
     assert dark < 150
 
 
+def test_rarely_needed_columns_unfold_by_keyboard_also_without_a_script(
+    browser: Browser, written: Path, results: Callable[[Iterable[Record]], ResultStore], tmp_path: Path
+) -> None:
+    store = results(replace(one, time=times(distil_s=one.run + 0.5, made_of=())) for one in pocket())
+    path = tmp_path / "costs.html"
+    path.write_text(page(build(store.records()), store), encoding="utf-8")
+    heads = f"[...{DETAILS}.querySelectorAll('.sortable thead th')].filter(head => head.checkVisibility()).length"
+    browser.call("Emulation.setDeviceMetricsOverride", width=360, height=780, deviceScaleFactor=2, mobile=True)
+    try:
+        browser.open(path.as_uri())
+        few = browser.evaluate(heads)
+        browser.evaluate(f"{DETAILS}.querySelector('.more input').focus()")
+        for kind in ("keyDown", "keyUp"):
+            browser.call("Input.dispatchKeyEvent", type=kind, key=" ", windowsVirtualKeyCode=32, text=" ")
+        assert browser.evaluate(heads) == few + 1
+        column = f"[...{DETAILS}.querySelectorAll('td.folded')].map(cell => cell.textContent)"
+        assert set(browser.evaluate(column)) == {"1.5"}, "seconds a set"
+        assert browser.evaluate("document.documentElement.scrollWidth <= 360")
+        assert browser.evaluate(f"{DETAILS}.querySelectorAll('svg.plot')[1].getAttribute('aria-label')") == (
+            "bbc, minilm: accuracy against seconds to make a set; the table has both"
+        )
+    finally:
+        browser.call("Emulation.clearDeviceMetricsOverride")
+        browser.open(written.as_uri())
+    style = (ROOT / "leaderboard" / "templates" / "board.css").read_text(encoding="utf-8")
+    assert ".more:not(:has(:checked)) + .scroll .folded { display: none; }" in style, "no script does it"
+
+
 class Links(HTMLParser):
     """Everything in a page that could make a browser ask for something."""
 
@@ -193,7 +223,7 @@ class Links(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.found += [(tag, name) for name, _ in attrs if name in {"src", "href", "srcset", "action", "data"}]
-        if tag not in {"meta", "wbr"}:
+        if tag not in {"meta", "wbr", "input"}:
             self.open.append(tag)
 
     def handle_endtag(self, tag: str) -> None:
@@ -225,6 +255,24 @@ def test_size_is_bounded_by_what_is_shown(results: Callable[[Iterable[Record]], 
     assert text.count("<h4>") == 2 * 2 * (3 + 3 + 1), "three sets of a cell at most, one of a deterministic method"
     assert text.count('class="label"') == 28 * 10
     assert len(text) < 300_000
+
+
+def test_a_large_board_takes_little_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(leaderboard.page, "MANY", 1)
+    sizes, rows = [], []
+    for n_tasks in (1, 5):
+        records = [
+            one
+            for task in range(n_tasks)
+            for dpc in (1, 5, 10, 20)
+            for method in ("random", "kcenters", "herding")
+            for one in cell(method, n_sets=3, n_runs=1, dpc=dpc, task=f"task-{task}", seed=task)
+        ]
+        store = write_results(tmp_path / str(n_tasks), records)
+        board = build(store.records())
+        sizes.append(len(page(board, store)))
+        rows.append(len(board.rows))
+    assert (sizes[1] - sizes[0]) / (rows[1] - rows[0]) < 1000, "bytes a cell"
 
 
 @pytest.mark.parametrize("nearest", [True, False])

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaderboard.board import build
-from leaderboard.plot import HEIGHT, MARKERS, WIDTH, plot, ticks
-from tests.leaderboard.records import record
+from leaderboard.board import Board, build
+from leaderboard.plot import HEIGHT, LINES, MARKERS, WIDTH, cost_plot, plot, ticks
+from tests.leaderboard.records import record, times
 
 FRACTIONS = st.integers(0, 10_000).map(lambda n: n / 10_000)
 
@@ -83,3 +84,66 @@ def test_marks_stand_inside_and_higher_for_more(
 def test_nothing_is_drawn_without_a_score() -> None:
     board = build([record(None, status="failed", reason="broke")])
     assert plot(board.rows, board.methods, {"full": 0.5}, "accuracy") is None
+
+
+def priced(seconds: dict[tuple[str, int], float | None]) -> Board:
+    """A board with a row a method and dpc, whose sets took so long; None: nobody knows."""
+    return build(
+        [
+            record(
+                0.5 + 0.001 * i + 0.01 * j,
+                method=method,
+                dpc=dpc,
+                set_index=j,
+                time=times(distil_s=spent, made_of=None if spent is None else ()),
+            )
+            for i, ((method, dpc), spent) in enumerate(seconds.items())
+            for j in range(3)
+        ]
+    )
+
+
+@given(
+    st.dictionaries(
+        st.tuples(st.sampled_from(["random", "a", "b"]), st.sampled_from([1, 2, 50])),
+        st.one_of(st.none(), st.just(0.0), st.floats(1e-6, 1e7)),
+        min_size=1,
+    )
+)
+def test_costs_stand_in_their_order_on_a_logarithmic_axis(seconds: dict[tuple[str, int], float | None]) -> None:
+    board = priced(seconds)
+    drawn = cost_plot(board.rows, board.methods, "accuracy")
+    known = {place: max(0.01, spent) for place, spent in seconds.items() if spent is not None}
+    assert (drawn is None) == (len(known) < 2), "no drawing of one row"
+    if drawn is None:
+        return
+    rows = {(row.method, row.dpc): row for row in board.rows}
+    points = {}
+    for line in drawn.lines:
+        mine = sorted(dpc for method, dpc in known if method == line.method)
+        points |= {(line.method, dpc): point for dpc, point in zip(mine, line.points, strict=True)}
+    assert points.keys() == known.keys()
+    scale = [(mark.x, math.log10(float(mark.text.removeprefix("≤ ")))) for mark in drawn.xs]
+    (x0, first), (x1, last) = scale[0], scale[-1]
+    for place, point in points.items():
+        assert point.x == pytest.approx(x0 + (math.log10(known[place]) - first) / (last - first) * (x1 - x0))
+        assert drawn.left <= point.x <= drawn.right
+        assert point.title.startswith(f"{place[0]}, dpc {place[1]}: ")
+        assert rows[place].summary is not None
+    heights = sorted((rows[place].summary.mean, -point.y) for place, point in points.items())  # type: ignore[union-attr]
+    assert [y for _, y in heights] == sorted(y for _, y in heights)
+    assert ("≤" in drawn.xs[0].text) == any(spent is not None and spent < 0.01 for spent in seconds.values())
+
+
+def test_of_many_methods_the_best_and_the_baseline_are_drawn_and_it_is_said() -> None:
+    methods = [f"m{i:02}" for i in range(20)]
+    records = [record(0.5 + 0.01 * i, method=method, set_index=j) for i, method in enumerate(methods) for j in range(2)]
+    board = build([*records, *(record(0.1, set_index=j) for j in range(2))])
+    drawn = plot(board.rows, board.methods, {}, "accuracy", board.baseline)
+    assert drawn is not None
+    assert {line.method for line in drawn.lines} == {"random", *methods[-LINES + 1 :]}
+    assert drawn.note == "12 of 21 methods are drawn: those with the highest score beside random."
+    few = plot(board.rows, board.methods, {}, "accuracy")
+    assert few is not None
+    assert {line.method for line in few.lines} == set(methods[-LINES:])
+    assert "random" not in few.note
