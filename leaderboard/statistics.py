@@ -203,13 +203,32 @@ def rank_ranges(rows: Sequence[Scores], correction: Correction = "none") -> list
     Best rank: 1 + the rows that are separated above it; worst: the number of rows less those separated below it.
     correction: for all pairs of these rows.
     """
-    lower, higher = [0] * len(rows), [0] * len(rows)  # rows that are separated below it, above it
-    for one, other, verdict in _corrected(rows, correction):
+    return _ranges(len(rows), _corrected(rows, correction))
+
+
+def standings(
+    rows: Sequence[Scores], best: int, correction: Correction = "none"
+) -> tuple[list[tuple[int, int]], list[Verdict]]:
+    """`rank_ranges`, and the verdict of each row less row `best` by the same comparisons.
+
+    "undecided" also where the two share no replicate; for `best` itself "tie", or "undecided" when all others are.
+    """
+    found = _corrected(rows, correction)
+    mirrored: dict[Verdict, Verdict] = {"above": "below", "below": "above"}
+    to_best = {one: verdict for one, other, verdict in found if other == best}
+    to_best |= {other: mirrored.get(verdict, verdict) for one, other, verdict in found if one == best}
+    to_best[best] = "undecided" if set(to_best.values()) <= {"undecided"} else "tie"
+    return _ranges(len(rows), found), [to_best.get(place, "undecided") for place in range(len(rows))]
+
+
+def _ranges(n: int, verdicts: Sequence[tuple[int, int, Verdict]]) -> list[tuple[int, int]]:
+    lower, higher = [0] * n, [0] * n  # rows that are separated below it, above it
+    for one, other, verdict in verdicts:
         if verdict != "tie" and verdict != "undecided":
             up, down = (one, other) if verdict == "above" else (other, one)
             lower[up] += 1
             higher[down] += 1
-    return [(1 + above, len(rows) - below) for above, below in zip(higher, lower, strict=True)]
+    return [(1 + above, n - below) for above, below in zip(higher, lower, strict=True)]
 
 
 Groups = tuple[int, ...]  # number of the group of each replicate

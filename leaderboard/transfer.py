@@ -50,9 +50,12 @@ class Transfer:
 
 
 def transfers(board: Board) -> list[Transfer]:
-    """In order of task and dpc; nothing where no method has a score under two students."""
+    """In order of task and dpc; nothing where no method has a score under two students.
+
+    Rows that are hidden by choice are compared too, and left out in the end.
+    """
     places: dict[tuple[str, int], list[Row]] = defaultdict(list)
-    for row in board.rows:
+    for row in (*board.rows, *board.hidden):
         if row.dpc is not None and row.league is not None and row.summary is not None:
             places[row.task, row.dpc].append(row)
     found = []
@@ -60,7 +63,21 @@ def transfers(board: Board) -> list[Transfer]:
         for students in _together(rows):
             cells = {(row.method, (row.league or "", row.student)): row for row in rows}
             found += _transfer(board, task, dpc, students, cells)
-    return found
+    return _shown(found, board) if board.hidden else found
+
+
+def _shown(found: Sequence[Transfer], board: Board) -> list[Transfer]:
+    """What is left of some tables without the rows that are hidden by choice."""
+    mine = {(row.task, row.dpc, row.method) for row in board.rows}
+    kept = [
+        replace(
+            each,
+            lines=tuple(line for line in each.lines if (each.task, each.dpc, line.method) in mine),
+            alone=tuple(method for method in each.alone if (each.task, each.dpc, method) in mine),
+        )
+        for each in found
+    ]
+    return [each for each in kept if each.lines]
 
 
 def _together(rows: Sequence[Row]) -> list[list[Student]]:

@@ -26,6 +26,7 @@ from leaderboard.statistics import (
     interval_of,
     paired_difference,
     rank_ranges,
+    standings,
     summarise,
 )
 
@@ -247,6 +248,17 @@ def test_rank_ranges_are_those_of_each_pair_alone(seed: int, sets: str, same_rep
         verdicts = [difference.verdict for difference in found if difference is not None]
         expected.append((1 + verdicts.count("below"), len(rows) - verdicts.count("above")))
     assert rank_ranges(rows) == expected
+    best = int(rng.integers(len(rows)))
+    pairs = [paired_difference(row, rows[best]) for row in rows]
+    to_best = [pair.verdict if pair is not None else "undecided" for pair in pairs]
+    others = {verdict for place, verdict in enumerate(to_best) if place != best}
+    to_best[best] = "undecided" if others == {"undecided"} else "tie"
+    assert standings(rows, best) == (expected, to_best)
+    corrected = standings(rows, best, "holm")[1]
+    assert all(one == other or (one, other) in UNDONE for one, other in zip(to_best, corrected, strict=True))
+
+
+UNDONE = {("above", "tie"), ("below", "tie")}  # what a correction may do to a verdict
 
 
 def test_rows_of_one_layout_are_not_compared_two_by_two(monkeypatch: pytest.MonkeyPatch) -> None:
