@@ -126,16 +126,20 @@ class Results:
         students: str | Sequence[str] = (),
         baseline: str | None = None,
         correction: Correction = "none",
+        methods: str | Sequence[str] = (),
+        dpc: int | Sequence[int] | None = None,
     ) -> BoardView:
         """The board of these tasks and students (all by default), with differences to `baseline` (random).
 
-        correction: of verdicts and ranks for many comparisons, within a task, student and dpc.
+        methods, dpc: show only these rows, with the figures that they have among all; `baseline` may be a method that
+        is not shown. correction: of verdicts and ranks for many comparisons, within a task, student and dpc.
         """
         from leaderboard.board import board_of
 
-        chosen = [[each] if isinstance(each, str) else list(each) for each in (tasks, students)]
+        names = {"tasks": tasks, "students": students, "methods": methods}
+        chosen = {kind: [each] if isinstance(each, str) else list(each) for kind, each in names.items()}
         store = self._store()
-        found = board_of(store, tasks=chosen[0], students=chosen[1], baseline=baseline, correction=correction)
+        found = board_of(store, **chosen, dpcs=numbers(dpc), baseline=baseline, correction=correction)
         pass_on(store)
         return BoardView(found)
 
@@ -192,6 +196,12 @@ class BoardView:
 
     def _repr_markdown_(self) -> str:
         return repr(self)
+
+    def latex(self) -> str:
+        """The tables of leaderboard.tex: for a paper, one a league and student."""
+        from leaderboard.latex import latex
+
+        return shown(latex(self.board))
 
     def frame(self) -> pd.DataFrame:
         """The columns of leaderboard.csv: one row a cell, fractions in full precision."""

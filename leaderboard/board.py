@@ -22,7 +22,6 @@ from leaderboard.cells import (
     content_of,
     counted,
     gather,
-    keep,
     replicate_of,
 )
 from leaderboard.cost import Cost, cost, shared, uses
@@ -34,13 +33,15 @@ from leaderboard.items import item_scores
 from leaderboard.ledger import Mark
 from leaderboard.names import normal
 from leaderboard.overlap import overlap_lines, repeats
-from leaderboard.ranks import ranks_left, separations
+from leaderboard.ranks import apart, compare, ranks_left, to_best
+from leaderboard.scope import Scope
 from leaderboard.scores import Hits, Replicate, Scores
 from leaderboard.statistics import (
     LEVEL,
     Correction,
     Difference,
     Summary,
+    Verdict,
     differences,
     gap_closed,
     holm,
@@ -85,6 +86,7 @@ class Row:
     difference: Difference | None = None  # to the baseline row of the same task, student and dpc
     rank: tuple[int, int] | None = None
     group: str = ""  # letters: rows of a block that share one are not separated
+    to_best: Verdict | None = None  # of its difference to the best row of its block; None: not ranked, or alone there
     gap: float | None = None
     equivalent: Equivalent | None = None
     dd: DDRanking | None = None
@@ -184,6 +186,9 @@ class Board:
     ledger: str | None = None  # source of the rows' published numbers
     # Rows of league A to show, marked, beside those of another league: never ranked there, compared with nothing.
     references: Mapping[Place, tuple[Row, ...]] = field(default_factory=dict)
+    scope: Scope = field(default_factory=Scope)
+    hidden: tuple[Row, ...] = ()  # rows that are not shown by choice; the others are compared with them all the same
+    n_elsewhere: int = 0  # rows of tasks and students that were not chosen
 
     @property
     def tasks(self) -> tuple[str, ...]:
@@ -361,10 +366,12 @@ def _compare(rows: list[Row], baseline: str | None, correction: Correction) -> l
             continue
         scored = [row for row in members if row.summary is not None and not row.is_full]
         scored.sort(key=_by_score)
-        apart = separations([row.scores for row in scored], correction)
-        letters = tie_groups(len(scored), apart) or [""] * len(scored)
-        places = {row.method: place for place, row in enumerate(scored)}
-        ranks = ranks_left(len(scored), apart)
+        compared_pairs = compare([row.scores for row in scored], correction)
+        separated = apart(compared_pairs)
+        letters = tie_groups(len(scored), separated) or [""] * len(scored)
+        verdicts = to_best(len(scored), compared_pairs, _best(scored)) if len(scored) > 1 else [None] * len(scored)
+        standing = zip(ranks_left(len(scored), separated), letters, verdicts, strict=True)
+        places = dict(zip((row.method for row in scored), standing, strict=True))
         base = next((row for row in scored if row.method == baseline), None)
         others = [row for row in members if row.summary is not None and row is not base]
         to_base = differences([row.scores for row in others], base.scores) if base else []
@@ -378,7 +385,7 @@ def _compare(rows: list[Row], baseline: str | None, correction: Correction) -> l
         for row in members:
             extra: dict[str, Any] = {"difference": found.get(row.method), "equivalent": equivalents.get(row.method)}
             if row.method in places and dpc is not None:
-                extra |= {"rank": ranks[places[row.method]], "group": letters[places[row.method]]}
+                extra |= dict(zip(("rank", "group", "to_best"), places[row.method], strict=True))
             if row.summary is not None and top is not None:
                 if row.method in found and base is not None and base.summary is not None:
                     extra["gap"] = gap_closed(row.summary.mean, base.summary.mean, top)
@@ -391,6 +398,12 @@ def _compare(rows: list[Row], baseline: str | None, correction: Correction) -> l
         if correction != "none":
             compared[-len(members) :] = _adjusted(compared[-len(members) :])
     return compared
+
+
+def _best(rows: Sequence[Row]) -> int:
+    """The place of the highest mean among complete rows, or among all where none is; 0 without rows."""
+    means = [(row.complete, row.summary.mean if row.summary else 0.0) for row in rows]
+    return max(range(len(rows)), key=means.__getitem__, default=0)
 
 
 def _adjusted(rows: list[Row]) -> list[Row]:
@@ -433,12 +446,16 @@ def _references(rows: Sequence[Row]) -> dict[Place, tuple[Row, ...]]:
 
 def _hole(row: Row) -> str | None:
     """`rt dpc 20 herding minilm: 1 of 5 replicates failed: reason`, or None when nothing is missing."""
+    lack = missing(row)
+    return f"{row.name}: {lack}" if lack else None
+
+
+def missing(row: Row) -> str:
+    """What a row that could be whole is not; "" when it is, or when it is not applicable."""
     if row.mixed:
-        return (
-            f"{row.name}: its replicates are of leagues {' and '.join(row.mixed)}: the method mixes levels, not ranked"
-        )
+        return f"its replicates are of leagues {' and '.join(row.mixed)}: the method mixes levels, not ranked"
     if row.complete or not row.applicable:
-        return None
+        return ""
     parts = [f"{n} {status.replace('_', ' ')}" for status, n in sorted(row.statuses.items()) if status != "ok"]
     absent = row.planned - sum(row.statuses.values())
     if absent > 0:
@@ -446,7 +463,7 @@ def _hole(row: Row) -> str | None:
     counts = ", ".join(parts)
     first, _, rest = counts.partition(" ")
     tail = f": {row.reason}" if row.reason else ""
-    return f"{row.name}: {first} of {row.planned} replicates {rest}{tail}"
+    return f"{first} of {row.planned} replicates {rest}{tail}"
 
 
 def _student_notes(rows: Sequence[Row]) -> list[str]:
@@ -488,29 +505,38 @@ def build(
     gold: Golds = lambda revision: None,
     tasks: Sequence[str] | None = None,
     students: Sequence[str] | None = None,
+    methods: Sequence[str] | None = None,
+    dpcs: Sequence[int] | None = None,
     baseline: str | None = None,
     correction: Correction = "none",
 ) -> Board:
     """The board of some result records (bench.store.record), whatever their order.
 
     `planned`: the planned cells (`ResultStore.cells`), so that what never ran is named. `gold`: revision of a task ->
-    its gold labels; without them the figures hold for the test rows as they are. `tasks`, `students`: keep only these
-    labels (or plugin names). `correction`: for many comparisons, within a task, student and dpc: of the differences to
-    the baseline, and of all pairs behind ranks. Raises UserError for a name that no record has.
+    its gold labels; without them the figures hold for the test rows as they are. `tasks`, `students`, `methods` and
+    `dpcs`: show these labels (or plugin names) only, and rows of these dpc or of none. This changes no figure of a row:
+    methods that are not shown are compared all the same, and the baseline may be one of them. `correction`: for many
+    comparisons, within a task, student and dpc: of the differences to the baseline, and of all pairs behind ranks.
+    Raises UserError for a name that no record has.
     """
+    scope = Scope(tuple(tasks or ()), tuple(students or ()), tuple(methods or ()), tuple(dpcs or ()))
     cells, left_out = gather(records, planned)
     gathered = [record for cell in cells for record in cell.records]
     contents, used = content_of(gathered), uses(gathered)  # of all students and tasks, also of those not shown
-    cells = keep(keep(cells, "task", tasks), "student", students)
-    kept = [record for cell in cells for record in cell.records]
-    metrics = {record.task.label: record.metric for record in kept if record.metric}
-    revisions = {record.task.label: record.task.revision for record in kept}
+    n_cells, cells = len(cells), scope.compared(cells)
+    compared = [record for cell in cells for record in cell.records]
+    metrics = {record.task.label: record.metric for record in compared if record.metric}
+    revisions = {record.task.label: record.task.revision for record in compared}
     rows = [
         _row(cell, revisions.get(cell.names[0], ""), metrics.get(cell.names[0], "accuracy"), contents, used, gold)
         for cell in sorted(cells, key=lambda cell: repr(cell.names))
     ]
     chosen = _pick_baseline(rows, baseline) if rows else None
     rows = _compare(_mark_outdated(rows), chosen, correction)
+    names = scope.shown(cells)
+    hidden = [row for row in rows if row.names not in names]
+    rows = [row for row in rows if row.names in names]
+    kept = [record for cell in cells if cell.names in names for record in cell.records]
     rows.sort(
         key=lambda row: (
             *(row.league is None, row.league or "", row.task, row.student, dpc_order(row.dpc)),
@@ -546,6 +572,9 @@ def build(
         environments=tuple(sorted(environments - {""})),
         finished=max((record.time.finished for record in kept), default=""),
         references=_references(rows),
+        scope=scope,
+        hidden=tuple(hidden),
+        n_elsewhere=n_cells - len(cells),
     )
 
 

@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 
 from bench.store.record import Kind, PlannedCell, Record
-from leaderboard.names import labels
 
 ReplicateId = tuple[int, ...]  # base seed, set index, run index
 Names = tuple[str, str, int | None, str]  # task, student, dpc, method: what identifies a cell to a reader
@@ -123,13 +122,3 @@ def gather(records: Iterable[Record], planned: Iterable[PlannedCell] = ()) -> tu
         else:
             cells.append(CellRecords(names, tuple(mine_now), count))
     return cells, {task: n for task, n in left_out.items() if n}
-
-
-def keep(cells: Sequence[CellRecords], kind: Kind, wanted: Sequence[str] | None) -> list[CellRecords]:
-    """The cells whose task or student (`kind`) has one of these labels or names; UserError for an unknown one."""
-    if not wanted:
-        return list(cells)
-    place = 0 if kind == "task" else 1
-    known = [(str(cell.names[place]), cell.plugin(kind)) for cell in cells]
-    chosen = labels(kind, wanted, known, "in these results")
-    return [cell for cell in cells if cell.names[place] in chosen]

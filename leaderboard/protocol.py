@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from leaderboard.board import Board
+from leaderboard.cells import counted
 from leaderboard.figures import ONE_RUN, ONE_SET, OTHER_SETS, OUTDATED, OVERLAP, PREPARED, UNKNOWN, WHITE
 from leaderboard.statistics import FEWEST_SETS
 from leaderboard.transfer import are_transferred
@@ -36,9 +37,25 @@ def remarks(board: Board) -> list[Remarks]:
         Remarks("Sets that repeat test texts", board.overlaps, urgent=True),
         Remarks("Holes", board.holes, urgent=True),
         Remarks("Not applicable", board.not_applicable),
-        Remarks("Notes", board.notes),
+        Remarks("Notes", (*choice_notes(board), *board.notes)),
     ]
     return [one for one in found if one.lines]
+
+
+def choice_notes(board: Board) -> list[str]:
+    """What is not shown, and that it is compared all the same; nothing when all is shown."""
+    n = len(board.hidden) + board.n_elsewhere
+    if not n:
+        return []
+    asked = "; ".join(f"{kind} {', '.join(values)}" for kind, values in board.scope.by_kind().items())
+    notes = [f"Only a part of these results, by choice ({asked}): {counted(n, 'row')} not shown."]
+    blocks = {row.block for row in board.rows}
+    if methods := sorted({row.method for row in board.hidden if row.block in blocks}):
+        notes.append(
+            "Ranks, verdicts and corrections are among all methods of these results, also those that are not shown: "
+            f"{', '.join(methods)}."
+        )
+    return notes
 
 
 def protocol(board: Board) -> Remarks:
@@ -114,7 +131,13 @@ def protocol(board: Board) -> Remarks:
             "reference: a row of another league, whose sets hold less: to see where the others stand, ranked nowhere "
             "here and compared with nothing. A student beside it is another recipe of the one here."
         )
+    return Remarks("How to read this", (*lines, *conditions(board)))
+
+
+def conditions(board: Board) -> list[str]:
+    """Suites, seeds and versions that the records name."""
     seeds = ", ".join(map(str, board.base_seeds))
-    lines.append(f"Suite {', '.join(board.suites)}; base seed {seeds}; newest record {board.finished}.")
-    lines.extend(f"Measured with {environment}." for environment in board.environments)
-    return Remarks("How to read this", tuple(lines))
+    return [
+        f"Suite {', '.join(board.suites)}; base seed {seeds}; newest record {board.finished}.",
+        *(f"Measured with {environment}." for environment in board.environments),
+    ]

@@ -16,6 +16,7 @@ from leaderboard.statistics import (
     LEVEL,
     NO_WIDTH,
     Correction,
+    Verdict,
     common,
     holm,
     paired_difference,
@@ -25,12 +26,16 @@ Apart = list[tuple[int, int]]  # places of two rows that are separated, the high
 
 
 class Compared(NamedTuple):
-    """Row `one` - row `other`, which say something of each other. `higher`: whether it is separated above, or below."""
+    """Row `one` less row `other`. `higher`: whether it is separated above (or below); None for a tie."""
 
     one: int
     other: int
     higher: bool | None
     p: float
+
+    @property
+    def tied(self) -> bool:
+        return self.higher is None
 
 
 def rank_ranges(rows: Sequence[Scores], correction: Correction = "none") -> list[tuple[int, int]]:
@@ -51,17 +56,36 @@ def ranks_left(n: int, apart: Apart) -> list[tuple[int, int]]:
 
 
 def separations(rows: Sequence[Scores], correction: Correction = "none") -> Apart:
-    """The pairs of these rows whose paired difference is separated from zero; correction: for all of them.
+    """`apart` by `compare`."""
+    return apart(compare(rows, correction))
 
-    Undecided pairs (`Difference.undecided`) are no comparisons, and not counted as such.
-    """
+
+def compare(rows: Sequence[Scores], correction: Correction = "none") -> list[Compared]:
+    """Each two of these rows, but for undecided pairs (`Difference.undecided`); correction: for all of them."""
     found = list(_compared(rows, p=correction != "none"))
-    adjusted = holm([each.p for each in found]) if correction != "none" else [0.0] * len(found)
-    return [
-        (each.one, each.other) if each.higher else (each.other, each.one)
-        for each, p in zip(found, adjusted, strict=True)
-        if each.higher is not None and p < 1 - LEVEL
-    ]
+    if correction == "none":
+        return found
+    adjusted = holm([each.p for each in found])
+    return [each if p < 1 - LEVEL else each._replace(higher=None) for each, p in zip(found, adjusted, strict=True)]
+
+
+def apart(compared: Sequence[Compared]) -> Apart:
+    """The pairs that are separated."""
+    return [(each.one, each.other) if each.higher else (each.other, each.one) for each in compared if not each.tied]
+
+
+def to_best(n: int, compared: Sequence[Compared], best: int) -> list[Verdict]:
+    """The verdict of each of n rows less row `best`; for `best` itself "tie", or "undecided" when all others are.
+
+    "undecided" also where the two share no replicate.
+    """
+    found: list[Verdict] = ["undecided"] * n
+    for each in compared:
+        if best in (each.one, each.other):
+            mine = each.other if each.one == best else each.one
+            found[mine] = "tie" if each.tied else "above" if each.higher == (mine == each.one) else "below"
+            found[best] = "tie"
+    return found
 
 
 def _compared(rows: Sequence[Scores], p: bool) -> Iterator[Compared]:

@@ -51,20 +51,24 @@ class Transfer:
 
 
 def transfers(board: Board) -> list[Transfer]:
-    """In order of task and dpc; nothing where no method has a score under two students."""
+    """In order of task and dpc; nothing where no method has a score under two students.
+
+    Rows that are hidden by choice are compared too, and left out in the end.
+    """
     full = {(row.task, (row.league or "", row.student)): row for row in board.rows if row.is_full}
-    return [_transfer(full, *place) for place in _places(board)]
+    found = [_transfer(full, *place) for place in _places(board)]
+    return _shown(found, board) if board.hidden else found
 
 
 def are_transferred(board: Board) -> bool:
-    """Whether there are `transfers`, without comparing anything."""
-    return next(_places(board), None) is not None
+    """Whether there are `transfers`; without a choice that hides rows, nothing is compared for it."""
+    return bool(transfers(board)) if board.hidden else next(_places(board), None) is not None
 
 
 def _places(board: Board) -> Iterator[tuple[str, int, list[Student], Mapping[str, int], Cells]]:
     """Task, dpc, students that are shown together, how many of them scored each method, and their rows."""
     places: dict[tuple[str, int], list[Row]] = defaultdict(list)
-    for row in board.rows:
+    for row in (*board.rows, *board.hidden):
         if row.dpc is not None and row.league is not None and row.summary is not None:
             places[row.task, row.dpc].append(row)
     for (task, dpc), rows in sorted(places.items()):
@@ -74,6 +78,20 @@ def _places(board: Board) -> Iterator[tuple[str, int, list[Student], Mapping[str
             counts = {method: sum((method, student) in cells for student in students) for method in methods}
             if max(counts.values()) > 1:
                 yield task, dpc, students, counts, cells
+
+
+def _shown(found: Sequence[Transfer], board: Board) -> list[Transfer]:
+    """What is left of some tables without the rows that are hidden by choice."""
+    mine = {(row.task, row.dpc, row.method) for row in board.rows}
+    kept = [
+        replace(
+            each,
+            lines=tuple(line for line in each.lines if (each.task, each.dpc, line.method) in mine),
+            alone=tuple(method for method in each.alone if (each.task, each.dpc, method) in mine),
+        )
+        for each in found
+    ]
+    return [each for each in kept if each.lines]
 
 
 def _together(rows: Sequence[Row]) -> list[list[Student]]:

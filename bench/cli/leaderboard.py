@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from leaderboard.statistics import Correction
 
 CORRECTIONS: tuple[Correction, ...] = ("none", "holm")
-FORMATS = ("md", "csv", "html")
+FORMATS = ("md", "csv", "html", "latex")
 
 
 @click.command()
@@ -27,6 +27,12 @@ FORMATS = ("md", "csv", "html")
     help="Only this task, as `bench run` or the board names it (repeatable).",
 )
 @click.option("--student", "students", multiple=True, metavar="NAME", help="Only this student (repeatable).")
+@click.option(
+    "--method", "methods", multiple=True, metavar="NAME", help="Show only this method, compared with all (repeatable)."
+)
+@click.option(
+    "--dpc", "dpcs", type=click.IntRange(1), multiple=True, metavar="N", help="Show only this dpc (repeatable)."
+)
 @click.option("--baseline", metavar="METHOD", help="Method that the differences are taken to  [random]")
 @click.option(
     "--correction",
@@ -44,6 +50,8 @@ def command(
     out: str,
     tasks: tuple[str, ...],
     students: tuple[str, ...],
+    methods: tuple[str, ...],
+    dpcs: tuple[int, ...],
     baseline: str | None,
     correction: Correction,
     published: str | None,
@@ -51,7 +59,7 @@ def command(
     output: Path | None,
 ) -> None:
     """Print the board of the result folder OUT (default: bench-out) and write it as
-    leaderboard.md, leaderboard.csv and leaderboard.html."""
+    leaderboard.md, leaderboard.csv, leaderboard.html and leaderboard.tex."""
     from bench.session import pass_on, results
     from bench.store.results import ResultStore
     from leaderboard.files import write_boards
@@ -63,6 +71,8 @@ def command(
         formats=FORMATS if wanted == "all" else (wanted,),
         tasks=list(tasks),
         students=list(students),
+        methods=list(methods),
+        dpcs=list(dpcs),
         baseline=baseline,
         correction=correction,
         published=published,

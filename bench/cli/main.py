@@ -19,7 +19,7 @@ from bench.store.text import one_line, unwritable
 COMMANDS = {  # name -> (module, one line for --help); the module is imported when the command is used
     "run": ("bench.cli.run", "Distil, train students, score: every combination that is still missing."),
     "plan": ("bench.cli.plan", "Show the cells of a run, what is cached and an estimate; compute nothing."),
-    "leaderboard": ("bench.cli.leaderboard", "Make the board of a result folder: markdown, CSV and HTML."),
+    "leaderboard": ("bench.cli.leaderboard", "Make the board of a result folder: markdown, CSV, HTML and LaTeX."),
     "compare": ("bench.cli.compare", "Compare results with published numbers, or with those of another folder."),
     "list": ("bench.cli.list", "List tasks, methods, students and suites."),
     "info": ("bench.cli.info", "Show one plugin, suite or asset: parameters, source, licence, size, hash."),

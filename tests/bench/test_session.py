@@ -58,6 +58,13 @@ def test_tables_of_replicates_cells_and_examples(door: dict[str, Any]) -> None:
     cells = board.frame().set_index("method")
     assert cells.loc["pick", "baseline"] == "fixed"
     assert cells.loc["pick", "mean"] == pytest.approx(frame[frame["method"] == "pick"]["score"].mean())
+    chosen = results.board(baseline="fixed", methods="pick", dpc=2)
+    assert chosen.frame()["difference"].tolist() == [cells.loc["pick", "difference"]], "to a method that is not shown"
+    (line,) = [line for line in chosen.latex().splitlines() if line.startswith("pick & ")]
+    assert f"{100 * cells.loc['pick', 'mean']:.1f}" in line
+    assert "1 row not shown" in str(chosen)
+    with pytest.raises(bench.UserError, match="no dpc 3"):
+        results.board(dpc=[2, 3])
     examples = results.examples()
     assert set(examples["label"]) == {"sport", "money"}
     assert len(examples[examples["method"] == "pick"]) == 3 * 2 * 2

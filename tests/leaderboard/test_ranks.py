@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from leaderboard.ranks import rank_ranges
+from leaderboard.ranks import compare, rank_ranges, to_best
 from leaderboard.scores import Scores
 from leaderboard.statistics import holm, paired_difference
 from tests.leaderboard.test_statistics import cell, table, with_items
@@ -43,6 +43,17 @@ def test_rank_ranges_are_those_of_each_pair_alone(seed: int, sets: str, same_rep
         verdicts = [difference.verdict for difference in found if difference is not None]
         expected.append((1 + verdicts.count("below"), len(rows) - verdicts.count("above")))
     assert rank_ranges(rows) == expected
+    best = int(rng.integers(len(rows)))
+    pairs = [paired_difference(row, rows[best]) for row in rows]
+    verdicts = [pair.verdict if pair is not None else "undecided" for pair in pairs]
+    others = {verdict for place, verdict in enumerate(verdicts) if place != best}
+    verdicts[best] = "undecided" if others == {"undecided"} else "tie"
+    assert to_best(len(rows), compare(rows), best) == verdicts
+    corrected = to_best(len(rows), compare(rows, "holm"), best)
+    assert all(one == other or (one, other) in UNDONE for one, other in zip(verdicts, corrected, strict=True))
+
+
+UNDONE = {("above", "tie"), ("below", "tie")}  # what a correction may do to a verdict
 
 
 def test_rows_of_one_layout_are_not_compared_two_by_two(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from bench.cli.leaderboard import command
+from bench.cli.leaderboard import FORMATS, command
 from bench.errors import UserError
 from bench.store.record import MadeOf, Record
 from bench.store.results import ResultStore
 from leaderboard.board import build
 from leaderboard.figures import difference_text, percent, score_text
-from leaderboard.files import write_boards
+from leaderboard.files import FILES, write_boards
 from leaderboard.statistics import Difference, Interval, Summary
 from leaderboard.text import csv_text, markdown
 from tests.leaderboard.records import cell, gold_labels, plugin, pocket, record, student, times
@@ -105,8 +105,9 @@ def test_all_formats_are_written_and_the_markdown_returned(
 ) -> None:
     store = results(pocket())
     text = write_boards(store, tmp_path / "boards")
-    names = {"leaderboard.md", "leaderboard.csv", "leaderboard.html"}
-    assert {path.name for path in (tmp_path / "boards").iterdir()} == names
+    names = {"leaderboard.md", "leaderboard.csv", "leaderboard.html", "leaderboard.tex"}
+    assert {path.name for path in (tmp_path / "boards").iterdir()} == names == set(FILES.values())
+    assert tuple(FILES) == FORMATS
     assert (tmp_path / "boards" / "leaderboard.md").read_text(encoding="utf-8") == text
     first = {name: (tmp_path / "boards" / name).read_bytes() for name in names}
     write_boards(store, tmp_path / "boards")
