@@ -24,6 +24,7 @@ from leaderboard.cells import (
     gather,
     replicate_of,
 )
+from leaderboard.confusion import Confusion, confusion
 from leaderboard.cost import Cost, cost, shared, uses
 from leaderboard.crossed import Parts, bootstrap, parts
 from leaderboard.dd_ranking import DDRanking, dd_ranking
@@ -108,7 +109,7 @@ class Row:
     mark: Mark | None = None  # a published number
     finished: str = ""  # time of the newest record
     scores: Scores = field(default_factory=lambda: Scores.of({}), repr=False)
-    records: tuple[Record, ...] = field(default=(), repr=False, compare=False)  # of its replicates, finished or not
+    confusion: Confusion | None = field(default=None, repr=False, compare=False)  # None without gold labels
 
     @property
     def ok(self) -> int:
@@ -231,7 +232,7 @@ def _row(
     different: dict[str, str] = {}
     for key, content in made:
         different.setdefault(content, key)
-    known = any(record.near_test is not None for record in records)
+    counted_near = any(record.near_test is not None for record in records)
     row = Row(
         league=cell.leagues[0] if len(cell.leagues) == 1 else None,
         task=task,
@@ -253,15 +254,16 @@ def _row(
         student_params=records[0].student.params if records else {},
         learner=_learner(records),
         box=box_of(records),
-        near_test=sum(repeats(records).values()) if known else None,
+        near_test=sum(repeats(records).values()) if counted_near else None,
         prepared_once=bool(shared(ok)),
         cost=cost(ok, used),
         finished=max((record.time.finished for record in records), default=""),
-        records=records,
     )
     if not ok:
         return row
-    scores = _scores(ok, contents, gold(revision))
+    labels = gold(revision)
+    answers = None if labels is None else _answers(ok)
+    scores = _scores(ok, contents, labels, answers)
     names = set.intersection(*(set(record.metrics) for record in ok))
     return replace(
         row,
@@ -269,16 +271,23 @@ def _row(
         metrics={name: sum(record.metrics[name] for record in ok) / len(ok) for name in sorted(names)},
         n_train=ok[0].n_train,
         n_bytes=_mean_bytes({contents[record.key]: record.n_bytes for record in ok}),
+        confusion=None if labels is None or answers is None else confusion(answers, labels),
         scores=scores,
     )
 
 
-def _scores(records: Sequence[Record], contents: Mapping[str, str], gold: Gold | None) -> Scores:
-    """Of finished records in order of replicate; gold: the labels of their task's test rows."""
+def _answers(records: Sequence[Record]) -> np.ndarray:
+    """Predicted labels of finished records [n, I], in the smallest type that all have."""
+    return np.stack([record.predictions.raw() for record in records if record.predictions is not None])
+
+
+def _scores(
+    records: Sequence[Record], contents: Mapping[str, str], gold: Gold | None, answers: np.ndarray | None
+) -> Scores:
+    """Of finished records in order of replicate; gold: the labels of their task's test rows; answers: theirs."""
     items: np.ndarray | Hits | None = None
-    if gold is not None:
-        predicted = np.stack([record.predictions.raw() for record in records if record.predictions is not None])
-        found = item_scores(gold.metric, gold.labels, predicted)
+    if gold is not None and answers is not None:
+        found = item_scores(gold.metric, gold.labels, answers)
         items = Hits(found) if found.dtype == bool else found
     return Scores(
         _one_object(tuple(replicate_of(record) for record in records)),

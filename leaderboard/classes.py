@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.store.results import ResultStore
 from leaderboard.board import Row
 from leaderboard.cells import counted
-from leaderboard.confusion import SHOWN, Confusion, class_names, collapse_text, confusion
+from leaderboard.confusion import Confusion, class_names, collapse_text
 from leaderboard.figures import NOTHING, percent
 from leaderboard.tables import Place
 
@@ -68,12 +67,6 @@ def class_table(row: Row, found: Confusion) -> ClassTable:
     )
 
 
-def class_tables(rows: Sequence[Row], store: ResultStore, most: int = SHOWN) -> list[ClassTable]:
-    """Of the rows with predictions whose task has its card here; most: classes of a matrix."""
-    found = []
-    for row in rows:
-        gold = store.gold(row.revision)
-        if row.summary is not None and gold is not None:
-            matrix = confusion(row.records, gold, row.revision, most)
-            found += [class_table(row, matrix)] if matrix is not None else []
-    return found
+def class_tables(rows: Sequence[Row]) -> list[ClassTable]:
+    """Of the rows whose task has its card."""
+    return [class_table(row, row.confusion) for row in rows if row.confusion is not None]

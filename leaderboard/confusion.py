@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from bench.store.cards import Gold
-from bench.store.record import Record
 
 SHOWN = 20  # classes of a matrix
 COLLAPSED = 95  # per cent of the test rows: a replicate that gives more of them one label tells no classes apart
@@ -29,7 +28,6 @@ class Confusion:
     shown: tuple[int, ...]
     matrix: np.ndarray
     counted: int  # replicates
-    left_out: int  # replicates without predictions, or with those of another revision of the task
     collapsed: dict[int, int]  # class -> replicates that give it to more than 95 % of the test rows
 
     @property
@@ -66,20 +64,15 @@ def _most_errors(gold: np.ndarray, predicted: np.ndarray, right: np.ndarray, mos
     return tuple(sorted(np.argsort(-errors, kind="stable")[:most].tolist()))
 
 
-def confusion(records: Iterable[Record], gold: Gold, revision: str, most: int = SHOWN) -> Confusion | None:
-    """Of the replicates of one cell; None when none of them has predictions on this revision of the task.
+def confusion(predicted: np.ndarray, gold: Gold, most: int = SHOWN) -> Confusion:
+    """Of the answers of a cell's replicates, int [k, n]; gold: the labels of the same revision of the task.
 
-    gold: the labels of `revision`; most: classes of the matrix. ValueError when predictions do not fit the labels.
+    most: classes of the matrix. ValueError when predictions do not fit the labels.
     """
-    records = list(records)
-    mine = [record.predictions for record in records if record.task.revision == revision]
-    kept = [predictions.raw() for predictions in mine if predictions is not None]
-    if not kept:
-        return None
-    n, n_classes, k = len(gold.labels), gold.n_classes, len(kept)
-    if any(len(found) != n or found.max(initial=0) >= n_classes for found in kept):
+    k, n_classes, n = len(predicted), gold.n_classes, len(gold.labels)
+    if predicted.shape[1] != n or predicted.max(initial=0) >= n_classes:
         raise ValueError(f"predictions that do not fit the {n} gold labels of {n_classes} classes by {gold.path}")
-    answers = np.stack(kept).astype(np.int64)  # [k, n]
+    answers = predicted.astype(np.int64)
     given = np.bincount((np.arange(k)[:, None] * n_classes + answers).ravel(), minlength=k * n_classes)
     given = given.reshape(k, n_classes)
     right = np.zeros(n_classes, dtype=np.int64)
@@ -98,7 +91,6 @@ def confusion(records: Iterable[Record], gold: Gold, revision: str, most: int = 
         shown,
         np.bincount(pairs.ravel(), minlength=size * size).reshape(size, size),
         counted=k,
-        left_out=len(records) - k,
         collapsed=dict(zip(classes.tolist(), times.tolist(), strict=True)),
     )
 

@@ -104,7 +104,7 @@ def _block(board: Board, store: ResultStore, section: Section) -> Block:
         details(board, section),
         plot(rows, board.methods, _levels(rows, references(board, section), store), metric, board.baseline),
         cost_plot(rows, board.methods, metric, board.baseline),
-        class_tables(rows, store),
+        class_tables(rows),
     )
 
 

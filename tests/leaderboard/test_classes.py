@@ -11,8 +11,9 @@ import numpy as np
 from bench.store.predictions import encode
 from bench.store.record import Record
 from bench.store.results import ResultStore
-from leaderboard.board import build
-from leaderboard.classes import ClassTable, class_tables
+from leaderboard.board import board_of, build
+from leaderboard.classes import ClassTable, class_table, class_tables
+from leaderboard.confusion import confusion
 from leaderboard.page import page
 from tests.leaderboard.chromium import chromium
 from tests.leaderboard.records import record, task_card
@@ -35,8 +36,8 @@ def stored(out: Path, *records: Record, names: tuple[str, ...] = NAMES) -> Resul
     return ResultStore(out)
 
 
-def tables(store: ResultStore, most: int = 20) -> list[ClassTable]:
-    return class_tables(build(store.records(), store.cells(), gold=store.gold).rows, store, most)
+def tables(store: ResultStore) -> list[ClassTable]:
+    return class_tables(board_of(store).rows)
 
 
 TWO_RUNS = (
@@ -86,7 +87,11 @@ def test_another_revision_of_the_task_has_no_part_in_it(tmp_path: Path) -> None:
 
 
 def test_of_many_classes_some_are_shown_and_it_is_said(tmp_path: Path) -> None:
-    (found,) = tables(stored(tmp_path, *TWO_RUNS), most=1)
+    store = stored(tmp_path, *TWO_RUNS)
+    gold = store.gold("r1")
+    assert gold is not None
+    answers = np.stack([one.predictions.labels() for one in TWO_RUNS if one.predictions is not None])
+    found = class_table(board_of(store).rows[0], confusion(answers, gold, most=1))
     assert found.note == "the 1 of 3 classes with most errors"
     assert found.heads[:2] == (NAMES[0], "2 others")
     assert [(name, hit, texts[:2], texts[-1]) for name, hit, texts in found.lines] == [
@@ -95,9 +100,8 @@ def test_of_many_classes_some_are_shown_and_it_is_said(tmp_path: Path) -> None:
     ]
 
 
-def test_no_task_card_no_table(tmp_path: Path) -> None:
-    board = build(TWO_RUNS)
-    assert class_tables(board.rows, ResultStore(tmp_path), 20) == []
+def test_no_task_card_no_table() -> None:
+    assert class_tables(build(TWO_RUNS).rows) == []
 
 
 def test_in_a_browser_by_keyboard_with_every_name_escaped(tmp_path: Path) -> None:

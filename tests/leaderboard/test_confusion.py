@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 
 from bench.store.cards import Gold
-from bench.store.predictions import encode
-from bench.store.record import Record
 from leaderboard.confusion import Confusion, class_names, collapse_text, confusion
-from tests.leaderboard.records import record, task, task_card
+from tests.leaderboard.records import task_card
 
 
 def gold_of(labels: Any, n_classes: int, names: tuple[str, ...] | None = None) -> Gold:
@@ -25,14 +22,8 @@ def gold_of(labels: Any, n_classes: int, names: tuple[str, ...] | None = None) -
     return Gold(task_card(label_names=names, test_labels=labels, n_test=len(labels)), Path("card.json"))
 
 
-def answered(labels: Any, run: int = 0, **changes: Any) -> Record:
-    return replace(record(0.5, run=run), predictions=encode(np.asarray(labels)), **changes)
-
-
 def of(answers: Any, labels: Any, n_classes: int, **more: Any) -> Confusion:
-    found = confusion([answered(one, run) for run, one in enumerate(answers)], gold_of(labels, n_classes), "r1", **more)
-    assert found is not None
-    return found
+    return confusion(np.asarray(answers), gold_of(labels, n_classes), **more)
 
 
 @given(data=st.data(), n_classes=st.integers(2, 7), n_replicates=st.integers(1, 4))
@@ -55,7 +46,7 @@ def test_equal_to_scikit_learn(data: st.DataObject, n_classes: int, n_replicates
     named = (found.gold + found.predicted) > 0  # elsewhere scikit-learn may answer 0
     np.testing.assert_allclose(found.f1[named], f1[named])
     assert found.gold.tolist() == support.tolist()
-    assert (found.counted, found.left_out) == (n_replicates, 0)
+    assert found.counted == n_replicates
 
 
 def test_rows_are_gold_classes_and_columns_predicted_ones() -> None:
@@ -76,28 +67,14 @@ def test_shares_are_means_over_replicates() -> None:
 
 
 def test_names_stand_in_the_order_of_the_label_numbers_not_of_the_alphabet() -> None:
-    found = confusion([answered([0, 0, 1])], gold_of([0, 0, 1], 2, ("zebra", "ape")), "r1")
-    assert found is not None
+    found = confusion(np.array([[0, 0, 1]]), gold_of([0, 0, 1], 2, ("zebra", "ape")))
     assert dict(zip(found.names, found.gold.tolist(), strict=True)) == {"zebra": 2, "ape": 1}
-
-
-def test_another_revision_and_a_replicate_without_predictions_are_not_counted_but_said() -> None:
-    mine, labels = answered([1, 1, 0]), [1, 0, 0]
-    other = answered([0, 0, 0], run=1, task=task("bbc", revision="r0"))
-    failed = record(None, run=2, status="failed", reason="broke")
-    found = confusion([mine, other, failed], gold_of(labels, 2), "r1")
-    alone = confusion([mine], gold_of(labels, 2), "r1")
-    assert found is not None
-    assert alone is not None
-    assert found.matrix.tolist() == alone.matrix.tolist() == [[1, 1], [0, 1]]
-    assert (found.counted, found.left_out) == (1, 2)
-    assert confusion([other, failed], gold_of(labels, 2), "r1") is None
 
 
 @pytest.mark.parametrize("answer", [[0, 1], [0, 1, 2]], ids=["another number of rows", "a label beyond the classes"])
 def test_predictions_that_do_not_fit_are_refused(answer: list[int]) -> None:
     with pytest.raises(ValueError, match=r"3 gold labels of 2 classes by card\.json"):
-        confusion([answered(answer)], gold_of([0, 1, 1], 2), "r1")
+        confusion(np.array([answer]), gold_of([0, 1, 1], 2))
 
 
 def test_of_many_classes_those_with_most_errors_are_shown_and_no_row_is_lost() -> None:
