@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from bench.store.record import Kind, PlannedCell, Record
 
@@ -20,7 +21,7 @@ class CellRecords:
     records: tuple[Record, ...]
     planned: int
 
-    @property
+    @cached_property
     def leagues(self) -> tuple[str, ...]:
         """Those of the replicates that finished: the others say nothing of the level of their sets."""
         found = (record.league for record in self.records if record.finished)
