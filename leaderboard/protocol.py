@@ -121,11 +121,13 @@ def protocol(board: Board) -> Remarks:
             "logarithm of their number; [low, high]: the sizes that the paired 95 % interval does not reject. "
             "Beyond the measured sizes it is open (≤, >)."
         )
-    if board.ledger is not None:
+    if any(row.mark is not None for row in board.rows):
         lines.append(
             f"{board.ledger}: the published number of the method on this task at this dpc, ranked nowhere; its student "
             "beside it. `bench compare` says in which fields one that is not comparable differs."
         )
+    elif board.ledger is not None:
+        lines.append(f"{board.ledger} has no number of these methods on these tasks at these dpc.")
     if board.references:
         lines.append(
             "reference: a row of another league, whose sets hold less: to see where the others stand, ranked nowhere "
