@@ -20,8 +20,8 @@ import sys
 from statistics import fmean
 
 import bench
-from leaderboard.board import Row, dpc_text
 from leaderboard.figures import difference_text, interval_text, percent, seconds, size
+from leaderboard.row import Row, dpc_text
 from leaderboard.statistics import Difference, paired_difference
 
 

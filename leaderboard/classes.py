@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from leaderboard.board import Row
 from leaderboard.cells import counted
 from leaderboard.confusion import Confusion, class_names, collapse_text
 from leaderboard.figures import NOTHING, percent
+from leaderboard.row import Row
 from leaderboard.tables import Place
 
 

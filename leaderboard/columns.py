@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.store.identity import key_of
-from leaderboard.board import Board, Row
+from leaderboard.board import Board
 from leaderboard.box import EMBEDDED
 from leaderboard.figures import (
     NOTHING,
@@ -25,6 +25,7 @@ from leaderboard.figures import (
     seconds,
     size,
 )
+from leaderboard.row import Row
 from leaderboard.statistics import Difference, Summary
 
 View = Literal["csv", "details", "unranked", "mlflow"]  # details, unranked: the tables of markdown and page

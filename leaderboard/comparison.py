@@ -6,12 +6,12 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from leaderboard.board import dpc_text
 from leaderboard.escape import plain_text
 from leaderboard.figures import NOTHING, difference_text, percent, published_score, short_score
 from leaderboard.ledger import Ledger
 from leaderboard.moves import Move, Moves
 from leaderboard.replication import Replication
+from leaderboard.row import dpc_text
 
 NAMED = 10  # cells of one folder alone
 

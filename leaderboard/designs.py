@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from bench.errors import UserError
 from bench.store.labels import split
-from leaderboard.board import Board, Row
+from leaderboard.board import Board
 from leaderboard.figures import difference_text, percent
 from leaderboard.names import labels
 from leaderboard.resolution import (
@@ -19,6 +19,7 @@ from leaderboard.resolution import (
     needed,
     spread_of_pair,
 )
+from leaderboard.row import Row
 from leaderboard.statistics import FEWEST_SETS, paired_difference
 
 WORDS: dict[Dimension, str] = {"sets": "sets a method", "runs": "runs a set", "items": "test rows"}

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from math import isinf
 
-from leaderboard.board import METRICS, Row
 from leaderboard.equivalent import Equivalent
 from leaderboard.ledger import Mark, Number
 from leaderboard.mean_ranks import MeanRanks
+from leaderboard.row import METRICS, Row
 from leaderboard.statistics import Difference, Interval, Summary
 
 ONE_SET = "†"  # beside an interval over the runs of one set

@@ -10,12 +10,13 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from bench.store.text import one_line, shown
-from leaderboard.board import METRICS, Board, Row, missing
+from leaderboard.board import Board
 from leaderboard.cells import counted
 from leaderboard.columns import tells_boxes
 from leaderboard.escape import latex_text
 from leaderboard.figures import NOTHING, mixed_text, percent, row_state
 from leaderboard.protocol import GIVEN, SAMPLED, choice_notes, conditions
+from leaderboard.row import METRICS, Row, missing
 from leaderboard.statistics import FEWEST_SETS
 from leaderboard.tables import UNRANKED, league_title
 

@@ -9,7 +9,7 @@ from functools import lru_cache
 
 import numpy as np
 
-from leaderboard.board import Overview
+from leaderboard.overview import Overview
 from leaderboard.statistics import LEVEL
 
 RESAMPLES = 9999  # or all permutations, where there are no more

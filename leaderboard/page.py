@@ -13,13 +13,14 @@ from typing import TYPE_CHECKING
 
 from bench.store.results import ResultStore
 from bench.store.text import shown
-from leaderboard.board import METRICS, Board, Row
+from leaderboard.board import Board
 from leaderboard.cells import counted
 from leaderboard.classes import ClassTable, class_tables
 from leaderboard.filters import filters, marker
 from leaderboard.plot import Plot, cost_plot, plot
 from leaderboard.protocol import protocol, remarks
 from leaderboard.reports import reports
+from leaderboard.row import METRICS, Row
 from leaderboard.samples import SETS_SHOWN, samples, task_card
 from leaderboard.tables import (
     TRANSFER,

@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from leaderboard.board import Row
 from leaderboard.figures import percent, score_text, seconds
+from leaderboard.row import Row
 
 WIDTH, HEIGHT = 480, 320
 LEFT, RIGHT, TOP, BOTTOM = 46, 12, 20, 46

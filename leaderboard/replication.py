@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from bench.store.record import TaskCard
-from leaderboard.board import Board, Row
+from leaderboard.board import Board
 from leaderboard.equivalence import Agreement, Mean, agreement
 from leaderboard.ledger import NOTHING, Ledger, Mark, Number, Setting, Verdict
+from leaderboard.row import Row
 from leaderboard.statistics import FEWEST_SETS
 
 MARGIN = 0.02  # of agreement, a fraction

@@ -12,8 +12,8 @@ from typing import Literal
 import numpy as np
 from scipy.special import ndtri, stdtrit
 
-from leaderboard.board import Row
 from leaderboard.crossed import Parts, parts
+from leaderboard.row import Row
 from leaderboard.statistics import FEWEST_SETS, LEVEL, paired
 
 POWER = 0.8  # of separating the smallest difference

@@ -9,7 +9,8 @@ from typing import Any
 from bench.errors import UserError
 from bench.store.record import SetCard, TaskCard
 from bench.store.results import ResultStore
-from leaderboard.board import Board, Row, dpc_order, dpc_text
+from leaderboard.board import Board
+from leaderboard.row import Row, dpc_order, dpc_text
 
 SETS_SHOWN = 3  # of a cell; with the next two it keeps a board of 1,000 sets under about a megabyte
 ROWS_SHOWN = 10  # of a set, spread over its classes

@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from leaderboard.board import LEAGUES, Board, Overview, Row, dpc_order, overviews
+from leaderboard.board import Board
 from leaderboard.columns import Column, Kind, Shown, Style, View, columns, plain
 from leaderboard.figures import NOTHING, OTHER_SETS, box_mark, mean_ranks_text, percent, rank_text, short_score
 from leaderboard.mean_ranks import over_tasks
+from leaderboard.overview import Overview, overviews
+from leaderboard.row import LEAGUES, Row, dpc_order
 from leaderboard.transfer import Line, Transfer, transfers
 
 UNRANKED = "No league yet"

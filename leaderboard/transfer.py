@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from leaderboard.board import Board, Row
+from leaderboard.board import Board
 from leaderboard.box import EMBEDDED
 from leaderboard.ranks import rank_ranges
+from leaderboard.row import Row
 
 Rank = tuple[int, int]
 Student = tuple[str, str]  # league, label: a column

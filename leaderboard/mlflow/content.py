@@ -11,9 +11,10 @@ from typing import Any
 
 from bench.store.identity import canonical
 from bench.store.record import Kind, Record
-from leaderboard.board import Board, Row
+from leaderboard.board import Board
 from leaderboard.columns import columns
 from leaderboard.figures import row_state, score_text
+from leaderboard.row import Row
 
 RUN_STATUS = {"ok": "FINISHED", "not_applicable": "FINISHED", "not_run": "KILLED"}  # all others: FAILED
 KEY, CELL, STATUS, REASON, FINISHED = "bench.key", "bench.cell", "bench.status", "bench.reason", "bench.finished"

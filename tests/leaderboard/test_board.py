@@ -18,9 +18,11 @@ from bench.errors import UserError
 from bench.store.cards import Gold
 from bench.store.predictions import encode
 from bench.store.record import MadeOf, PlannedCell, Record, StudentRef
-from leaderboard.board import Board, Row, build, overviews
+from leaderboard.board import Board, build
 from leaderboard.dd_ranking import dd_ranking
 from leaderboard.equivalent import equivalent_sizes
+from leaderboard.overview import overviews
+from leaderboard.row import Row
 from leaderboard.statistics import holm, paired_difference
 from leaderboard.text import markdown
 from tests.leaderboard.records import GOLD, cell, gold_labels, plugin, pocket, record, student, task_card, times

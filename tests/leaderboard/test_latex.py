@@ -16,9 +16,10 @@ from statsmodels.stats.multitest import multipletests
 from bench.cli.leaderboard import command
 from bench.store.record import Record
 from bench.store.results import ResultStore
-from leaderboard.board import Board, Row, board_of, build
+from leaderboard.board import Board, board_of, build
 from leaderboard.figures import percent
 from leaderboard.latex import latex, sheets
+from leaderboard.row import Row
 from leaderboard.statistics import paired_difference
 from tests.leaderboard.conftest import EVIL
 from tests.leaderboard.records import cell, gold_labels, plugin, pocket, record, student, task

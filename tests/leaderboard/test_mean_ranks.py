@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from leaderboard.board import build, overviews
+from leaderboard.board import build
 from leaderboard.mean_ranks import mean_ranks, over_tasks
+from leaderboard.overview import overviews
 from tests.leaderboard.records import cell, pocket
 
 METHODS = ("C4.5", "C4.5+m", "C4.5+cf", "C4.5+m+cf")
