@@ -125,6 +125,8 @@ def build(
     ]
     if rows and chosen is None:
         notes.append("No row of the baseline `random`, so no differences to it are shown.")
+    elif chosen is not None:
+        notes += _baseline_notes(rows, chosen)
     notes += _student_notes(rows) + _equal_notes(rows)
     alone = Counter({row.name: row.difference.n_left_out for row in rows if row.difference})
     notes += [
@@ -185,10 +187,23 @@ def _student_notes(rows: Sequence[Row]) -> list[str]:
     ]
 
 
+def _baseline_notes(rows: Sequence[Row], baseline: str) -> list[str]:
+    """One line for all places where rows with a score have no row of the baseline beside them."""
+    places: dict[tuple[Any, ...], set[str]] = defaultdict(set)
+    for row in rows:
+        if row.summary is not None and row.league is not None and row.dpc is not None and not row.outdated:
+            places[row.league, row.task, row.student].add("+" if row.difference or row.method == baseline else "-")
+    alone = [
+        f"{task} {student} (league {league})" for (league, task, student), found in places.items() if "+" not in found
+    ]
+    return [f"No row of the baseline {baseline}, so no differences to it: {', '.join(alone)}."] if alone else []
+
+
 def _equal_notes(rows: Sequence[Row]) -> list[str]:
     """One line a row whose sets are not all different."""
     return [
-        f"{row.name}: {counted(row.n_keys, 'set')} made, {len(row.set_keys)} different: equal ones count as one."
+        f"{row.name}: {counted(row.n_keys, 'set')} made, {len(row.set_keys)} different: equal ones count as one "
+        "in its interval and differences, which are of means over different sets; its mean and ± are over all runs."
         for row in rows
         if len(row.set_keys) < row.n_keys
     ]

@@ -93,15 +93,16 @@ def moves_text(found: Moves, names: tuple[str, str]) -> str:
     if found.cells:
         heads = ("task", "dpc", "method", "student", "same sets", "same answers", "second less first, %", "verdict")
         lines += [_table(heads, [_moved(cell) for cell in found.cells]), ""]
-    notes = [f"{task}: other test rows: compared with nothing." for task in found.other_data]
+    notes = [] if found.cells else ["No cell with a score is in both."]
+    notes += [f"{task}: other test rows: compared with nothing." for task in found.other_data]
     for name, alone in zip((one, other), found.alone, strict=True):
         more = f" and {len(alone) - NAMED} more" if len(alone) > NAMED else ""
         notes += [f"Only in {name}: {'; '.join(alone[:NAMED])}{more}."] if alone else []
     notes += [f"Environment, {line}." for line in found.environment]
     notes.append(
-        "same: every replicate gave each test row the same label; moved: the paired difference is separated from zero "
-        "(95 %, over sets and test rows); not separated: answers changed, and no more can be said; undecided: fewer "
-        "than 3 different sets."
+        "same: every replicate that both have gave each test row the same label; moved: the paired difference is "
+        "separated from zero (95 %, over sets and test rows); not separated: answers changed, and no more can be "
+        "said; undecided: fewer than 3 different sets."
     )
     return "\n".join([*lines, *(f"- {plain_text(note)}" for note in notes)]) + "\n"
 

@@ -30,16 +30,19 @@ def uses(records: Iterable[Record]) -> Counter[str]:
     return Counter(key for key, _ in found)
 
 
-def shared(records: Sequence[Record]) -> frozenset[str]:
+def shared(records: Sequence[Record]) -> frozenset[str] | None:
     """Keys of the artifacts, without features, that all different sets of some finished records were made of.
 
-    Empty for fewer than two sets: what a single set is made of is shared with none.
+    Empty for fewer than two sets: what a single set is made of is shared with none. None where nobody noted it.
     """
     parts = {
         record.set_digest or record.set_key: {each.key for each in record.time.made_of or () if each.kind != FEATURES}
         for record in records
     }
-    return frozenset(set.intersection(*parts.values())) if len(parts) > 1 else frozenset()
+    if len(parts) < 2:
+        return frozenset()
+    noted = all(record.time.made_of is not None for record in records)
+    return frozenset(set.intersection(*parts.values())) if noted else None
 
 
 def cost(records: Sequence[Record], used: Mapping[str, int]) -> Cost | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from math import isinf
 
 from leaderboard.equivalent import Equivalent
-from leaderboard.ledger import Mark, Number
+from leaderboard.ledger import Number
 from leaderboard.mean_ranks import MeanRanks
 from leaderboard.row import METRICS, Row
 from leaderboard.statistics import Difference, Interval, Summary
@@ -103,9 +103,13 @@ def published_score(number: Number) -> str:
     return f"{percent(number.score)}{deviation}"
 
 
-def mark_text(mark: Mark) -> str:
-    """`70.8±4.1 bert-base, not comparable`."""
-    return f"{published_score(mark.number)} {mark.number.student}, {mark.verdict}"
+def mark_text(row: Row) -> str:
+    """`70.8±4.1 bert-base, not comparable`; a published variant of the method by its name there."""
+    if row.mark is None:
+        return NOTHING
+    number = row.mark.number
+    variant = "" if number.method == row.method_name else f" {number.method},"
+    return f"{published_score(number)}{variant} {number.student}, {row.mark.verdict}"
 
 
 def rank_text(rank: tuple[int, int]) -> str:
@@ -126,8 +130,8 @@ def mean_ranks_text(found: MeanRanks) -> str:
 
 
 def p_text(p: float) -> str:
-    """`p = 0.032`, `p < 0.001`."""
-    return f"p = {p:.3f}" if p >= 0.001 else "p < 0.001"
+    """`p = 0.032`, `p under 0.001`."""
+    return f"p = {p:.3f}" if p >= 0.001 else "p under 0.001"
 
 
 def row_state(row: Row) -> str:

@@ -17,6 +17,7 @@ from leaderboard.statistics import Correction
 from leaderboard.text import csv_text, markdown
 
 FILES = {"md": "leaderboard.md", "csv": "leaderboard.csv", "html": "leaderboard.html", "latex": "leaderboard.tex"}
+READ = ("md", "csv", "latex")
 
 
 def write_boards(
@@ -32,7 +33,9 @@ def write_boards(
     correction: Correction = "none",
     published: str | None = None,
 ) -> str:
-    """Write leaderboard.md, .csv, .html and .tex (those of `formats`) into `folder`; return the markdown text.
+    """Write leaderboard.md, .csv, .html and .tex (those of `formats`) into `folder`; return the text to print.
+
+    That is the one format that is asked for, if it is a text to read, else the markdown.
 
     published: a source whose numbers stand beside the rows (`leaderboard.ledger.load`).
     """
@@ -48,6 +51,8 @@ def write_boards(
         "html": lambda: page(board, store),
         "latex": lambda: latex(board),
     }
-    for name in formats:
-        write_atomic(folder / FILES[name], shown(contents[name]()))
-    return shown(text)
+    written = {name: shown(contents[name]()) for name in formats}
+    for name, content in written.items():
+        write_atomic(folder / FILES[name], content)
+    only = next(iter(written)) if len(written) == 1 else "md"
+    return written[only] if only in READ and only in written else shown(text)

@@ -14,7 +14,7 @@ from leaderboard.board import Board
 from leaderboard.cells import counted
 from leaderboard.columns import tells_boxes
 from leaderboard.escape import latex_text
-from leaderboard.figures import NOTHING, mixed_text, percent, row_state
+from leaderboard.figures import NOTHING, mark_text, mixed_text, percent, row_state
 from leaderboard.protocol import GIVEN, SAMPLED, choice_notes, conditions
 from leaderboard.row import METRICS, Row, missing
 from leaderboard.statistics import FEWEST_SETS
@@ -220,6 +220,12 @@ def _remarks(sheet: Sheet, row: Row) -> list[str]:
         found.append(one_line(f"Incomplete: {lack}", NOTE) if not row.mixed else f"{mixed_text(row)}, so never bold.")
     if row.near_test:
         found.append("Some examples of its sets repeat test texts, word for word or nearly.")
+    if row.prepared_once:
+        found.append(
+            "All its sets come from one prepared artifact: what preparing it again would change is not in ± or bold."
+        )
+    if row.mark is not None:
+        found.append(f"Published ({row.mark.number.where}): {mark_text(row)}.")
     if row.outdated:
         found.append("Scored by another version of the student than its neighbours: compared with nothing, never bold.")
     if row.to_best == "undecided":

@@ -178,6 +178,8 @@ def _ledger(content: Content, path: Path, text: str) -> Ledger:
                 at = line_of(text, ("numbers", place, what))
                 raise UserError(f"{path} line {at}: {n} values of '{what}' for {len(line.dpc) or 1} of 'dpc'")
         found += _numbers(content, line)
+    if found and all(number.score <= 0.01 for number in found):
+        raise UserError(f"{path}: all scores are at most 1: they are to be in percent")
     return Ledger(content.id, content.cite, content.spread, content.scored_on, content.chosen_on, tuple(found))
 
 

@@ -31,14 +31,16 @@ def _without_folder(name: str) -> str:
 def labels(kind: str, wanted: Sequence[str], known: Iterable[tuple[str, str]], where: str) -> set[str]:
     """The labels that some typed names select; the parameters of a name may stand in any order.
 
-    kind: "task", "method" or "student"; `known`: (label, plugin name) pairs. A plugin name selects every label of
-    the plugin. Raises UserError for a name that selects nothing; `where` ends its "no task 'x' ...".
+    kind: "task", "method" or "student"; `known`: (label, plugin name) pairs. A plugin name that is no label itself
+    selects every label of the plugin. Raises UserError for a name that selects nothing; `where` ends its
+    "no task 'x' ...".
     """
     pairs = set(known)
     found: set[str] = set()
     for name in wanted:
         for spelling in (normal(name), _without_folder(normal(name))):
-            mine = {label for label, plugin in pairs if spelling in {normal(label), plugin}}
+            mine = {label for label, _ in pairs if normal(label) == spelling}
+            mine = mine or {label for label, plugin in pairs if plugin == spelling}
             if mine:
                 break
         else:

@@ -20,12 +20,15 @@ class Overview:
     full: dict[str, Row]  # task -> the row of all data
 
 
-def overviews(board: Board) -> list[Overview]:
-    """One table a league and student, best mean first; methods without a mean at the end."""
-    tables = []
+def overviews(board: Board, hidden: bool = False) -> list[Overview]:
+    """One table a league and student, best mean first; methods without a mean at the end.
+
+    hidden: with the rows that are not shown by choice.
+    """
+    tables, rows = [], (*board.rows, *board.hidden) if hidden else board.rows
     for league in board.leagues:
         for student in sorted({row.student for row in board.rows if row.league == league}):
-            mine = [row for row in board.rows if (row.league, row.student) == (league, student)]
+            mine = [row for row in rows if (row.league, row.student) == (league, student)]
             columns = tuple(dict.fromkeys((row.task, row.dpc) for row in mine if row.dpc is not None))
             cells = {(row.method, row.task, row.dpc): row for row in mine}
             found = []

@@ -81,8 +81,9 @@ def protocol(board: Board) -> Remarks:
     if any(part.interval is None for part in shown):
         lines.append("No interval: nothing was repeated at random (a single run), or all sets or runs score the same.")
     lines += [
-        "rank: the best and worst place that the paired differences leave open within task, student and dpc; rows "
-        "there that share a letter are not separated.",
+        "rank: from 1 + the rows that are separated above to the number of rows less those separated below, by "
+        "paired differences within task, student and dpc; rows there that share a letter are not separated (a tie, or "
+        "undecided).",
         "ok: replicates that finished, of those planned; only these enter a figure. A star marks an incomplete cell.",
     ]
     if any(row.near_test for row in board.rows):
@@ -91,6 +92,12 @@ def protocol(board: Board) -> Remarks:
         lines.append(
             f"{PREPARED} all its sets come from one prepared artifact (a trained generator, say): what preparing it "
             "again would change is not in the interval, nor in a verdict."
+        )
+    unknown = dict.fromkeys(row.method for row in board.rows if row.prepared_once is None)
+    if unknown:
+        lines.append(
+            f"Whether all their sets come from one prepared artifact ({PREPARED}) was not noted (older records, "
+            f"imported sets) of: {', '.join(unknown)}."
         )
     if any(row.outdated for row in board.rows):
         lines.append(f"{OUTDATED} scored by another version of the student than its neighbours: compared with nothing.")

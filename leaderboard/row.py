@@ -79,7 +79,7 @@ class Row:
     outdated: bool = False  # measured with an older version of the student than its neighbours: not compared
     box: Box | None = None  # None: not known
     near_test: int | None = None  # examples of its sets that repeat a test text; None when nobody counted
-    prepared_once: bool = False  # its sets, more than one, are all made of the same prepared artifact
+    prepared_once: bool | None = False  # its sets, two or more, all come from one prepared artifact; None: not known
     cost: Cost | None = None
     mark: Mark | None = None  # a published number
     finished: str = ""  # time of the newest record

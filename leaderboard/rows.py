@@ -47,6 +47,7 @@ def row_of(
     for key, content in made:
         different.setdefault(content, key)
     counted_near = any(record.near_test is not None for record in records)
+    common = shared(ok)
     row = Row(
         league=cell.leagues[0] if len(cell.leagues) == 1 else None,
         task=task,
@@ -69,7 +70,7 @@ def row_of(
         learner=_learner(records),
         box=box_of(records),
         near_test=sum(repeats(records).values()) if counted_near else None,
-        prepared_once=bool(shared(ok)),
+        prepared_once=None if common is None else bool(common),
         cost=cost(ok, used),
         finished=max((record.time.finished for record in records), default=""),
     )

@@ -154,7 +154,8 @@ def _short(row: Row | None) -> Cell:
     return Cell(plain(short_score(row)), order=row.summary.mean if row is not None and row.summary else None)
 
 
-def _overview(table: Overview) -> Table:
+def _overview(table: Overview, whole: Overview) -> Table:
+    """whole: the same with the rows that are not shown by choice, which no mean rank leaves out."""
     many = len(table.columns) > 1
     heads: list[tuple[str, Kind]] = [("method", "name")]
     heads += [(f"{task} {dpc}", "number") for task, dpc in table.columns]
@@ -167,7 +168,7 @@ def _overview(table: Overview) -> Table:
     foot += [Cell(plain(""))] if many else []
     left_out = ", ".join(table.left_out) if many else ""
     notes = [f"No mean, because a cell is missing or incomplete: {left_out}."] if left_out else []
-    if (found := over_tasks(table)) is not None:
+    if (found := over_tasks(whole)) is not None:
         notes.append(mean_ranks_text(found))
     return Table(
         f"Overview: {table.student}, league {table.league} ({LEAGUES.get(table.league, 'other')})",
@@ -192,7 +193,9 @@ def _placed(table: Table, of: Overview) -> Table:
 
 def overview_tables(board: Board) -> list[Table]:
     """Methods x (task, dpc), one table a league and student; the rows of all data at their foot."""
-    return [_placed(_overview(table), table) for table in overviews(board) if table.rows]
+    shown = overviews(board)
+    whole = overviews(board, hidden=True) if board.hidden else shown
+    return [_placed(_overview(*each), each[0]) for each in zip(shown, whole, strict=True) if each[0].rows]
 
 
 def _under(row: Row | None, rank: tuple[int, int] | None) -> Cell:

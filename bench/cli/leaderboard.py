@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bench.cli.options import result_folder
+from bench.cli.options import result_folder, whole_numbers
 from bench.output import echo
 
 if TYPE_CHECKING:
@@ -17,22 +17,39 @@ CORRECTIONS: tuple[Correction, ...] = ("none", "holm")
 FORMATS = ("md", "csv", "html", "latex")
 
 
+def _names(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[str, ...]:
+    """Names, each option with one or several: `a,b[x=1,y=2]`."""
+    from bench.store.labels import split
+
+    return tuple(name for value in values for name in split(value, str(option.opts[0])))
+
+
+def _dpcs(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[int, ...]:
+    return whole_numbers(context, option, ",".join(values) or None) or ()
+
+
 @click.command()
 @result_folder
 @click.option(
     "--task",
     "tasks",
     multiple=True,
-    metavar="NAME",
-    help="Only this task, as `bench run` or the board names it (repeatable).",
-)
-@click.option("--student", "students", multiple=True, metavar="NAME", help="Only this student (repeatable).")
-@click.option(
-    "--method", "methods", multiple=True, metavar="NAME", help="Show only this method, compared with all (repeatable)."
+    callback=_names,
+    metavar="NAME[,NAME]",
+    help="Only these tasks, as `bench run` or the board names them.",
 )
 @click.option(
-    "--dpc", "dpcs", type=click.IntRange(1), multiple=True, metavar="N", help="Show only this dpc (repeatable)."
+    "--student", "students", multiple=True, callback=_names, metavar="NAME[,NAME]", help="Only these students."
 )
+@click.option(
+    "--method",
+    "methods",
+    multiple=True,
+    callback=_names,
+    metavar="NAME[,NAME]",
+    help="Show only these methods, compared with all.",
+)
+@click.option("--dpc", "dpcs", multiple=True, callback=_dpcs, metavar="N[,N]", help="Show only these dpc.")
 @click.option("--baseline", metavar="METHOD", help="Method that the differences are taken to  [random]")
 @click.option(
     "--correction",

@@ -52,7 +52,7 @@ def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
     options: tuple[Decorator, ...] = (
         *_size_options(),
         click.option("--sets", type=click.IntRange(1), help="Distilled sets per cell."),
-        click.option("--dpc", metavar="N[,N]", callback=_numbers, help="Data per class, for every task."),
+        click.option("--dpc", metavar="N[,N]", callback=whole_numbers, help="Data per class, for every task."),
         *_table_options("of table:PATH"),
         click.option("--students", metavar="LIST", help="As --methods."),
         click.option("--methods", metavar="LIST", help="Such as: kcenters[pooling=cls],random   all   all,-herding"),
@@ -98,7 +98,7 @@ def _suite_option() -> Decorator:
     return click.option("--suite", default="pocket", show_default=True, help="A suite's name or TOML file.")
 
 
-def _numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
+def whole_numbers(ctx: click.Context, param: click.Parameter, value: str | None) -> tuple[int, ...] | None:
     if value is None:
         return None
     try:

@@ -21,6 +21,7 @@ from bench.store.record import MadeOf, PlannedCell, Record, StudentRef
 from leaderboard.board import Board, build
 from leaderboard.dd_ranking import dd_ranking
 from leaderboard.equivalent import equivalent_sizes
+from leaderboard.latex import latex
 from leaderboard.overview import overviews
 from leaderboard.row import Row
 from leaderboard.statistics import holm, paired_difference
@@ -268,6 +269,13 @@ def test_without_random_no_difference_is_shown_and_that_is_said() -> None:
     assert any("random" in note for note in board.notes)
 
 
+def test_where_the_baseline_has_no_row_that_is_said() -> None:
+    records = [*pocket(("bbc",), (5,)), *cell("kcenters", task="rt"), *cell("herding", task="rt")]
+    (note,) = [note for note in build(records).notes if "baseline" in note]
+    assert note == "No row of the baseline random, so no differences to it: rt minilm (league A)."
+    assert not any("baseline" in note for note in build(pocket()).notes)
+
+
 def test_gap_closed_needs_all_data() -> None:
     board = build(pocket())
     full, base, row = row_of(board, "full", None), row_of(board, "random"), row_of(board, "kcenters")
@@ -338,10 +346,14 @@ def test_sets_of_one_generator_are_marked() -> None:
     assert not made("one", kind="features").prepared_once
     assert not made("one", "two").prepared_once
     assert not made("one", set_digest="same").prepared_once
-    assert not row_of(build(cell("random")), "random").prepared_once, "nobody noted it"
+    unknown = build(cell("random"))
+    assert row_of(unknown, "random").prepared_once is None, "nobody noted it"
+    assert "(¶) was not noted (older records, imported sets) of: random." in markdown(unknown)
     records = [replace(one, time=times(made_of=(MadeOf(kind="g", key="1", seconds=1.0),))) for one in cell("random")]
     assert "¶ |" in markdown(build(records))
     assert "¶ all its sets come from one prepared artifact" in markdown(build(records))
+    assert "All its sets come from one prepared artifact" in latex(build(records))
+    assert "was not noted" not in markdown(build(records))
 
 
 def test_leagues_are_ranked_apart() -> None:
@@ -447,7 +459,8 @@ def test_sets_with_equal_content_count_once() -> None:
     assert row.summary.interval is not None
     assert (row.summary.n_sets, row.summary.n_runs, row.summary.interval.over) == (1, 10, "runs")
     assert (len(row.set_keys), row.n_keys, row.parts) == (1, 5, None)
-    assert board.notes == ("bbc dpc 5 kcenters minilm: 5 sets made, 1 different: equal ones count as one.",)
+    (note,) = board.notes
+    assert note.startswith("bbc dpc 5 kcenters minilm: 5 sets made, 1 different: equal ones count as one in its")
     apart = build([*cell("random"), *cell("kcenters")])
     assert row.summary.mean == getattr(row_of(apart, "kcenters").summary, "mean", None)
     assert row.difference is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -156,3 +157,12 @@ def test_settings_name_parameters_and_plugins_that_there_are(source: str) -> Non
         if one.method_name.startswith("condenselm"):
             continue
         assert set(one.method_setting.params) <= set(specs["method"][one.method_name].params.model_fields)
+
+
+def test_fractions_are_no_percent(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(
+        re.sub(r"score = \[(\d)(\d)\.\d", r"score = [0.\1\2", SMALL).replace("64.3", "0.643"), encoding="utf-8"
+    )
+    with pytest.raises(UserError, match="all scores are at most 1: they are to be in percent"):
+        load(str(path))

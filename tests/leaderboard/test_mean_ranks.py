@@ -11,6 +11,7 @@ from scipy import stats
 from leaderboard.board import build
 from leaderboard.mean_ranks import mean_ranks, over_tasks
 from leaderboard.overview import overviews
+from leaderboard.tables import overview_tables
 from tests.leaderboard.records import cell, pocket
 
 METHODS = ("C4.5", "C4.5+m", "C4.5+cf", "C4.5+m+cf")
@@ -93,3 +94,10 @@ def test_a_task_counts_once_and_a_method_with_a_hole_not_at_all() -> None:
     assert set(found.methods) == {"random", "kcenters"}
     (table,) = overviews(build(cell("random")))
     assert over_tasks(table) is None
+
+
+def test_a_choice_of_methods_changes_no_mean_rank() -> None:
+    records = pocket(("bbc", "rt"), (5, 20))
+    whole = overview_tables(build(records))[0].note
+    assert "Mean ranks over 2 tasks" in whole
+    assert overview_tables(build(records, methods=["random", "herding"], dpcs=[5]))[0].note == whole

@@ -19,7 +19,9 @@ KNOWN = [(CAPPED, "bbc"), ("bbc", "bbc"), ("table:reviews.csv[text=a]", "table")
     ("typed", "found"),
     [
         ("bbc[train_rows=300, validation_rows=50,test_rows=100]", {CAPPED}),
-        ("bbc", {"bbc", CAPPED}),
+        ("bbc", {"bbc"}),
+        ("a", {"a[x=[1,2],y=2]"}),
+        ("table", {"table:reviews.csv[text=a]"}),
         ("a[y=2,x=[1, 2]]", {"a[x=[1,2],y=2]"}),
         ("table:/data/reviews.csv[text=a]", {"table:reviews.csv[text=a]"}),
         ('table:reviews.csv[text="a"]', {"table:reviews.csv[text=a]"}),

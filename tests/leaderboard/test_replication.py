@@ -17,6 +17,7 @@ from bench.store.record import Record, TaskCard
 from bench.store.results import ResultStore
 from leaderboard.board import board_of
 from leaderboard.figures import mark_text
+from leaderboard.latex import latex
 from leaderboard.ledger import load
 from leaderboard.replication import Replication, marked, replications
 from leaderboard.text import csv_text, markdown
@@ -199,10 +200,10 @@ def test_a_board_shows_published_numbers_beside_its_rows_and_ranks_none(tmp_path
     plain = board_of(store)
     found = marked(plain, load("dilm-2024"), store.task)
     assert [replace(row, mark=None) for row in found.rows] == list(plain.rows)
-    marks = {row.names[1:]: row.mark for row in found.rows}
-    assert marks["bert-base", 3, "random"] is None
-    assert marks["bert-base", 5, "el2n"] is None
-    told = {names[0] + " " + names[2]: mark_text(mark) for names, mark in marks.items() if mark is not None}
+    marks = {row.names[1:]: row for row in found.rows}
+    assert marks["bert-base", 3, "random"].mark is None
+    assert marks["bert-base", 5, "el2n"].mark is None
+    told = {f"{row.student} {row.method}": mark_text(row) for row in found.rows if row.mark is not None}
     assert told == {
         "bert-base random": "58.1±5.2 bert-base, undecided",
         "bert-base kcenters": "70.8±4.1 bert-base, differs",
@@ -216,4 +217,16 @@ def test_a_board_shows_published_numbers_beside_its_rows_and_ranks_none(tmp_path
     assert (line["published_where"], line["published_verdict"]) == ("dilm-2024 Table 1", "not comparable")
     assert lines["bert-base", "el2n", "5"]["published"] == ""
     assert "dilm-2024" in markdown(found)
+    assert "Published (dilm-2024 Table 1): 58.1$\\pm$5.2 bert-base, not comparable." in latex(found)
     assert "dilm-2024" not in markdown(plain)
+
+
+def test_a_published_variant_stands_under_its_own_name(tmp_path: Path) -> None:
+    """The nearest number of a method may be one of another variant: nobody should take it for the row's own."""
+    params = {"generator": "gpt2", "learner": "minilm", **FEATURES, "start": "trained", "finetune": True}
+    params |= {"teacher": "random", "batch": "plain", "lm_steps": 300, "outer_loops": 8, "inner_loop": 5, "top_p": 0.95}
+    store = store_of(tmp_path / "out", cell("gen-distill", params=params, dpc=20))
+    (row,) = marked(board_of(store), load("dilm-2024"), store.task).rows
+    assert row.mark is not None
+    assert row.mark.number.method != row.method_name
+    assert f" {row.mark.number.method}, bert-base, " in mark_text(row)

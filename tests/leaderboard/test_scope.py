@@ -176,6 +176,10 @@ def test_command(results: Callable[[Iterable[Record]], ResultStore], tmp_path: P
         ("kcenters", "20", "random"),
         ("herding", "20", "random"),
     }
+    several = CliRunner().invoke(command, [out, "--method", "random,kcenters", "--dpc", "5,20", "--format", "csv"])
+    apart = ["--method", "random", "--method", "kcenters", "--dpc", "5", "--dpc", "20"]
+    assert several.output == CliRunner().invoke(command, [out, *apart, "--format", "csv"]).output
+    assert {line.split(",")[4] for line in several.output.splitlines()[1:]} == {"5", "20"}
     done = CliRunner().invoke(command, [out, "--method", "kcentres"])
     assert isinstance(done.exception, UserError)
     assert CliRunner().invoke(command, [out, "--dpc", "0"]).exit_code == 2

@@ -118,7 +118,9 @@ def test_command(results: Callable[[Iterable[Record]], ResultStore], tmp_path: P
     out = results(pocket()).out
     done = CliRunner().invoke(command, [str(out), "--task", "rt", "--format", "csv", "--output", str(tmp_path / "b")])
     assert done.exception is None
-    assert done.output.startswith("# Leaderboard")
+    assert done.output == (tmp_path / "b" / "leaderboard.csv").read_text(encoding="utf-8"), (
+        "the format that is asked for"
+    )
     assert "bbc" not in done.output
     assert [path.name for path in (tmp_path / "b").iterdir()] == ["leaderboard.csv"]
     done = CliRunner().invoke(command, [str(out), "--baseline", "herding"])
