@@ -69,7 +69,7 @@ def command(separate: str | None, **options: Any) -> None:
         if guess.unknown == len(runs):
             echo("estimate: none yet, no earlier result of these students in the output folder")
         else:
-            left_out = ["what is to prepare"] if preparations else []
+            left_out = [f"what is to {what}" for what, there in (("fetch", absent), ("prepare", preparations)) if there]
             left_out += [f"{guess.unknown} replicates of students not seen before"] if guess.unknown else []
             rest = f", without {' and '.join(left_out)}" if left_out else ""
             by = f"; {guess.rough} replicates by rough figures of their plugins" if guess.rough else ""

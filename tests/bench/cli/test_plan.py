@@ -87,7 +87,8 @@ def test_what_a_first_run_fetches_and_takes_is_said_before_it(sample: Callable[.
     assert "to fetch: minilm (84 MB), mpnet-base (405 MB), gemma3-270m (238 MB), together 727 MB" in done.stdout
     rough = {spec.name: spec.rough_seconds for spec in bench_students()}
     seconds = 2 * sum(rough[name] for name in ("minilm", "mpnet-base", "icl-gemma3-270m"))  # type: ignore[misc]
-    said = f"estimate: {duration(seconds / 2)} with 2 workers, without 2 replicates of students not seen before; "
+    left_out = "what is to fetch and 2 replicates of students not seen before"
+    said = f"estimate: {duration(seconds / 2)} with 2 workers, without {left_out}; "
     assert said + "6 replicates by rough figures of their plugins" in done.stdout
 
 
