@@ -49,7 +49,7 @@ def written(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(leaderboard.page, "MANY", 1 if request.param == "large" else 1000)
         path = folder / "leaderboard.html"
-        path.write_text(page(build(store.records()), store), encoding="utf-8")
+        path.write_text(page(build(store.records(), gold=store.gold), store), encoding="utf-8")
     return path
 
 
@@ -249,7 +249,7 @@ def test_a_long_list_can_be_searched(browser: Browser, tmp_path: Path) -> None:
         for one in cell("random", n_sets=1, n_runs=1, seed=n)
     ]
     store = write_results(tmp_path / "out", records)
-    (tmp_path / "page.html").write_text(page(build(store.records()), store), encoding="utf-8")
+    (tmp_path / "page.html").write_text(page(build(store.records(), gold=store.gold), store), encoding="utf-8")
     visit(browser, tmp_path / "page.html")
     assert browser.evaluate("document.querySelectorAll('.facet').length") == 1, "one value leaves nothing to choose"
     browser.evaluate("document.querySelector('.facet').open = true")
