@@ -69,6 +69,14 @@ def _newest(records: Iterable[Record]) -> tuple[str, str]:
     return max(map(_stamp, records), default=("", ""))
 
 
+def _newest_of_each(records: Sequence[Record]) -> dict[ReplicateId, Record]:
+    """The newest record of each replicate."""
+    found = {replicate_of(record): record for record in records}
+    if len(found) < len(records):
+        found = {replicate_of(record): record for record in sorted(records, key=_stamp)}
+    return found
+
+
 def _stamp(record: Record) -> tuple[str, str]:
     return (record.time.finished, record.key)
 
@@ -106,19 +114,23 @@ def gather(records: Iterable[Record], planned: Iterable[PlannedCell] = ()) -> tu
     chosen: dict[Names, tuple[list[Record], int]] = {}
     for names in {**groups, **plans}:
         found, wanted = groups.get(names, {}), plans.get(names, {})
-        key = max(wanted or found, key=lambda key: (_newest(found.get(key, [])), key))
-        mine = {replicate_of(record): record for record in sorted(found.get(key, []), key=_stamp)}
+        keys_here = wanted or found
+        key = next(iter(keys_here))
+        if len(keys_here) > 1:
+            key = max(keys_here, key=lambda key: (_newest(found.get(key, [])), key))
+        mine = _newest_of_each(found.get(key, []))
         keys = {record.key for record in mine.values()}
         chosen[names] = ([mine[place] for place in sorted(mine)], len(keys | wanted.get(key, set())))
         left_out[names[0]] += sum(map(len, found.values())) - len(mine)
-    revisions: dict[str, tuple[tuple[str, str], str]] = {}
+    newest: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)  # task -> revision -> its newest record
     for names, (mine_now, _) in chosen.items():
-        for record in mine_now:
-            stamp = (_stamp(record), record.task.revision)
-            revisions[names[0]] = max(revisions.get(names[0], stamp), stamp)
+        if mine_now:
+            here, revision = newest[names[0]], mine_now[0].task.revision
+            here[revision] = max(here.get(revision, ("", "")), _newest(mine_now))
+    revisions = {task: max(here, key=lambda revision: (here[revision], revision)) for task, here in newest.items()}
     cells = []
     for names, (mine_now, count) in chosen.items():
-        if mine_now and mine_now[0].task.revision != revisions[names[0]][1]:
+        if mine_now and mine_now[0].task.revision != revisions[names[0]]:
             left_out[names[0]] += len(mine_now)
         else:
             cells.append(CellRecords(names, tuple(mine_now), count))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from leaderboard.scores import Scores
 from leaderboard.statistics import Difference, differences
@@ -31,7 +32,7 @@ def equivalent_sizes(rows: Sequence[Scores], curve: Mapping[int, Scores]) -> lis
     dpcs = sorted(curve)
     if len(dpcs) < 2 or not rows:
         return [None] * len(rows)
-    return [_size(dpcs, found) for found in zip(*(differences(rows, curve[dpc]) for dpc in dpcs), strict=True)]
+    return [_size(dpcs, found) for found in zip(*(differences(rows, curve[dpc], p=False) for dpc in dpcs), strict=True)]
 
 
 def _size(dpcs: Sequence[int], found: Sequence[Difference | None]) -> Equivalent | None:
@@ -49,6 +50,8 @@ def _size(dpcs: Sequence[int], found: Sequence[Difference | None]) -> Equivalent
 
 
 def _descending(values: Sequence[float]) -> list[float]:
+    if all(one >= other for one, other in pairwise(values)):
+        return [*values]
     from scipy.optimize import isotonic_regression
 
     return [float(value) for value in isotonic_regression(values, increasing=False).x]

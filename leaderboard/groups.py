@@ -17,8 +17,10 @@ def tie_groups(n: int, apart: Apart) -> list[str] | None:
     groups = [frozenset(range(n))]
     for one, other in apart:
         split = [group for group in groups if one in group and other in group]
-        parts = [group - {place} for group in split for place in (one, other)]
-        groups = _largest([group for group in groups if group not in split] + parts)
+        groups = [group for group in groups if group not in split] if split else groups
+        for part in sorted((group - {place} for group in split for place in (one, other)), key=len, reverse=True):
+            if not any(part <= group for group in groups):
+                groups.append(part)
         if len(groups) > len(ascii_lowercase):
             return None
     named = zip(ascii_lowercase, sorted(groups, key=sorted), strict=False)
@@ -27,9 +29,3 @@ def tie_groups(n: int, apart: Apart) -> list[str] | None:
         for place in group:
             found[place] += letter
     return found
-
-
-def _largest(groups: list[frozenset[int]]) -> list[frozenset[int]]:
-    """Those that no other one holds, each once."""
-    different = list(dict.fromkeys(groups))
-    return [group for group in different if not any(group < other for other in different)]

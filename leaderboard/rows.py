@@ -79,11 +79,12 @@ def row_of(
     labels = gold(revision)
     answers = None if labels is None else _answers(ok)
     scores = _scores(ok, contents, labels, answers)
-    names = set.intersection(*(set(record.metrics) for record in ok))
+    measured = [record.metrics for record in ok]
+    names = set.intersection(*({*each} for each in {id(each): each for each in measured}.values()))
     return replace(
         row,
         summary=summarise(scores),
-        metrics={name: sum(record.metrics[name] for record in ok) / len(ok) for name in sorted(names)},
+        metrics={name: sum([each[name] for each in measured]) / len(ok) for name in sorted(names)},
         n_train=ok[0].n_train,
         n_bytes=_mean_bytes({contents[record.key]: record.n_bytes for record in ok}),
         confusion=None if labels is None or answers is None else confusion(answers, labels),

@@ -136,8 +136,8 @@ def paired_difference(a: Scores, b: Scores) -> Difference | None:
     return differences([a], b)[0]
 
 
-def differences(rows: Sequence[Scores], base: Scores) -> list[Difference | None]:
-    """Each row - base over the replicates that both have; None where they share none.
+def differences(rows: Sequence[Scores], base: Scores, p: bool = True) -> list[Difference | None]:
+    """Each row - base over the replicates that both have; None where they share none. p: whether p-values are wanted.
 
     Run seeds do not depend on the method, so a replicate's two students began alike, and they label the same items:
     what makes both right or wrong cancels. Differences are averaged per pair of sets, then the interval; with one pair
@@ -156,8 +156,10 @@ def differences(rows: Sequence[Scores], base: Scores) -> list[Difference | None]
         for several in (places[start : start + AT_ONCE] for start in range(0, len(places), AT_ONCE)):
             mine = [pair for place in several if (pair := pairs[place]) is not None]
             means = np.stack([pair.means() for pair in mine])
-            p = p_values(means.mean(axis=(1, 2)), *errors(means), shape).tolist()
-            for place, pair, interval, value in zip(several, mine, _over_sets(means), p, strict=True):
+            values = [1.0] * len(mine)
+            if p:
+                values = p_values(means.mean(axis=(1, 2)), *errors(means), shape).tolist()
+            for place, pair, interval, value in zip(several, mine, _over_sets(means), values, strict=True):
                 varied = interval is not None and interval.over == "sets"
                 found[place] = _difference(pair, interval, value if varied else 1.0)
     return found

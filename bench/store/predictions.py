@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import zlib
+from functools import cache
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
@@ -36,7 +37,7 @@ class Predictions:
         """The labels in their stored type [n], read-only. Raises ValueError when they are damaged."""
         import numpy as np
 
-        dtype = np.dtype(LITTLE[self.dtype])
+        dtype = _stored(self.dtype)
         size = self.n * dtype.itemsize
         try:
             stream = zlib.decompressobj()
@@ -46,6 +47,13 @@ class Predictions:
         if len(found) != size or not (stream.eof or size == 0):
             raise ValueError(f"'predictions' do not hold {self.n} labels")
         return np.frombuffer(found, dtype=dtype)
+
+
+@cache
+def _stored(name: str) -> np.dtype:
+    import numpy as np
+
+    return np.dtype(LITTLE[name])
 
 
 def encode(labels: np.ndarray) -> Predictions:
