@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bench.errors import UserError, did_you_mean
+from bench.store.collector import collector_paused
 from bench.store.record import PlannedCell, Record
 from bench.store.results import ResultStore
 from leaderboard.cells import (
@@ -69,7 +70,8 @@ class Board:
 
 def board_of(store: ResultStore, **choices: Any) -> Board:
     """The board of an output folder; choices: see `build`."""
-    return build(store.records(), store.cells(), gold=store.gold, **choices)
+    with collector_paused():
+        return build(store.records(), store.cells(), gold=store.gold, **choices)
 
 
 def build(

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -16,6 +14,7 @@ from bench.errors import UserError
 from bench.store.cards import Gold, TaskCards, set_cards
 from bench.store.check import Wrong, by_revision, check
 from bench.store.code import code_digest
+from bench.store.collector import collector_paused
 from bench.store.files import check_schema, explained, mark_schema, read_json, write_json
 from bench.store.journal import Journal
 from bench.store.line import is_record, line_of, parse_record
@@ -116,7 +115,7 @@ class ResultStore:
         the gold labels. A score of an older `bench.metrics` is replaced by today's, and `said` gets a line. UserError
         names what is damaged.
         """
-        with _collector_paused():
+        with collector_paused():
             self._read()
             self._check_scores()
             if self._damaged or self._wrong:
@@ -233,15 +232,3 @@ class ResultStore:
 
     def _report(self, key: str) -> Path:
         return self.out / "reports" / f"{key}.json"
-
-
-@contextmanager
-def _collector_paused() -> Iterator[None]:
-    """Records are no garbage: looking for it among 100,000 of them takes 40 % of the time to read them."""
-    was = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was:
-            gc.enable()
