@@ -13,12 +13,7 @@ from leaderboard.groups import tie_groups
 from leaderboard.ranks import apart, compare, ranks_left, to_best
 from leaderboard.references import HOME
 from leaderboard.row import RANDOM, Row, by_score
-from leaderboard.statistics import (
-    Correction,
-    differences,
-    gap_closed,
-    holm,
-)
+from leaderboard.statistics import Correction, differences, gap_closed, holm
 
 
 def mark_outdated(rows: Sequence[Row]) -> list[Row]:
@@ -91,6 +86,8 @@ def compared_rows(rows: list[Row], baseline: str | None, correction: Correction)
                 row.scores.forget()
         if correction != "none":
             compared[-len(members) :] = _adjusted(compared[-len(members) :])
+    for row in rows:
+        row.scores.forget()
     return compared
 
 

@@ -131,7 +131,8 @@ def protocol(board: Board) -> Remarks:
     if any(row.mark is not None for row in board.rows):
         lines.append(
             f"{board.ledger}: the published number of the method on this task at this dpc, ranked nowhere; its student "
-            "beside it. `bench compare` says in which fields one that is not comparable differs."
+            "beside it, and its own name where it is a variant. `bench compare` says in which fields one that is "
+            "not comparable differs."
         )
     elif board.ledger is not None:
         lines.append(f"{board.ledger} has no number of these methods on these tasks at these dpc.")

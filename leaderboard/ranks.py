@@ -39,8 +39,11 @@ class Compared(NamedTuple):
 
 
 def rank_ranges(rows: Sequence[Scores], correction: Correction = "none") -> list[tuple[int, int]]:
-    """`ranks_left` by the `separations` of these rows."""
-    return ranks_left(len(rows), separations(rows, correction))
+    """`ranks_left` by comparing these rows, whose kept means are given back."""
+    found = ranks_left(len(rows), apart(compare(rows, correction)))
+    for row in rows:
+        row.forget()
+    return found
 
 
 def ranks_left(n: int, apart: Apart) -> list[tuple[int, int]]:
@@ -53,11 +56,6 @@ def ranks_left(n: int, apart: Apart) -> list[tuple[int, int]]:
         lower[up] += 1
         higher[down] += 1
     return [(1 + above, n - below) for above, below in zip(higher, lower, strict=True)]
-
-
-def separations(rows: Sequence[Scores], correction: Correction = "none") -> Apart:
-    """`apart` by `compare`."""
-    return apart(compare(rows, correction))
 
 
 def compare(rows: Sequence[Scores], correction: Correction = "none") -> list[Compared]:

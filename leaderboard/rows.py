@@ -13,19 +13,14 @@ from bench.store.cards import Gold
 from bench.store.identity import canonical
 from bench.store.record import Record
 from leaderboard.box import box_of
-from leaderboard.cells import (
-    CellRecords,
-    replicate_of,
-)
+from leaderboard.cells import CellRecords, replicate_of
 from leaderboard.confusion import confusion
 from leaderboard.cost import cost, shared
 from leaderboard.items import item_scores
 from leaderboard.overlap import repeats
 from leaderboard.row import Row
 from leaderboard.scores import Hits, Replicate, Scores
-from leaderboard.statistics import (
-    summarise,
-)
+from leaderboard.statistics import summarise
 
 Golds = Callable[[str], Gold | None]  # revision of a task -> its gold labels, where they are known
 RECIPE = "recipe"  # the parameter by which a student trains in another way on what only some sets have

@@ -7,6 +7,7 @@ first. And all of them share the luck of the items: see `leaderboard.crossed`.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -156,7 +157,7 @@ def differences(rows: Sequence[Scores], base: Scores, p: bool = True) -> list[Di
         for several in (places[start : start + AT_ONCE] for start in range(0, len(places), AT_ONCE)):
             mine = [pair for place in several if (pair := pairs[place]) is not None]
             means = np.stack([pair.means() for pair in mine])
-            values = [1.0] * len(mine)
+            values = [math.nan] * len(mine)  # nobody should take it for one that was computed
             if p:
                 values = p_values(means.mean(axis=(1, 2)), *errors(means), shape).tolist()
             for place, pair, interval, value in zip(several, mine, _over_sets(means), values, strict=True):

@@ -21,11 +21,14 @@ def _names(context: click.Context, option: click.Parameter, values: tuple[str, .
     """Names, each option with one or several: `a,b[x=1,y=2]`."""
     from bench.store.labels import split
 
-    return tuple(name for value in values for name in split(value, str(option.opts[0])))
+    found = tuple(name for value in values for name in split(value, str(option.opts[0])))
+    if values and not found:
+        raise click.BadParameter("no name in it")
+    return found
 
 
 def _dpcs(context: click.Context, option: click.Parameter, values: tuple[str, ...]) -> tuple[int, ...]:
-    return whole_numbers(context, option, ",".join(values) or None) or ()
+    return (whole_numbers(context, option, ",".join(values)) or ()) if values else ()
 
 
 @click.command()

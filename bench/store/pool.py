@@ -16,7 +16,7 @@ class Pool:
         self._texts: dict[str, str] = {}
         self._firsts: dict[str, Record] = {}  # cell -> its first record
         self._few: dict[str, list[Any]] = {name: [] for name in ("environment", "models")}
-        self._made_of: dict[str, tuple[MadeOf, ...] | None] = {}  # of a set key, the newest
+        self._made_of: dict[str, tuple[MadeOf, ...] | None] = {}  # of a set key, in its first record
         self._metrics: dict[tuple[str, float], dict[str, float]] = {}
 
     def share(self, record: Record) -> None:

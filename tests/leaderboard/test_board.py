@@ -26,6 +26,7 @@ from leaderboard.overview import overviews
 from leaderboard.row import Row
 from leaderboard.statistics import holm, paired_difference
 from leaderboard.text import markdown
+from leaderboard.transfer import transfers
 from tests.leaderboard.records import GOLD, cell, gold_labels, plugin, pocket, record, student, task_card, times
 
 PAIR = {"accuracy": 0.7, "f1": 0.5, "accuracy_f1": 0.6}
@@ -267,6 +268,17 @@ def test_without_random_no_difference_is_shown_and_that_is_said() -> None:
     assert board.baseline is None
     assert all(row.difference is None for row in board.rows)
     assert any("random" in note for note in board.notes)
+
+
+def test_a_board_keeps_no_means_of_its_comparisons() -> None:
+    """64 kB a row of 20 sets and 400 test rows: gigabytes on a large board."""
+    records = [
+        *pocket(("bbc",), (5, 20)),
+        *(replace(one, student=student("bert"), key=f"{one.key}-b") for one in pocket(("bbc",))),
+    ]
+    board = build(records, gold=gold_labels)
+    assert transfers(board)
+    assert {len(row.scores._kept) for row in board.rows} == {0}
 
 
 def test_where_the_baseline_has_no_row_that_is_said() -> None:

@@ -180,6 +180,8 @@ def test_command(results: Callable[[Iterable[Record]], ResultStore], tmp_path: P
     apart = ["--method", "random", "--method", "kcenters", "--dpc", "5", "--dpc", "20"]
     assert several.output == CliRunner().invoke(command, [out, *apart, "--format", "csv"]).output
     assert {line.split(",")[4] for line in several.output.splitlines()[1:]} == {"5", "20"}
+    for option in ("--method", "--task", "--dpc"):
+        assert CliRunner().invoke(command, [out, option, ""]).exit_code == 2, "not: all of them"
     done = CliRunner().invoke(command, [out, "--method", "kcentres"])
     assert isinstance(done.exception, UserError)
     assert CliRunner().invoke(command, [out, "--dpc", "0"]).exit_code == 2
