@@ -177,6 +177,9 @@ class MethodSpec(Spec):
     # (params, dpc, seed) -> what a set needs, made before it (see `Part`). `seed` is its context's `common_seed`: parts
     # that name it are made for each set anew, those that name neither it nor dpc are made once a task.
     parts: Callable[[Any, int | None, int], Sequence[Part]] = _no_parts
+    # Name of the whole-number parameter that seeds what all its sets share: with `--preparations N` its sets take N
+    # values of it in turn, from the chosen one on.
+    prepared_by: str = ""
 
     def one_set(self, params: Any) -> bool:
         """Whether the seed makes no difference with these parameters."""

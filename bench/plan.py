@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench import seeds
@@ -15,7 +15,7 @@ from bench.api import MethodSpec, StudentSpec
 from bench.data.assets import Assets
 from bench.identities import identity, plugin_code, run_key, set_key, student_key, task_revision
 from bench.jobs import PartsJob, PlannedPlugin, PlannedTask, RunJob, SetJob
-from bench.params import plain
+from bench.params import check_partial, plain
 from bench.parts import KeyedPart, part_jobs, parts_of
 from bench.selection import Choice
 from bench.store.artifacts import Artifacts
@@ -131,17 +131,21 @@ def make_plan(suite: Suite, assets: Assets, artifacts: Artifacts, records: Seque
     plan = Plan(suite.name, suite.seed, [], {})
     plan.add(*suite.tasks, *suite.methods, *suite.students)
     students = chosen_students(suite, assets)
-    methods = [(choice, planned(choice), identity(choice, assets)) for choice in suite.methods]
+    methods = [
+        (choice, [(own, planned(own), identity(own, assets)) for own in preparations(choice, suite.preparations)])
+        for choice in suite.methods
+    ]
     for task in [planned_task(choice, assets) for choice in suite.tasks]:
-        for choice, method, method_identity in methods:
+        for choice, prepared in methods:
             spec = choice.spec
             assert isinstance(spec, MethodSpec)
             for dpc in suite.dpc_for(plan.choice(task.plugin)) if spec.uses_dpc else (None,):
                 count = 1 if spec.one_set(choice.params) else suite.sets
-                set_keys, about = [], method_identity
+                set_keys, about = [], prepared[0][2]
                 for index in range(count):
+                    own, method, method_identity = prepared[index % len(prepared)]
                     common = seeds.derive("common", suite.seed, task.plugin.name, dpc, index)
-                    parts = parts_of(choice, task.revision, assets, dpc, common)
+                    parts = parts_of(own, task.revision, assets, dpc, common)
                     # What makes the parts is named in them alone, so their keys are a part of the set's identity.
                     made_of = method_identity | ({"parts": [each.key for each in parts]} if parts else {})
                     about = about if index else made_of  # the cell's, however many sets it has
@@ -149,13 +153,31 @@ def make_plan(suite: Suite, assets: Assets, artifacts: Artifacts, records: Seque
                     plan.sets[job.key], plan.parts[job.key] = job, parts
                     set_keys.append(job.key)
                 set_keys *= suite.sets if count == 1 else 1
+                if len(prepared) > 1 and count > 1:  # its sets are others than with one of these preparations
+                    about = about | {"preparations": len(prepared)}
                 for student in students:
                     runs = replicate_runs(task, set_keys, student, dpc, suite.runs, suite.seed)
                     key = cell_key(task, about, student.identity, dpc, suite.seed)
-                    names = (spec.name, method.label, dict(method.params))
+                    names = (spec.name, choice.label, plain(choice.params))
                     plan.cells.append(Cell(key, task, *names, student.plugin, student.key, dpc, runs))
     note_state(plan, artifacts, records)
     return plan
+
+
+def preparations(choice: Choice, n: int) -> list[Choice]:
+    """The method with n seeds in turn for what its sets share, under its one label; alone where it names no such seed.
+
+    Raises UserError where the parameter does not take them.
+    """
+    spec = choice.spec
+    assert isinstance(spec, MethodSpec)
+    if n == 1 or not spec.prepared_by:
+        return [choice]
+    first = getattr(choice.params, spec.prepared_by)
+    numbers = [{spec.prepared_by: first + number} for number in range(n)]
+    for each in numbers:
+        check_partial(spec.name, spec.params, {**spec.preset, **each}, f"preparations of '{choice.label}'")
+    return [replace(choice, params=choice.params.model_copy(update=each)) for each in numbers]
 
 
 @dataclass(frozen=True)

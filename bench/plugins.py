@@ -264,6 +264,10 @@ def _check_spec(said: str, spec: Spec) -> None:
         raise PluginError(f"{said}: sets without examples have no dpc: uses_dpc=False goes with examples=False")
     if isinstance(spec, MethodSpec) and not callable(spec.parts):
         raise PluginError(f"{said}: parts must be a function of the parameters")
+    if isinstance(spec, MethodSpec) and spec.prepared_by:
+        seed = spec.params.model_fields.get(spec.prepared_by)
+        if seed is None or seed.annotation is not int:
+            raise PluginError(f"{said}: prepared_by names no whole-number parameter: '{spec.prepared_by}'")
     try:
         check_partial(spec.name, spec.params, spec.preset, "preset")
     except UserError as error:

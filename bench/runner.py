@@ -340,6 +340,9 @@ class Runner:
         if ended.device not in self._environments:
             self._environments[ended.device] = environment(ended.device)
         head = self._head(self._cells[run.key])
+        job = self.plan.sets[run.set_key]
+        if not job.given:
+            head = head | {"method": replace(head["method"], params=job.method.params)}  # of this preparation
         if value.get("encoder"):
             encoder = {ref: None if found is None else tuple(found) for ref, found in value["encoder"].items()}
             head = head | {"models": replace(head["models"], encoder=encoder)}
@@ -351,7 +354,7 @@ class Runner:
             dpc=run.dpc,
             set=run.index,
             run=run.run,
-            seed=Seeds(base=self.plan.seed, set=self.plan.sets[run.set_key].seed, run=run.seed),
+            seed=Seeds(base=self.plan.seed, set=job.seed, run=run.seed),
             set_key=run.set_key,
             set_digest=digest,
             near_test=made.near_test if made else None,

@@ -48,6 +48,7 @@ def run(
     suite: str | Path = DEFAULT,
     dpc: int | Sequence[int] | None = None,
     sets: int | None = None,
+    preparations: int | None = None,
     runs: int | None = None,
     seed: int | None = None,
     out: str | Path = "bench-out",
@@ -85,6 +86,7 @@ def run(
         students=joined(students, "students"),
         dpc=numbers(dpc),
         sets=whole(sets, "sets"),
+        preparations=whole(preparations, "preparations"),
         runs=whole(runs, "runs"),
         seed=whole(seed, "seed", least=0),
     )

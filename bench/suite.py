@@ -18,7 +18,20 @@ from bench.store.files import regular_file
 if TYPE_CHECKING:
     from bench.plugins import Registry
 
-KEYS = ("name", "summary", "tasks", "methods", "students", "dpc", "sets", "runs", "seed", "params", "task")
+KEYS = (
+    "name",
+    "summary",
+    "tasks",
+    "methods",
+    "students",
+    "dpc",
+    "sets",
+    "preparations",
+    "runs",
+    "seed",
+    "params",
+    "task",
+)
 KINDS = ("task", "method", "student")
 DEFAULT = "pocket"
 MOST_REPLICATES = 200_000  # of one plan, which takes about 0.1 ms for each
@@ -38,6 +51,7 @@ class Suite:
     dpc: tuple[int, ...]
     task_dpc: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # by task label, where it differs
     sets: int = 1
+    preparations: int = 1  # of what a method's sets share; set i is of number i modulo this
     runs: int = 1
     seed: int = 0
     params: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # by plugin, whether it is selected or not
@@ -77,6 +91,7 @@ def load_suite(
     students: str | None = None,
     dpc: Sequence[int] | None = None,
     sets: int | None = None,
+    preparations: int | None = None,
     runs: int | None = None,
     seed: int | None = None,
     task_params: Mapping[str, Mapping[str, Any]] | None = None,
@@ -120,11 +135,15 @@ def load_suite(
         dpc=numbers,
         task_dpc=task_dpc,
         sets=_count(content, "sets", sets, where, default=1, least=1),
+        preparations=_count(content, "preparations", preparations, where, default=1, least=1),
         runs=_count(content, "runs", runs, where, default=1, least=1),
         seed=_count(content, "seed", seed, where, default=0, least=0, most=MOST_SEED),
         params=defaults,
     )
     _refuse_endless(suite)
+    if suite.preparations > suite.sets:
+        said = f"{where}: preparations" if preparations is None else "--preparations"
+        raise UserError(f"{said} {suite.preparations} of {suite.sets} sets: choose as many sets at least")
     return suite
 
 

@@ -81,14 +81,19 @@ def _stamp(record: Record) -> tuple[str, str]:
     return (record.time.finished, record.key)
 
 
-def _under_other_names(records: Sequence[Record], planned: Sequence[PlannedCell]) -> Iterator[Record]:
-    """Records of planned replicates that were computed under another label, such as another path of one table."""
+def _planned_elsewhere(records: Sequence[Record], planned: Sequence[PlannedCell]) -> Iterator[Record]:
+    """Records of planned replicates that were computed for another cell, as this one's.
+
+    Under another label, such as another path of one table; or with another number of preparations.
+    """
     known = {record.key: record for record in records}
     for cell in planned:
         for record in (known[key] for key in cell.replicates if key in known):
-            if (record.task.label, record.method.label, record.student.label) != (cell.task, cell.method, cell.student):
+            labels = (record.task.label, record.method.label, record.student.label)
+            if (*labels, record.cell) != (cell.task, cell.method, cell.student, cell.key):
                 yield replace(
                     record,
+                    cell=cell.key,
                     task=replace(record.task, label=cell.task),
                     method=replace(record.method, label=cell.method),
                     student=replace(record.student, label=cell.student),
@@ -101,11 +106,11 @@ def gather(records: Iterable[Record], planned: Iterable[PlannedCell] = ()) -> tu
     `planned`: the planned cells (`ResultStore.cells`). Records of one name but different cell keys (another
     version, base seed or parameter default) are never pooled: the planned key counts, or else the newest one.
     Records of another revision of a task than its newest are left out too. A replicate that was computed under another
-    label stands under the planned one as well.
+    label, or for a cell with another number of preparations, stands under the planned one as well.
     """
     planned, records = list(planned), list(records)
     groups: dict[Names, dict[str, list[Record]]] = defaultdict(lambda: defaultdict(list))
-    for record in [*records, *_under_other_names(records, planned)]:
+    for record in [*records, *_planned_elsewhere(records, planned)]:
         groups[names_of(record)][record.cell].append(record)
     plans: dict[Names, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for cell in planned:
@@ -121,7 +126,8 @@ def gather(records: Iterable[Record], planned: Iterable[PlannedCell] = ()) -> tu
         mine = _newest_of_each(found.get(key, []))
         keys = {record.key for record in mine.values()}
         chosen[names] = ([mine[place] for place in sorted(mine)], len(keys | wanted.get(key, set())))
-        left_out[names[0]] += sum(map(len, found.values())) - len(mine)
+        ours = {_stamp(record) for members in found.values() for record in members}
+        left_out[names[0]] += len(ours - {_stamp(record) for record in mine.values()})
     newest: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)  # task -> revision -> its newest record
     for names, (mine_now, _) in chosen.items():
         if mine_now:

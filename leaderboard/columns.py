@@ -23,6 +23,7 @@ from leaderboard.figures import (
     rank_text,
     row_state,
     seconds,
+    sets_text,
     size,
 )
 from leaderboard.row import Row
@@ -185,12 +186,21 @@ COLUMNS: tuple[Column, ...] = (
     _column("ci_over", lambda row: _ends(row.summary)[2]),
     _column("bootstrap_low", lambda row: row.bootstrap[0] if row.bootstrap else None),
     _column("bootstrap_high", lambda row: row.bootstrap[1] if row.bootstrap else None),
+    _column("preparation_std", lambda row: row.parts.preparation if row.parts else None),
+    _column("preparation_item_std", lambda row: row.parts.preparation_item if row.parts else None),
     _column("set_std", lambda row: row.parts.set if row.parts else None),
     _column("run_std", lambda row: row.parts.run if row.parts else None),
     _column("item_std", lambda row: row.parts.item if row.parts else None),
     _column("set_item_std", lambda row: row.parts.set_item if row.parts else None),
     _column("rest_std", lambda row: row.parts.rest if row.parts else None),
-    _column("sets", lambda row: row.summary.n_sets if row.summary else 0, "details", "mlflow", late=True),
+    Column(
+        "sets",
+        lambda board, row: row.summary.n_sets if row.summary else 0,
+        frozenset({"csv", "details", "mlflow"}),
+        text=lambda board, row: plain(sets_text(row.summary)),
+        late=True,
+    ),
+    _column("preparations", lambda row: row.summary.n_preparations if row.summary else None),
     _column("sets_made", lambda row: row.n_keys),
     _column("sets_content", lambda row: key_of(sorted(row.contents)) if row.contents else None),
     Column(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.store.record import Record
+from leaderboard.scores import connected
 
 FEATURES = "features"  # kind of the artifacts with the frozen features of a split
 
@@ -30,19 +31,37 @@ def uses(records: Iterable[Record]) -> Counter[str]:
     return Counter(key for key, _ in found)
 
 
-def shared(records: Sequence[Record]) -> frozenset[str] | None:
-    """Keys of the artifacts, without features, that all different sets of some finished records were made of.
+@dataclass(frozen=True)
+class Shared:
+    """What different sets have in common, beside features.
 
-    Empty for fewer than two sets: what a single set is made of is shared with none. None where nobody noted it.
+    once: whether all are made of one prepared artifact, or of several that chains of sets connect. preparation: name of
+    a set's content -> number of what it shares with some of the others, where two sets or more do and not all.
     """
-    parts = {
-        record.set_digest or record.set_key: {each.key for each in record.time.made_of or () if each.kind != FEATURES}
-        for record in records
-    }
+
+    once: bool
+    preparation: Mapping[str, int]
+
+
+def shared(records: Sequence[Record], contents: Mapping[str, str]) -> Shared | None:
+    """Of the sets of some finished records; contents: record key -> name of its set's content.
+
+    What a single set is made of is shared with none. None where nobody noted it. A set that two preparations gave alike
+    makes them one.
+    """
+    parts: dict[str, list[frozenset[str]]] = {}
+    for record in records:
+        mine = frozenset(each.key for each in record.time.made_of or () if each.kind != FEATURES)
+        parts.setdefault(contents[record.key], []).append(mine)
     if len(parts) < 2:
-        return frozenset()
-    noted = all(record.time.made_of is not None for record in records)
-    return frozenset(set.intersection(*parts.values())) if noted else None
+        return Shared(False, {})
+    if any(record.time.made_of is None for record in records):
+        return None
+    common = frozenset.intersection(*(each for several in parts.values() for each in several))
+    numbers = connected([frozenset().union(*several) - common for several in parts.values()])
+    found = dict(zip(parts, numbers, strict=True))
+    n = len(set(numbers))
+    return Shared(bool(common) or n == 1, found if 1 < n < len(parts) else {})
 
 
 def cost(records: Sequence[Record], used: Mapping[str, int]) -> Cost | None:

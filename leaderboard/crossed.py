@@ -166,7 +166,8 @@ def _draws(rows: int, items: int, seed: int, resamples: int) -> tuple[np.ndarray
 class Parts(NamedTuple):
     """Standard deviations of what the score of one item in one run is made of.
 
-    Where no set has a second run (`run` and `rest` None), `set` and `set_item` hold what runs add.
+    Where no set has a second run (`run` and `rest` None), `set` and `set_item` hold what runs add. `preparation` and
+    `preparation_item`: of what several sets share, such as a trained generator; None where it was not varied.
     """
 
     set: float
@@ -174,40 +175,72 @@ class Parts(NamedTuple):
     item: float
     set_item: float  # that a set helps with some items and not with others
     rest: float | None
+    preparation: float | None = None
+    preparation_item: float | None = None
 
 
-def parts(values: np.ndarray, sets: np.ndarray) -> Parts | None:
-    """Of values [n, I] of n runs; sets: the number of the set of each, int [n]. None without two sets and two items.
+class _Level(NamedTuple):
+    """Mean squares of a nested layout: of its rows, and of rows x items; n: rows a group, the harmonic mean."""
 
-    Runs are nested in sets, items are crossed with both. The mean squares of the layout of set means [S, I], R runs
-    each (unequal numbers: their harmonic mean), and of the runs inside sets have the expectations
+    row: float = 0.0
+    rest: float = 0.0
+    n: float = 1.0
+
+    @property
+    def spread(self) -> float:
+        """What rows add to the mean square of the groups' means, beside rows x items."""
+        return (self.row - self.rest) / self.n
+
+
+def parts(values: np.ndarray, sets: np.ndarray, preparations: np.ndarray | None = None) -> Parts | None:
+    """Of values [n, I] of n runs; sets, preparations: the number of the set, and of the preparation, of each, int [n].
+
+    None without two sets (or preparations) and two items. Runs are nested in sets, sets in preparations; items are
+    crossed with all. The mean squares of the layout of set means [S, I], R runs each (unequal numbers: their harmonic
+    mean), and of the runs inside sets have the expectations
 
         E[MS_set] = I sigma_set^2 + (I sigma_run^2 + sigma_rest^2) / R + sigma_set_item^2
         E[MS_item] = S sigma_item^2 + sigma_set_item^2 + sigma_rest^2 / R
         E[MS_set_item] = sigma_set_item^2 + sigma_rest^2 / R
         E[MS_run] = I sigma_run^2 + sigma_rest^2,  E[MS_rest] = sigma_rest^2
+
+    With preparations, sets stand inside them as runs do inside sets, and the means of preparations in the place of S.
     """
-    names, place, counts = np.unique(sets, return_inverse=True, return_counts=True)
-    n, items = values.shape
-    if len(names) < 2 or items < 2:
+    means, runs = _inside(values, sets)
+    in_preparations, inner = None, runs or _Level()
+    if preparations is not None:
+        of_set = np.array([preparations[sets == name][0] for name in np.unique(sets)])
+        means, in_preparations = _inside(means, of_set)
+    n, items = means.shape
+    if n < 2 or items < 2 or (preparations is not None and in_preparations is None):
         return None
-    means = np.stack([values[place == number].mean(axis=0) for number in range(len(names))])
     squares = mean_squares(means)
-    item = _root((float(squares.item) - float(squares.rest)) / len(names))
-    if n == len(names):
-        return Parts(_root((squares.row - squares.rest) / items), None, item, _root(squares.rest), None)
-    runs = len(counts) / (1 / counts).sum()
-    inside = values - means[place]
-    of_run = inside.mean(axis=1)
-    run = items * float(np.square(of_run).sum()) / (n - len(names))
-    rest = float(np.square(inside - of_run[:, None]).sum()) / ((n - len(names)) * (items - 1))
+    outer = _Level(float(squares.row), float(squares.rest))
+    of_sets = in_preparations or outer
     return Parts(
-        set=_root((squares.row - squares.rest - (run - rest) / runs) / items),
-        run=_root((run - rest) / items),
-        item=item,
-        set_item=_root(squares.rest - rest / runs),
-        rest=math.sqrt(rest),
+        set=_root((of_sets.row - of_sets.rest - inner.spread) / items),
+        run=_root(inner.spread * inner.n / items) if runs else None,
+        item=_root((float(squares.item) - outer.rest) / n),
+        set_item=_root(of_sets.rest - inner.rest / inner.n),
+        rest=math.sqrt(inner.rest) if runs else None,
+        preparation=_root((outer.spread - in_preparations.spread) / items) if in_preparations else None,
+        preparation_item=_root(outer.rest - in_preparations.rest / in_preparations.n) if in_preparations else None,
     )
+
+
+def _inside(values: np.ndarray, groups: np.ndarray) -> tuple[np.ndarray, _Level | None]:
+    """The groups' means [G, I], ascending, and the layout inside groups; None where no group has a second row."""
+    names, place, counts = np.unique(groups, return_inverse=True, return_counts=True)
+    n, items = values.shape
+    means = np.stack([values[place == number].mean(axis=0) for number in range(len(names))])
+    free = n - len(names)
+    if not free or items < 2:
+        return means, None
+    inside = values - means[place]
+    of_row = inside.mean(axis=1)
+    row = items * float(np.square(of_row).sum()) / free
+    rest = float(np.square(inside - of_row[:, None]).sum()) / (free * (items - 1))
+    return means, _Level(row, rest, len(counts) / (1 / counts).sum())
 
 
 def _root(variance: float | np.ndarray) -> float:

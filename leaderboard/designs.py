@@ -23,12 +23,13 @@ from leaderboard.row import Row
 from leaderboard.statistics import FEWEST_SETS, paired_difference
 
 WORDS: dict[Dimension, str] = {"sets": "sets a method", "runs": "runs a set", "items": "test rows"}
+OF_PREPARED = WORDS | {"sets": "preparations a method", "runs": "sets of each"}
 Block = tuple[str, int | None, str]  # task, dpc, student
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A planned cell: how many different sets it has, and replicates in all."""
+    """A planned cell: how many different sets it has, and replicates in all; preparations: 0 where sets count."""
 
     task: str
     dpc: int | None
@@ -36,20 +37,36 @@ class Planned:
     method: str
     sets: int
     replicates: int
+    preparations: int = 0
+
+    @property
+    def units(self) -> int:
+        """Independent observations."""
+        return self.preparations or self.sets
 
 
 def smallest(cells: Sequence[Planned], board: Board, items: Mapping[str, int]) -> list[tuple[str, ...]]:
-    """A line for each block of two or more methods; items: test rows of the tasks that are known."""
+    """A line for each block of two or more methods, and one for those of its methods that have several preparations;
+    items: test rows of the tasks that are known.
+    """
     lines: list[tuple[str, ...]] = []
     for block, members in _blocks(cells).items():
         task, dpc, student = block
         if dpc is None or len({cell.method for cell in members}) < 2:
             continue
-        design = _design(members, items.get(task, ITEMS))
-        spread, source = expected_spread(board.rows, task, student, dpc)
-        rows = f"{design.items}" if task in items else f"{design.items} assumed"
-        least = percent(detectable(spread, design)) if design.sets >= FEWEST_SETS else "nothing: fewer than 3 sets"
-        lines.append((task, str(dpc), student, f"{design.sets} x {design.runs}", rows, least, source))
+        prepared = [cell for cell in members if cell.preparations]
+        others = [cell for cell in members if not cell.preparations]
+        for mine, what in ((others, "sets"), (prepared, "preparations")):
+            if not mine or (mine is others and len(others) == 1):
+                continue
+            design = _design(mine, items.get(task, ITEMS))
+            spread, source = expected_spread(board.rows, task, student, dpc, prepared=mine is prepared)
+            rows = f"{design.items}" if task in items else f"{design.items} assumed"
+            size = f"{design.sets} x {design.runs}" + (f" {what}" if mine is prepared else "")
+            least = (
+                percent(detectable(spread, design)) if design.sets >= FEWEST_SETS else f"nothing: fewer than 3 {what}"
+            )
+            lines.append((task, str(dpc), student, size, rows, least, source))
     return lines
 
 
@@ -74,13 +91,14 @@ def _separation(one: Row, other: Row, members: Sequence[Planned], items: int) ->
     difference, spread = paired_difference(one.scores, other.scores), spread_of_pair(one, other)
     if difference is None or spread is None:
         return "fewer than 3 earlier sets: nothing to go by"
-    design = _design(members, items)
-    found = {dimension: needed(spread, design, difference.mean, dimension) for dimension in WORDS}
-    here = {dimension: getattr(design, dimension) for dimension in WORDS}
+    words = OF_PREPARED if difference.prepared else WORDS
+    design = _design([cell for cell in members if bool(cell.preparations) == difference.prepared] or members, items)
+    found = {dimension: needed(spread, design, difference.mean, dimension) for dimension in words}
+    here = {dimension: getattr(design, dimension) for dimension in words}
     said = difference_text(difference)
-    if all(found[dimension] == here[dimension] for dimension in WORDS):
+    if all(found[dimension] == here[dimension] for dimension in words):
         return f"{said}; this plan separates such a difference in 8 of 10 cases or more"
-    enough = [f"{n:,} {WORDS[dimension]} (now {here[dimension]:,})" for dimension, n in found.items() if n is not None]
+    enough = [f"{n:,} {words[dimension]} (now {here[dimension]:,})" for dimension, n in found.items() if n is not None]
     return f"{said}; in 8 of 10 cases separated by {' or '.join(enough) or 'no larger number of one of these alone'}"
 
 
@@ -106,6 +124,6 @@ def _blocks(cells: Sequence[Planned]) -> dict[Block, list[Planned]]:
 
 
 def _design(cells: Sequence[Planned], items: int) -> Design:
-    """Of the method with most sets; a deterministic one has one, and is compared over the other's."""
-    most = max(cells, key=lambda cell: cell.sets)
-    return Design(most.sets, most.replicates // most.sets, items)
+    """Of the method with most sets (or preparations); a deterministic one has one, and is compared over the other's."""
+    most = max(cells, key=lambda cell: cell.units)
+    return Design(most.units, most.replicates // most.units, items)

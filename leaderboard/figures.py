@@ -33,7 +33,7 @@ def interval_text(interval: Interval | None, signed: bool = False) -> str:
     """`[55.0, 61.2]`, or nothing."""
     if interval is None:
         return ""
-    mark = {"sets": "", "runs": ONE_SET, "items": ONE_RUN}[interval.over]
+    mark = {"runs": ONE_SET, "items": ONE_RUN}.get(interval.over, "")
     return f"[{percent(interval.low, signed)}, {percent(interval.high, signed)}]{mark}"
 
 
@@ -142,6 +142,13 @@ def row_state(row: Row) -> str:
         return NOT_RUN
     counts = [f"{n} {status.replace('_', ' ')}" for status, n in sorted(row.statuses.items())]
     return f"no score ({', '.join(counts)})"
+
+
+def sets_text(summary: Summary | None) -> str:
+    """`10`, `6 of 3`: different sets, and of how many preparations where these are the observations."""
+    if summary is None:
+        return "0"
+    return f"{summary.n_sets}" + ("" if summary.n_preparations is None else f" of {summary.n_preparations}")
 
 
 def coverage(row: Row) -> str:

@@ -216,6 +216,8 @@ def _remarks(sheet: Sheet, row: Row) -> list[str]:
     found = []
     if (row.summary.n_runs, row.summary.n_sets) != sheet.usual:
         found.append(f"Over {_over(row.summary.n_runs, row.summary.n_sets)}.")
+    if row.summary.n_preparations is not None:
+        found.append(f"Its sets are of {row.summary.n_preparations} prepared artifacts, each one observation for bold.")
     if lack := missing(row):
         found.append(one_line(f"Incomplete: {lack}", NOTE) if not row.mixed else f"{mixed_text(row)}, so never bold.")
     if row.near_test:

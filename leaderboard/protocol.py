@@ -88,6 +88,12 @@ def protocol(board: Board) -> Remarks:
     ]
     if any(row.near_test for row in board.rows):
         lines.append(f"{OVERLAP} some examples of its sets repeat test texts, word for word or nearly.")
+    if any(row.summary is not None and row.summary.n_preparations is not None for row in board.rows):
+        lines.append(
+            "sets, 6 of 3: six sets of three prepared artifacts (generators trained with three seeds, say). Those of "
+            "one count as one observation, like the runs of one set, so what preparing it again would change is in the "
+            "interval and in verdicts, which need three preparations."
+        )
     if any(row.prepared_once for row in board.rows):
         lines.append(
             f"{PREPARED} all its sets come from one prepared artifact (a trained generator, say): what preparing it "

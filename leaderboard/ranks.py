@@ -92,10 +92,10 @@ def _compared(rows: Sequence[Scores], p: bool) -> Iterator[Compared]:
     for place, row in enumerate(rows):
         alike[row.replicates].append(place)
     for members in alike.values():
-        layouts = dict.fromkeys(rows[place].groups for place in members if rows[place].n_sets > 1)
+        layouts = dict.fromkeys(rows[place].groups for place in members if rows[place].n_units > 1)
         for groups in layouts:
             mine = [place for place in members if rows[place].groups == groups]
-            single = [place for place in members if rows[place].n_sets == 1]
+            single = [place for place in members if rows[place].n_units == 1]
             yield from _many(rows, mine, single, groups, p)
     for one, other in combinations(range(len(rows)), 2):
         a, b = rows[one], rows[other]

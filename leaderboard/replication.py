@@ -171,12 +171,12 @@ def _text(value: Any) -> str:
 
 
 def _ours(row: Row, number: Number) -> Mean | str:
-    """The mean over sets; over the runs of the one set of a method that has one, as published."""
-    values = row.scores.by_set(items=False)[:, 0]
+    """The mean over sets (or preparations); over the runs of the one set of a method that has one, as published."""
+    values = row.scores.by_unit(items=False)[:, 0]
     if len(values) == 1 and number.sets == 1:
         values = row.scores.scores
     if len(values) < FEWEST_SETS:
-        what = "run" if number.sets == 1 else "set"
+        what = "preparation" if row.scores.preparations else "run" if number.sets == 1 else "set"
         return f"{len(values)} {what}{'s' * (len(values) != 1)} of ours"
     return Mean(float(values.mean()), float(values.std(ddof=1)), len(values))
 

@@ -27,7 +27,7 @@ Dimension = Literal["sets", "runs", "items"]
 
 @dataclass(frozen=True)
 class Design:
-    """Sets a method, runs a set, test rows."""
+    """Sets a method, runs a set, test rows; or preparations a method, replicates of each, test rows."""
 
     sets: int
     runs: int
@@ -73,8 +73,11 @@ def needed(spread: Parts, design: Design, difference: float, dimension: Dimensio
     return found if found < MOST else None
 
 
-def spread_of(rows: Iterable[Row]) -> tuple[Parts, int] | None:
-    """Medians over pairs of methods that stand in one block, and how many pairs; None without a pair that tells."""
+def spread_of(rows: Iterable[Row], prepared: bool = False) -> tuple[Parts, int] | None:
+    """Medians over pairs of methods that stand in one block, and how many pairs; None without a pair that tells.
+
+    prepared: of the pairs whose observations are preparations, or of the others.
+    """
     blocks: dict[object, list[Row]] = {}
     for row in rows:
         if row.league is not None and row.summary is not None and not (row.is_full or row.outdated):
@@ -83,22 +86,30 @@ def spread_of(rows: Iterable[Row]) -> tuple[Parts, int] | None:
         each
         for block in blocks.values()
         for pair in combinations(block, 2)
-        if (each := spread_of_pair(*pair)) is not None
+        if any(row.scores.preparations for row in pair) == prepared and (each := spread_of_pair(*pair)) is not None
     ]
     return (_medians(found), len(found)) if found else None
 
 
-def expected_spread(rows: Iterable[Row], task: str, student: str, dpc: int | None) -> tuple[Parts, str]:
-    """The spread that a new cell is expected to have, and where it is from: earlier rows of its kind, or `ASSUMED`."""
+def expected_spread(
+    rows: Iterable[Row], task: str, student: str, dpc: int | None, prepared: bool = False
+) -> tuple[Parts, str]:
+    """The spread that a new cell is expected to have, and where it is from: earlier rows of its kind, or `ASSUMED`.
+
+    prepared: see `spread_of`.
+    """
     alike = [row for row in rows if (row.task, row.student) == (task, student)]
     for chosen, what in (([row for row in alike if row.dpc == dpc], ""), (alike, " at other dpc")):
-        if (found := spread_of(chosen)) is not None:
+        if (found := spread_of(chosen, prepared)) is not None:
             return found[0], f"{found[1]} earlier pair{'s' * (found[1] != 1)}{what}"
     return ASSUMED, "assumed"
 
 
 def spread_of_pair(one: Row, other: Row) -> Parts | None:
-    """Of the differences of two rows; None with fewer than three different sets, or without single test rows."""
+    """Of the differences of two rows; None with fewer than three different sets, or without single test rows.
+
+    Where a row has several preparations, `set` is what these vary and `run` what their replicates do.
+    """
     difference = paired(one.scores, other.scores)
     if difference is None or difference.n_groups < FEWEST_SETS:
         return None

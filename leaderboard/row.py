@@ -20,7 +20,7 @@ from leaderboard.crossed import Parts, bootstrap, parts
 from leaderboard.dd_ranking import DDRanking
 from leaderboard.equivalent import Equivalent
 from leaderboard.ledger import Mark
-from leaderboard.scores import Scores
+from leaderboard.scores import Scores, numbered
 from leaderboard.statistics import (
     LEVEL,
     Difference,
@@ -104,15 +104,19 @@ class Row:
 
     @cached_property
     def bootstrap(self) -> tuple[float, float] | None:
-        """Interval of the mean that assumes no distribution; None with fewer than two sets."""
-        if self.scores.n_sets < 2:
+        """Interval of the mean that assumes no distribution; None with fewer than two sets, or preparations."""
+        if self.scores.n_units < 2:
             return None
-        return bootstrap(self.scores.by_set(self.scores.items is not None), LEVEL)
+        return bootstrap(self.scores.by_unit(self.scores.items is not None), LEVEL)
 
     @cached_property
     def parts(self) -> Parts | None:
         """Of the variance of its scores; None without single test rows or a second set."""
-        return None if self.scores.items is None else parts(self.scores.items[:], np.array(self.scores.groups))
+        scores = self.scores
+        if scores.items is None:
+            return None
+        preparations = np.array(scores.preparations) if scores.preparations else None
+        return parts(scores.items[:], np.array(numbered(scores.sets)), preparations)
 
     @property
     def contents(self) -> frozenset[str]:

@@ -42,7 +42,7 @@ def row_of(
     for key, content in made:
         different.setdefault(content, key)
     counted_near = any(record.near_test is not None for record in records)
-    common = shared(ok)
+    common = shared(ok, contents)
     row = Row(
         league=cell.leagues[0] if len(cell.leagues) == 1 else None,
         task=task,
@@ -65,7 +65,7 @@ def row_of(
         learner=_learner(records),
         box=box_of(records),
         near_test=sum(repeats(records).values()) if counted_near else None,
-        prepared_once=None if common is None else bool(common),
+        prepared_once=None if common is None else common.once,
         cost=cost(ok, used),
         finished=max((record.time.finished for record in records), default=""),
     )
@@ -73,7 +73,7 @@ def row_of(
         return row
     labels = gold(revision)
     answers = None if labels is None else _answers(ok)
-    scores = _scores(ok, contents, labels, answers)
+    scores = _scores(ok, contents, common.preparation if common else {}, labels, answers)
     measured = [record.metrics for record in ok]
     names = set.intersection(*({*each} for each in {id(each): each for each in measured}.values()))
     return replace(
@@ -93,9 +93,15 @@ def _answers(records: Sequence[Record]) -> np.ndarray:
 
 
 def _scores(
-    records: Sequence[Record], contents: Mapping[str, str], gold: Gold | None, answers: np.ndarray | None
+    records: Sequence[Record],
+    contents: Mapping[str, str],
+    preparation: Mapping[str, int],
+    gold: Gold | None,
+    answers: np.ndarray | None,
 ) -> Scores:
-    """Of finished records in order of replicate; gold: the labels of their task's test rows; answers: theirs."""
+    """Of finished records in order of replicate; preparation: `Shared.preparation`; gold: the labels of their task's
+    test rows; answers: theirs.
+    """
     items: np.ndarray | Hits | None = None
     if gold is not None and answers is not None:
         found = item_scores(gold.metric, gold.labels, answers)
@@ -105,6 +111,7 @@ def _scores(
         tuple(contents[record.key] for record in records),
         np.array([record.score for record in records], dtype=np.float64),
         items,
+        tuple(preparation[contents[record.key]] for record in records) if preparation else (),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -31,13 +31,15 @@ class Hits:
 class Scores:
     """n replicates in ascending order; `items` [n, I]: their scores on single test rows, None when these are not known.
 
-    sets: the name of the set that each trained on. The means of `items` are `scores`, float64 [n].
+    sets: the name of the set that each trained on. The means of `items` are `scores`, float64 [n]. preparations: number
+    of what each one's set shares with others, such as a trained generator; empty where sets stand for themselves.
     """
 
     replicates: tuple[Replicate, ...]
     sets: tuple[str, ...]
     scores: np.ndarray
     items: np.ndarray | Hits | None = None
+    preparations: tuple[int, ...] = ()
     _kept: dict[tuple[Groups, bool], np.ndarray] = field(default_factory=dict, init=False, repr=False)
 
     @classmethod
@@ -49,8 +51,8 @@ class Scores:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Scores):
             return NotImplemented
-        same = (self.replicates, self.sets) == (other.replicates, other.sets)
-        if not same or not np.array_equal(self.scores, other.scores):
+        mine, others = ((each.replicates, each.sets, each.preparations) for each in (self, other))
+        if mine != others or not np.array_equal(self.scores, other.scores):
             return False
         if self.items is None or other.items is None:
             return self.items is other.items
@@ -69,15 +71,25 @@ class Scores:
         found: np.ndarray = self.items[:] if len(places) == len(self) else self.items[list(places)]
         return found
 
+    @property
+    def units(self) -> Sequence[Hashable]:
+        """What each replicate is an observation of: its preparation where there are several, or else its set."""
+        return self.preparations or self.sets
+
     @cached_property
     def groups(self) -> Groups:
-        """Number of the set of each replicate."""
-        return tuple(numbered(self.sets))
+        """Number of the unit of each replicate."""
+        return tuple(numbered(self.units))
 
     @property
-    def n_sets(self) -> int:
+    def n_units(self) -> int:
         """Different ones."""
         return max(self.groups, default=-1) + 1
+
+    @cached_property
+    def n_sets(self) -> int:
+        """Different ones."""
+        return len(set(self.sets))
 
     def means(self, places: Sequence[int], groups: Groups, items: bool) -> np.ndarray:
         """Means over the replicates at these places in each group, float64 [G, I] or [G, 1].
@@ -94,8 +106,8 @@ class Scores:
         """Give the memory of `means` back."""
         self._kept.clear()
 
-    def by_set(self, items: bool) -> np.ndarray:
-        """Means over the runs of each set, float64 [S, I] or [S, 1]."""
+    def by_unit(self, items: bool) -> np.ndarray:
+        """Means over the runs of each unit, float64 [S, I] or [S, 1]."""
         return group_means(self.values(range(len(self)), items), self.groups)
 
 
@@ -103,6 +115,21 @@ def numbered(names: Iterable[Hashable]) -> list[int]:
     """A number for each name, 0 for the first one, the same for equal ones."""
     known: dict[Hashable, int] = {}
     return [known.setdefault(name, len(known)) for name in names]
+
+
+def connected(members: Sequence[Set[Hashable]]) -> list[int]:
+    """A number for each, the same for those that a chain of shared elements connects."""
+    found: list[int] = []
+    first: dict[Hashable, int] = {}
+    for place, mine in enumerate(members):
+        known = {first[each] for each in mine if each in first}
+        number = min(known, default=place)
+        if len(known) > 1:
+            found = [number if old in known else old for old in found]
+            first = {each: number if old in known else old for each, old in first.items()}
+        first |= dict.fromkeys(mine, number)
+        found.append(number)
+    return found
 
 
 def group_means(values: np.ndarray, groups: Sequence[int]) -> np.ndarray:

@@ -2,21 +2,22 @@
 
 A cell has S distilled sets with R runs each, all scored on the same I test items. Runs that trained on one set share
 that set's luck, so the S sets and not the S x R runs are the independent observations: scores are averaged per set
-first. And all of them share the luck of the items: see `leaderboard.crossed`.
+first. Where sets share what was prepared several times, such as a trained generator, the preparations are. And all of
+them share the luck of the items: see `leaderboard.crossed`. "Groups" are numbers of what counts as one observation.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
 from leaderboard.crossed import errors, half_widths, p_values
-from leaderboard.scores import Groups, Scores, group_means, numbered
+from leaderboard.scores import Groups, Scores, connected, group_means, numbered
 
 LEVEL = 0.95
 NO_WIDTH = 1e-12  # of an interval between equal values
@@ -24,7 +25,7 @@ AT_ONCE = 32  # differences, in arrays that a processor's cache holds
 FEWEST_SETS = 3  # different ones, on one side of a comparison at least: two agree by chance too often
 
 Correction = Literal["none", "holm"]
-Over = Literal["sets", "runs", "items"]
+Over = Literal["sets", "preparations", "runs", "items"]
 Verdict = Literal["above", "below", "tie", "undecided"]
 
 
@@ -32,8 +33,8 @@ Verdict = Literal["above", "below", "tie", "undecided"]
 class Interval:
     """A two-sided interval at level `LEVEL`.
 
-    over: "sets", or "runs" when there is one set only, or "items" when neither varied. items: whether what other test
-    items would change is in it; without it, it holds for these items.
+    over: "sets", or "preparations" that sets share, or "runs" when there is one set only, or "items" when none varied.
+    items: whether what other test items would change is in it; without it, it holds for these items.
     """
 
     low: float
@@ -51,14 +52,16 @@ class Summary:
     n_runs: int
     n_sets: int
     interval: Interval | None
+    n_preparations: int | None = None  # None: sets are the observations
 
 
 @dataclass(frozen=True)
 class Difference:
     """a - b over paired replicates: mean over sets, its interval. `n_pairs` entered, `n_left_out` did not.
 
-    `n_sets`: different sets on the side that has more of them, among those that entered. p: two-sided, of no
-    difference; adjusted: the same among the comparisons that it is one of, None where it stands alone.
+    `n_sets`: different sets on the side that has more of them, among those that entered; or with `prepared`
+    preparations, where a side has several of them. p: two-sided, of no difference; adjusted: the same among the
+    comparisons that it is one of, None where it stands alone.
     """
 
     mean: float
@@ -68,12 +71,13 @@ class Difference:
     n_sets: int
     p: float = 1.0
     adjusted: float | None = None
+    prepared: bool = False
 
     @property
     def undecided(self) -> str | None:
         """Why nothing can be said of the difference, or None: too few different sets, or not a bit of spread."""
         if self.n_sets < FEWEST_SETS:
-            return "1 set" if self.n_sets == 1 else f"{self.n_sets} sets"
+            return f"{self.n_sets} {'preparation' if self.prepared else 'set'}{'s' * (self.n_sets != 1)}"
         return "no spread" if self.interval is None or self.interval.over == "items" else None
 
     @property
@@ -118,17 +122,26 @@ def _interval(centre: float, row: float, both: float, over: Over, items: bool) -
     return Interval(centre - both, centre + both, over if 2 * row > NO_WIDTH else "items", items)
 
 
+def _over_units(interval: Interval | None, prepared: bool) -> Interval | None:
+    """The interval by what its observations are."""
+    if interval is None or not prepared or interval.over != "sets":
+        return interval
+    return replace(interval, over="preparations")
+
+
 def summarise(scores: Scores) -> Summary:
     """Summary of one cell with a replicate at least. The ends of the interval are cut at 0 and 1."""
     interval = interval_of(scores.values(range(len(scores)), scores.items is not None), scores.groups)
     if interval is not None:
-        interval = Interval(max(0.0, interval.low), min(1.0, interval.high), interval.over, interval.items)
+        interval = replace(interval, low=max(0.0, interval.low), high=min(1.0, interval.high))
+        interval = _over_units(interval, bool(scores.preparations))
     return Summary(
         mean=float(np.mean(scores.scores)),
         std=float(np.std(scores.scores)),
         n_runs=len(scores),
         n_sets=scores.n_sets,
         interval=interval,
+        n_preparations=scores.n_units if scores.preparations else None,
     )
 
 
@@ -169,10 +182,11 @@ def differences(rows: Sequence[Scores], base: Scores, p: bool = True) -> list[Di
 def _difference(pair: Paired, interval: Interval | None, p: float) -> Difference:
     return Difference(
         mean=pair.mean(),
-        interval=interval,
+        interval=_over_units(interval, pair.prepared),
         n_pairs=len(pair.groups),
         n_left_out=pair.n_left_out,
         n_sets=pair.n_sets,
+        prepared=pair.prepared,
         p=float(f"{p:.6g}"),  # digits behind depend on the machine
     )
 
@@ -185,8 +199,13 @@ class Paired:
     b: Scores
     places: tuple[Sequence[int], Sequence[int]]
     groups: Groups
-    n_sets: int  # different ones, on the side that has more of them
+    n_sets: int  # see `Difference`
     n_left_out: int  # replicates that one of them has alone
+
+    @property
+    def prepared(self) -> bool:
+        """Whether the groups are preparations."""
+        return bool(self.a.preparations or self.b.preparations)
 
     @property
     def n_groups(self) -> int:
@@ -229,16 +248,26 @@ def paired(a: Scores, b: Scores) -> Paired | None:
         everyone = range(len(a))
         groups = common(a.groups, b.groups)
         if groups is None:
-            groups = _connected([*zip(a.sets, b.sets, strict=True)])
-        return Paired(a, b, (everyone, everyone), groups, max(a.n_sets, b.n_sets), 0) if len(a) else None
+            groups = _connected([*zip(a.units, b.units, strict=True)])
+        return (
+            Paired(a, b, (everyone, everyone), groups, _observed(a, b, a.units, b.units, groups), 0) if len(a) else None
+        )
     own, others = ({one: place for place, one in enumerate(each.replicates)} for each in (a, b))
     shared = sorted(own.keys() & others.keys())
     if not shared:
         return None
     places = ([own[one] for one in shared], [others[one] for one in shared])
-    pairs = [(a.sets[mine], b.sets[other]) for mine, other in zip(*places, strict=True)]
-    n_sets = max(len(set(side)) for side in zip(*pairs, strict=True))
-    return Paired(a, b, places, _connected(pairs), n_sets, len(own.keys() | others.keys()) - len(shared))
+    mine, other = ([each.units[place] for place in at] for each, at in zip((a, b), places, strict=True))
+    groups = _connected([*zip(mine, other, strict=True)])
+    n_left_out = len(own.keys() | others.keys()) - len(shared)
+    return Paired(a, b, places, groups, _observed(a, b, mine, other, groups), n_left_out)
+
+
+def _observed(a: Scores, b: Scores, mine: Sequence[Hashable], others: Sequence[Hashable], groups: Groups) -> int:
+    """`Difference.n_sets` of the units that entered."""
+    if a.preparations or b.preparations:
+        return max(groups) + 1
+    return max(len(set(mine)), len(set(others)))
 
 
 def common(mine: Groups, others: Groups) -> Groups | None:
@@ -250,21 +279,13 @@ def common(mine: Groups, others: Groups) -> Groups | None:
     return groups if mine == others or not (any(mine) and any(others)) else None
 
 
-def _connected(pairs: Sequence[tuple[str, str]]) -> Groups:
-    """A number for each pair of sets, the same for pairs that a chain of shared sets connects."""
+def _connected(pairs: Sequence[tuple[Hashable, Hashable]]) -> Groups:
+    """A number for each pair of units, the same for pairs that a chain of shared ones connects."""
     alone = [len(set(side)) == 1 for side in zip(*pairs, strict=True)]
-    numbers: dict[tuple[int, str], int] = {}
-    found: list[int] = []
-    for place, pair in enumerate(pairs):
-        ends = [(side, name) for side, name in enumerate(pair) if not alone[side]]
-        known = {numbers[end] for end in ends if end in numbers}
-        number = min(known, default=place if ends else 0)
-        if len(known) > 1:
-            numbers = {end: number if old in known else old for end, old in numbers.items()}
-            found = [number if old in known else old for old in found]
-        numbers |= dict.fromkeys(ends, number)
-        found.append(number)
-    return tuple(numbered(found))
+    if all(alone):
+        return (0,) * len(pairs)
+    ends = [{(side, name) for side, name in enumerate(pair) if not alone[side]} for pair in pairs]
+    return tuple(numbered(connected(ends)))
 
 
 def holm(p: Sequence[float]) -> list[float]:

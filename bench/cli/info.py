@@ -198,6 +198,7 @@ def suite_lines(suite: Suite) -> list[str]:
         ("dpc", ", ".join(map(str, suite.dpc))),
         *((f"dpc of {label}", ", ".join(map(str, numbers))) for label, numbers in suite.task_dpc.items()),
         ("sets", str(suite.sets)),
+        *([("preparations", str(suite.preparations))] if suite.preparations > 1 else []),
         ("runs per set", str(suite.runs)),
         ("seed", str(suite.seed)),
     ]

@@ -51,6 +51,9 @@ def selection_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """--suite and the flags that override it; read by `opened`."""
     options: tuple[Decorator, ...] = (
         *_size_options(),
+        click.option(
+            "--preparations", type=click.IntRange(1), metavar="N", help="Generators a method trains for its sets [1]."
+        ),
         click.option("--sets", type=click.IntRange(1), help="Distilled sets per cell."),
         click.option("--dpc", metavar="N[,N]", callback=whole_numbers, help="Data per class, for every task."),
         *_table_options("of table:PATH"),
@@ -131,6 +134,6 @@ def opened(options: dict[str, Any], elsewhere: Sequence[str] = (), **fixed: Any)
         "label_column": options.pop("label_column"),
         "test_table": options.pop("test_table"),
     }
-    names = ("tasks", "methods", "students", "dpc", "sets", "runs", "seed")
+    names = ("tasks", "methods", "students", "dpc", "sets", "preparations", "runs", "seed")
     chosen = {name: options.pop(name, None) for name in names}
     return Session.open(settings, options.pop("suite"), flags=flags, elsewhere=elsewhere, **(chosen | fixed))

@@ -14,7 +14,7 @@ from bench.data.assets import to_fetch
 from bench.jobs import PartsJob
 from bench.output import echo
 from bench.own_files import open_own_files
-from bench.plan import Plan, estimate
+from bench.plan import Cell, Plan, estimate
 from bench.progress import duration
 from bench.session import pass_on
 from bench.settings import cores
@@ -94,6 +94,7 @@ def _tell_resolution(plan: Plan, store: ResultStore, separate: str | None) -> No
             method=cell.method_label,
             sets=len({run.set_key for run in cell.runs}),
             replicates=len(cell.runs),
+            preparations=_preparations(plan, cell),
         )
         for cell in plan.cells
     ]
@@ -102,6 +103,12 @@ def _tell_resolution(plan: Plan, store: ResultStore, separate: str | None) -> No
         echo(f"\nthe smallest difference of two methods that is separated in 8 of 10 cases:\n{tabulate(lines, heads)}")
     if separate is not None:
         echo("\n".join(separations(separate, cells, board, items)))
+
+
+def _preparations(plan: Plan, cell: Cell) -> int:
+    """How many preparations its sets share, where there are several, as the board will count them; else 0."""
+    made = {run.set_key: plan.part_keys(plan.sets[run.set_key]) for run in cell.runs}
+    return n if 1 < (n := len(set(made.values()))) < len(made) else 0
 
 
 def prepared(jobs: Iterable[PartsJob]) -> str:

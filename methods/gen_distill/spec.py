@@ -10,15 +10,15 @@ from methods.gen_distill.params import REFERENCE_COMPAT, SCRATCH, GenDistillPara
 from methods.gen_distill.parts import parts
 
 _NOTES = (
-    "Maekawa et al. 2024 (DiLM). Stage 1 trains a causal language model on `<bos_class> text <eos>` (eq. 1-2); "
-    "stage 2 fine-tunes it so that the weighted gradient of the learner's last layer on its samples points where "
-    "that of real texts does (eq. 3-5, Algorithm 1); stage 3 samples over_sample * dpc texts a class by top-p and "
-    "selects dpc by K-centers. finetune=false is the row 'before fine-tuning'; teacher=random and batch=plain are the "
-    "ablations (a) and (b). All sets and dpc share one trained generator (generator_seed): intervals over sets do not "
-    "contain the luck of its training. The learner's optimiser is that of the students' recipe over T*K steps, as in "
-    "the authors' code; Algorithm 1 writes a plain gradient step. start=prompt trains nothing: a pretrained model goes "
-    "on from a few train rows of the class, with what it has read elsewhere. An encoder or learner that is also the "
-    "student's favours this method: say so."
+    "Maekawa et al. 2024 (DiLM). Stage 1 trains a causal language model on `<bos_class> text <eos>` (eq. 1-2); stage "
+    "2 fine-tunes it so that the weighted gradient of the learner's last layer on its samples points where that of "
+    "real texts does (eq. 3-5, Algorithm 1); stage 3 samples over_sample * dpc texts a class by top-p and selects dpc "
+    "by K-centers. finetune=false is the row 'before fine-tuning'; teacher=random and batch=plain are the ablations "
+    "(a) and (b). All sets and dpc share one trained generator (generator_seed): intervals over sets do not contain "
+    "the luck of its training, those over several (--preparations) do. The learner's optimiser is that of the "
+    "students' recipe over T*K steps, as in the authors' code; Algorithm 1 writes a plain gradient step. start=prompt "
+    "trains nothing: a pretrained model goes on from a few train rows of the class, with what it has read elsewhere. "
+    "An encoder or learner that is also the student's favours this method: say so."
 )
 
 
@@ -36,6 +36,7 @@ def specs() -> Sequence[MethodSpec]:
         "params": GenDistillParams,
         "assets": _assets,
         "parts": parts,
+        "prepared_by": "generator_seed",
         "tags": ("synthetic", "text", "generator"),
     }
     return [

@@ -171,6 +171,7 @@ class Fail(Method):
 class TrainedParams(Params):
     style: str = Field("plain", description="What is trained; variants of one style share it.")
     steps: int = Field(4, ge=1, description="Steps of the training, a checkpoint after each.")
+    start: int = Field(0, ge=0, le=5, description="Seed of the training.")
     seconds: float = Field(0.0, ge=0, description="Sleep this long per step, to be interrupted in.")
     ends: str = Field("", description="How the training ends badly: raise, usage, refuse, report, die once, if asked.")
     job: str = Field("", description="How the whole call that trains ends badly: raise, sleep.")
@@ -239,7 +240,7 @@ def train(part: Part, data: TrainData, ctx: Context) -> Path:
                 raise ValueError("asked to fail")
 
         def build(folder: Path) -> None:
-            rng = np.random.default_rng([len(params.style), round(1000 * sum(losses))])
+            rng = np.random.default_rng([len(params.style), params.start, round(1000 * sum(losses))])
             (folder / "priorities.json").write_text(json.dumps(rng.random(len(data.train)).tolist()))
             report = {
                 "title": f"priorities in {params.style} style",
@@ -374,7 +375,12 @@ def bench_tasks() -> Sequence[TaskSpec]:
 
 @hookimpl
 def bench_methods() -> Sequence[MethodSpec]:
-    trained: dict[str, Any] = {"target": f"{__name__}:Trained", "params": TrainedParams, "parts": parts_of}
+    trained: dict[str, Any] = {
+        "target": f"{__name__}:Trained",
+        "params": TrainedParams,
+        "parts": parts_of,
+        "prepared_by": "start",
+    }
     return [
         MethodSpec(name="pick", summary="Random rows.", target=f"{__name__}:Pick", selects=True),
         MethodSpec(name="fixed", summary="The first rows.", target=f"{__name__}:Fixed", deterministic=True),

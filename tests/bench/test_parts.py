@@ -67,6 +67,37 @@ def test_parts_are_made_once_alone_or_together_and_the_sets_are_the_same(sample:
     assert predictions(folder / "inside") == predictions(folder / "one")
 
 
+def test_sets_of_several_preparations_are_as_many_observations(sample: Sample, tmp_path: Path) -> None:
+    """More of them later: what is there is kept, and stands on the board only where it is planned."""
+
+    def run(*flags: str) -> dict[int, tuple[str, int, str]]:
+        sample("run", "--methods", "trained,pick", "--dpc", "2", "--runs", "1", *flags, BENCH_TEST_CALLS=str(tmp_path))
+        found = {one["key"]: one for one in records(folder) if one["method"]["name"] == "trained"}
+        return {one["set"]: (key, one["method"]["params"]["start"], one["set_key"]) for key, one in found.items()}
+
+    folder = sample.bench.folder / "bench-out"
+    once = run("--sets", "3")
+    assert [start for _, start, _ in once.values()] == [0, 0, 0]
+    assert calls(tmp_path, "make") == 1
+    run("--sets", "4", "--preparations", "2")
+    assert calls(tmp_path, "make") == 2, "the first one was there"
+    made = [one for one in records(folder) if one["method"]["name"] == "trained"]
+    starts = sorted((one["set"], one["method"]["params"]["start"]) for one in made)
+    assert starts == [(0, 0), (1, 0), (1, 1), (2, 0), (3, 1)]
+    row = next(line for line in csv.DictReader((folder / "leaderboard.csv").open()) if line["method"] == "trained")
+    assert [row[name] for name in ("ok", "planned", "sets", "preparations", "ci_over")] == [
+        *("4", "4", "4", "2", "preparations")
+    ]
+    board = (folder / "leaderboard.md").read_text()
+    assert "4 of 2" in board
+    assert "sets, 6 of 3: six sets of three prepared artifacts" in board
+    assert "1 record" in board, "of set 1 of the first run, whose generator was another"
+    planned = sample(
+        "plan", "--methods", "trained,pick,fixed", "--dpc", "2", "--sets", "6", "--preparations", "3"
+    ).stdout
+    assert "3 x 4 preparations" in planned
+
+
 def test_methods_share_their_parts(sample: Sample, tmp_path: Path) -> None:
     sample("run", "--methods", "trained,twin", *SMALL, "--jobs", "2", BENCH_TEST_CALLS=str(tmp_path))
     assert [calls(tmp_path, what) for what in ("make", "step")] == [1, 4]

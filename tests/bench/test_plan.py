@@ -12,7 +12,7 @@ import pytest
 from bench import plugins, seeds
 from bench.api import Part
 from bench.data.assets import Assets
-from bench.errors import PluginError
+from bench.errors import PluginError, UserError
 from bench.identities import identity
 from bench.plan import Plan, estimate, make_plan
 from bench.settings import Settings
@@ -168,6 +168,35 @@ def test_parts_with_the_same_text_are_made_together_but_never_with_what_they_nee
     (one, two), (_, _) = jobs[0].keys, jobs[1].keys
     assert jobs[0].needs == ((), ())
     assert jobs[1].needs == ((one, two), (one,))
+
+
+def test_sets_take_preparations_in_turn_each_as_with_its_seed_alone(planner: Planner) -> None:
+    def sets_of(plan: Plan) -> list[tuple[int, str]]:
+        return [(job.index, key) for key, job in plan.sets.items() if job.method.name == "trained"]
+
+    def cell_of(plan: Plan) -> str:
+        (found,) = {cell.key for cell in plan.cells if cell.method_name == "trained"}
+        return found
+
+    size: dict[str, Any] = {"dpc": (2,), "sets": 5, "students": "centroid"}
+    plan = planner(methods="trained,pick", preparations=2, **size)
+    alone = [planner(methods=f"trained[start={start}]", **size) for start in (0, 1)]
+    assert sets_of(plan) == [sets_of(alone[i % 2])[i] for i in range(5)]
+    assert {job.method.label for job in plan.sets.values()} == {"trained", "pick"}
+    starts = [job.method.params["start"] for job in plan.sets.values() if job.method.name == "trained"]
+    assert starts == [0, 1, 0, 1, 0]
+    jobs = plan.preparations(plan.sets.values())
+    assert [[part.fields["start"] for part in job.parts] for job in jobs] == [[0], [1]]
+    cells = [cell_of(each) for each in (plan, *alone, planner(methods="trained", preparations=3, **size))]
+    assert len(set(cells)) == 4, "their scores are of other sets"
+    once = planner(methods="trained,pick", preparations=1, **size)
+    assert cell_of(once) == cell_of(alone[0])
+    picked = [[runs for names, runs in keys(each).items() if names[1] == "pick"] for each in (once, plan)]
+    assert picked[0] == picked[1]
+    later = planner(methods="trained[start=3]", preparations=2, **size)
+    assert [job.method.params["start"] for job in later.sets.values()] == [3, 4, 3, 4, 3]
+    with pytest.raises(UserError, match=r"preparations of 'trained\[start=5\]': .*'start' is 6, but must be at most 5"):
+        planner(methods="trained[start=5]", preparations=2, **size)
 
 
 @pytest.mark.parametrize(

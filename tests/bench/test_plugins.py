@@ -227,6 +227,7 @@ def test_broken_plugin_leaves_the_others_alone(tmp_path: Path, source: str, said
         ('{"preset": {"rate": 1}}', "preset: mine has no parameter 'rate'"),
         ('{"params": type("P", (Params,), {"model_config": {"extra": "allow"}})}', "must keep extra='forbid'"),
         ('{"assets": ()}', "assets must be a function"),
+        ('{"prepared_by": "seed"}', "prepared_by names no whole-number parameter: 'seed'"),
         (
             '{"params": type("P", (Params,), {"__annotations__": {"x": float}, "x": float("inf")})}',
             "do not survive JSON",

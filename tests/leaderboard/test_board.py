@@ -342,6 +342,44 @@ def test_dd_ranking_is_over_random_and_all_data_of_league_a_whatever_the_baselin
     assert row_of(soft, "random").dd is None
 
 
+def test_sets_of_several_generators_are_as_many_observations() -> None:
+    """Two decide nothing, however many sets; of three the interval is over their means, for differences too."""
+
+    def made(n: int) -> list[Record]:
+        parts = [(MadeOf(kind="generator", key=str(number), seconds=1.0),) for number in range(n)]
+        records = [replace(one, time=times(made_of=parts[one.set % n])) for one in cell("kcenters", n_sets=6)]
+        return [*records, *cell("random", n_sets=6)]
+
+    two, three = (row_of(build(made(n)), "kcenters") for n in (2, 3))
+    assert two.difference is not None
+    assert (two.difference.verdict, two.difference.undecided) == ("undecided", "2 preparations")
+    assert two.rank == (1, 2)
+    assert three.summary is not None
+    assert three.difference is not None
+    assert (three.summary.n_sets, three.summary.n_preparations, three.prepared_once) == (6, 3, False)
+    scores = {name: three_sets(made(3), name) for name in ("kcenters", "random")}
+    assert three.summary.interval is not None
+    assert three.difference.interval is not None
+    for interval, means in (
+        (three.summary.interval, scores["kcenters"]),
+        (three.difference.interval, scores["kcenters"] - scores["random"]),
+    ):
+        assert interval.over == "preparations"
+        half = 4.3026527 * means.std(ddof=1) / 3**0.5
+        assert (interval.low, interval.high) == pytest.approx((means.mean() - half, means.mean() + half))
+    assert three.difference.verdict == "above"
+    note = "Its sets are of 3 prepared artifacts, each one observation for bold."
+    assert note in latex(build(made(3)))
+    once = [replace(one, time=times(made_of=(MadeOf(kind="g", key=f"{one.set}", seconds=1.0),))) for one in made(3)]
+    assert row_of(build(once), "kcenters").summary.n_preparations is None  # type: ignore[union-attr]
+
+
+def three_sets(records: list[Record], method: str) -> np.ndarray:
+    """Mean scores of sets 0 and 3, 1 and 4, 2 and 5."""
+    mine = [one for one in records if one.method.name == method]
+    return np.array([statistics.fmean(one.score or 0.0 for one in mine if one.set % 3 == place) for place in range(3)])
+
+
 def test_sets_of_one_generator_are_marked() -> None:
     """Not a single set's, not features, not those of a generator each."""
 

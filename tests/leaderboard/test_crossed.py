@@ -132,6 +132,22 @@ def test_intervals_of_paired_differences_cover_as_often_as_they_claim() -> None:
     assert hits[1] / 1000 < 0.9
 
 
+def test_intervals_over_preparations_cover_what_those_over_their_sets_do_not() -> None:
+    """Four generators of five sets each: the luck of a generator is in all its sets."""
+    rng = np.random.default_rng(3)
+    world, hits = World(0.15, 0.0, 1.0, 0.3), np.zeros(2)
+    luck = 0.25
+    truth = World(math.hypot(world.set, luck), 0.0, world.item, world.set_item).accuracy
+    for _ in range(2000):
+        z = world.level + rng.normal(0, luck, (4, 1, 1)) + rng.normal(0, world.set, (4, 5, 1))
+        z = z + rng.normal(0, world.item, 300) + rng.normal(0, world.set_item, (4, 5, 300))
+        y = (z + rng.normal(size=z.shape) > 0).astype(float)
+        off = abs(float(y.mean()) - truth)
+        hits += [off <= float(half_widths(rows, 0.95).both) for rows in (y.mean(axis=1), y.reshape(20, 300))]
+    assert 0.93 <= hits[0] / 2000 <= 0.975
+    assert hits[1] / 2000 < 0.87
+
+
 @given(st.integers(0, 2**32), st.integers(2, 9), st.sampled_from([1, 25]))
 def test_p_is_small_where_the_interval_leaves_out_zero(seed: int, rows: int, items: int) -> None:
     rng = np.random.default_rng(seed)
@@ -209,7 +225,10 @@ def test_parts_are_found_again(equal: bool) -> None:
         sets = np.repeat(np.arange(40), counts)
         y = rng.normal(0, 0.3, 40)[sets, None] + rng.normal(0, 0.2, (len(sets), 1)) + rng.normal(0, 0.5, 400)
         y = y + rng.normal(0, 0.4, (40, 400))[sets] + rng.normal(0, 0.7, (len(sets), 400))
-        found.append(parts(y, sets))
+        part = parts(y, sets)
+        assert part is not None
+        assert (part.preparation, part.preparation_item) == (None, None)
+        found.append(part[:5])
     assert np.mean(found, axis=0) == pytest.approx([0.3, 0.2, 0.5, 0.4, 0.7], rel=0.06)
 
 
@@ -233,6 +252,45 @@ def test_parts_give_the_variance_of_the_mean_back() -> None:
     expected = (squares.row + squares.item - squares.rest) / (sets * items)
     found_again = (alone.set**2 + alone.set_item**2 / items) / sets + alone.item**2 / items
     assert found_again == pytest.approx(float(expected))
+
+
+@pytest.mark.parametrize("runs", [1, 2])
+def test_parts_of_preparations_are_found_again(runs: int) -> None:
+    rng = np.random.default_rng(5)
+    found = []
+    for _ in range(8):
+        counts = rng.integers(2, 5, 50)  # sets of each preparation
+        preparations = np.repeat(np.repeat(np.arange(50), counts), runs)
+        sets = np.repeat(np.arange(counts.sum()), runs)
+        y = rng.normal(0, 0.5, 50)[preparations, None] + rng.normal(0, 0.3, counts.sum())[sets, None]
+        y = y + rng.normal(0, 0.3, (50, 200))[preparations] + rng.normal(0, 0.4, (counts.sum(), 200))[sets]
+        y = y + rng.normal(0, 0.2, (len(sets), 1)) + rng.normal(0, 0.6, 200) + rng.normal(0, 0.7, (len(sets), 200))
+        part = parts(y, sets, preparations)
+        assert part is not None
+        found.append([0.0 if each is None else each for each in part])
+    expected = [0.3, 0.2, 0.6, 0.4, 0.7, 0.5, 0.3]
+    if runs == 1:
+        expected = [math.hypot(0.3, 0.2), 0, 0.6, math.hypot(0.4, 0.7), 0, 0.5, 0.3]
+    assert np.mean(found, axis=0) == pytest.approx(expected, rel=0.08)
+
+
+def test_parts_of_preparations_give_the_variance_of_the_mean_back() -> None:
+    rng = np.random.default_rng(9)
+    n, sets, runs, items = 4, 3, 2, 40
+    y = rng.normal(0, 1, (n, 1, 1, 1)) + rng.normal(0, 1, (n, sets, 1, 1)) + rng.normal(0, 0.5, items)
+    y = y + rng.normal(0, 1, (n, 1, 1, items)) + rng.normal(0, 1, (n, sets, runs, items))
+    place = np.arange(n * sets * runs)
+    found = parts(y.reshape(-1, items), place // runs, place // (runs * sets))
+    assert found is not None
+    assert found.run is not None
+    assert found.rest is not None
+    assert found.preparation is not None
+    assert found.preparation_item is not None
+    of_set = found.set**2 + found.run**2 / runs + (found.set_item**2 + found.rest**2 / runs) / items
+    of_one = found.preparation**2 + found.preparation_item**2 / items + of_set / sets
+    squares = mean_squares(y.mean(axis=(1, 2)))
+    expected = (squares.row + squares.item - squares.rest) / (n * items)
+    assert of_one / n + found.item**2 / items == pytest.approx(float(expected), rel=0.02)
 
 
 def test_parts_need_two_sets_and_two_items() -> None:
