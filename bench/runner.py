@@ -24,6 +24,7 @@ from bench.progress import TimeLeft
 from bench.scheduler import Item, Scheduler
 from bench.store.predictions import Predictions
 from bench.store.record import (
+    Memory,
     Models,
     PlannedCell,
     PluginRef,
@@ -365,12 +366,15 @@ class Runner:
             metrics_code=value.get("metrics_code"),
             n_train=value.get("n_train"),
             n_bytes=value.get("n_bytes"),
+            train_copies=made.train_copies if made else None,
             predictions=None if predictions is None else Predictions(**predictions),
             time=Times(
                 finished=datetime.now(UTC).isoformat(timespec="seconds"),
                 distil_s=made.seconds if made else None,
                 made_of=made.made_of if made else None,
                 student_s=0.0 if ended.stage else round(outcome.seconds, 3),
+                distil_memory=made.memory if made else None,
+                student_memory=Memory(**value["memory"]) if value.get("memory") else None,
             ),
             environment={**self._environments[ended.device]},
         )

@@ -133,6 +133,17 @@ def _cost(board: Board, row: Row) -> Shown:
     return plain(seconds(row.cost.total), title=", ".join(f"{name} {seconds(part)}" for name, part in parts.items()))
 
 
+def _memory(board: Board, row: Row) -> Shown:
+    """`612 MB, student 1.2 GB`."""
+    parts = {"": row.distil_memory, "student ": row.student_memory}
+    found = [
+        f"{name}{size(each.process)}" + ("" if each.gpu is None else f" and {size(each.gpu)} GPU")
+        for name, each in parts.items()
+        if each is not None
+    ]
+    return plain(", ".join(found) or NOTHING)
+
+
 def _ends(part: Summary | Difference | None) -> tuple[float | None, float | None, str | None]:
     """Ends of an interval and what it is over; None three times where there is no interval."""
     interval = part.interval if part else None
@@ -299,6 +310,15 @@ COLUMNS: tuple[Column, ...] = (
     ),
     _column("near_test", lambda row: row.near_test, "mlflow"),
     Column(
+        "train_copies",
+        lambda board, row: row.train_copies,
+        frozenset({"csv", "details"}),
+        title="train copies",
+        text=lambda board, row: plain(NOTHING if row.train_copies is None else f"{percent(row.train_copies)} %"),
+        when=lambda board, rows: any(row.train_copies is not None for row in rows),
+        folded=True,
+    ),
+    Column(
         "set_s",
         lambda board, row: row.cost.total if row.cost else None,
         frozenset({"csv", "details", "mlflow"}),
@@ -310,6 +330,18 @@ COLUMNS: tuple[Column, ...] = (
     _column("distil_s", lambda row: row.cost.distil if row.cost else None, "mlflow", metric="set_distil_s"),
     _column("prepare_s", lambda row: row.cost.prepare if row.cost else None, "mlflow", metric="set_prepare_s"),
     _column("features_s", lambda row: row.cost.features if row.cost else None, "mlflow", metric="set_features_s"),
+    Column(
+        "distil_memory",
+        lambda board, row: row.distil_memory.process if row.distil_memory else None,
+        frozenset({"csv", "details", "mlflow"}),
+        title="peak memory",
+        text=_memory,
+        when=lambda board, rows: any(row.distil_memory or row.student_memory for row in rows),
+        folded=True,
+    ),
+    _column("distil_memory_gpu", lambda row: row.distil_memory.gpu if row.distil_memory else None, "mlflow"),
+    _column("student_memory", lambda row: row.student_memory.process if row.student_memory else None, "mlflow"),
+    _column("student_memory_gpu", lambda row: row.student_memory.gpu if row.student_memory else None, "mlflow"),
     _column("student_key", lambda row: row.student_key),
     _column("student_outdated", lambda row: int(row.outdated)),
     _column("metric_accuracy", lambda row: row.metrics.get("accuracy"), "mlflow", metric="accuracy_mean"),

@@ -1,4 +1,4 @@
-"""What sets are made of together, and the seconds that a set took: its own, and its share of that."""
+"""What sets are made of together, and what a set took: its own seconds and its share of that, and memory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from bench.store.record import Record
+from bench.store.record import Memory, Record
 from leaderboard.scores import connected
 
 FEATURES = "features"  # kind of the artifacts with the frozen features of a split
@@ -78,3 +78,22 @@ def cost(records: Sequence[Record], used: Mapping[str, int]) -> Cost | None:
             where = "features" if part.kind == FEATURES else "prepare"
             spent[where] += part.seconds / used[part.key]
     return Cost(**{name: seconds / len(sets) for name, seconds in spent.items()}) if sets else None
+
+
+def distil_memory(records: Iterable[Record]) -> Memory | None:
+    """What a machine must have to make the sets of some records, and what they were made of; None: not known of all."""
+    found: list[Memory | None] = []
+    for record in records:
+        found.append(record.time.distil_memory)
+        found += [part.memory for part in record.time.made_of or ()]
+    return largest(found)
+
+
+def largest(memories: Iterable[Memory | None]) -> Memory | None:
+    """The most of each kind; None where one is not known, or none is there."""
+    found = list(memories)
+    known = [each for each in found if each is not None]
+    if not known or len(known) < len(found):
+        return None
+    gpus = [each.gpu for each in known if each.gpu is not None]
+    return Memory(process=max(each.process for each in known), gpu=max(gpus, default=None))

@@ -24,11 +24,13 @@ COLUMNS = (
     "set_key",
     "set_digest",
     "near_test",
+    "train_copies",
     "metric",
     "score",
     "n_train",
     "n_bytes",
 )
+MEMORIES = ("distil_memory", "student_memory")
 
 
 def current(store: ResultStore) -> set[str]:
@@ -60,6 +62,10 @@ def records_frame(store: ResultStore) -> pd.DataFrame:
         row |= {f"seed.{name}": getattr(record.seed, name) for name in ("base", "run", "set")}
         row |= {f"metrics.{name}": value for name, value in record.metrics.items()}
         row |= {f"time.{name}": getattr(record.time, name) for name in ("distil_s", "finished", "student_s")}
+        for name in MEMORIES:
+            memory = getattr(record.time, name)
+            row |= {f"time.{name}": memory and memory.process, f"time.{name}_gpu": memory and memory.gpu}
         rows.append(row)
-    counts = dict.fromkeys(("dpc", "n_train", "n_bytes"), "Int64")
+    memories = [f"time.{name}{kind}" for name in MEMORIES for kind in ("", "_gpu")]
+    counts = dict.fromkeys(("dpc", "n_train", "n_bytes", "near_test", "train_copies", *memories), "Int64")
     return pd.DataFrame(rows).astype(counts) if rows else pd.DataFrame()

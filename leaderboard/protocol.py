@@ -126,6 +126,13 @@ def protocol(board: Board) -> Remarks:
             "s a set: seconds to make a set, all in: distilling it, and its share of what was prepared for several (a "
             "trained generator, say) and of the frozen features, each shared out over the sets here that use it."
         )
+    if any(row.distil_memory or row.student_memory for row in board.rows):
+        lines.append(
+            "peak memory: the most that was resident in a worker while it made a set, or what sets are made of, and "
+            "while the student trained: libraries, and what earlier jobs left there, included. A machine must have it."
+        )
+    if any(row.train_copies is not None for row in board.rows):
+        lines.append("train copies: the part of the examples whose texts are those of a train row, word for word.")
     if any(row.gap is not None for row in board.rows):
         lines.append(f"gap closed: (score - {board.baseline}) / (all data - {board.baseline}).")
     if any(row.equivalent is not None for row in board.rows):

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.store.record import Memory
 from leaderboard.box import Box
 from leaderboard.cells import (
     Names,
@@ -81,6 +82,9 @@ class Row:
     near_test: int | None = None  # examples of its sets that repeat a test text; None when nobody counted
     prepared_once: bool | None = False  # its sets, two or more, all come from one prepared artifact; None: not known
     cost: Cost | None = None
+    train_copies: float | None = None  # the part of the examples of its sets that are train rows; None: not known
+    distil_memory: Memory | None = None  # the most that any set, or what it was made of, took; None: not known
+    student_memory: Memory | None = None  # likewise, of the student's runs
     mark: Mark | None = None  # a published number
     finished: str = ""  # time of the newest record
     scores: Scores = field(default_factory=lambda: Scores.of({}), repr=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import lru_cache
 
@@ -15,7 +15,7 @@ from bench.store.record import Record
 from leaderboard.box import box_of
 from leaderboard.cells import CellRecords, replicate_of
 from leaderboard.confusion import confusion
-from leaderboard.cost import cost, shared
+from leaderboard.cost import cost, distil_memory, largest, shared
 from leaderboard.items import item_scores
 from leaderboard.overlap import repeats
 from leaderboard.row import Row
@@ -82,6 +82,9 @@ def row_of(
         metrics={name: sum([each[name] for each in measured]) / len(ok) for name in sorted(names)},
         n_train=ok[0].n_train,
         n_bytes=_mean_bytes({contents[record.key]: record.n_bytes for record in ok}),
+        train_copies=_part_copied({contents[record.key]: record for record in ok}.values()),
+        distil_memory=distil_memory(ok),
+        student_memory=largest(record.time.student_memory for record in ok),
         confusion=None if labels is None or answers is None else confusion(answers, labels),
         scores=scores,
     )
@@ -125,6 +128,14 @@ def _mean_bytes(sizes: Mapping[str, int | None]) -> int | None:
     """The mean of the sizes of different sets, to a byte; None when one is not known."""
     known = [size for size in sizes.values() if size is not None]
     return round(sum(known) / len(known)) if len(known) == len(sizes) else None
+
+
+def _part_copied(records: Iterable[Record]) -> float | None:
+    """Of all examples of different sets, a record each, the part that are train rows; None when one is not known."""
+    counts = [(record.train_copies, record.n_train) for record in records]
+    copied = [copies for copies, _ in counts if copies is not None]
+    n = sum(size or 0 for _, size in counts)
+    return sum(copied) / n if n and len(copied) == len(counts) else None
 
 
 def _learner(records: Sequence[Record]) -> str:

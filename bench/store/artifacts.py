@@ -88,13 +88,13 @@ class Artifacts:
             return {}
 
     def lineage(self, parts: Mapping[str, str]) -> list[dict[str, Any]]:
-        """Kind, key and own seconds (None: unknown) of artifacts, key -> kind, and of all that these were made of."""
+        """Kind, key, own seconds and memory (None: unknown) of artifacts, key -> kind, and of all that made them."""
         todo, found = dict(parts), dict[str, dict[str, Any]]()
         while todo:
             key, kind = todo.popitem()
             if key not in found:
                 noted = self.about(kind, key)
-                found[key] = {"kind": kind, "key": key, "seconds": noted.get("seconds")}
+                found[key] = {"kind": kind, "key": key} | {name: noted.get(name) for name in ("seconds", "memory")}
                 todo |= noted.get("made_of") or {}
         return sorted(found.values(), key=lambda one: (one["kind"], one["key"]))
 

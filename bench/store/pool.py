@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from bench.store.record import MadeOf, Models, Record
+from bench.store.record import MadeOf, Memory, Models, Record
 
 MOST = 64  # different values that are kept to compare with, of what a folder has few of
 
@@ -17,6 +17,7 @@ class Pool:
         self._firsts: dict[str, Record] = {}  # cell -> its first record
         self._few: dict[str, list[Any]] = {name: [] for name in ("environment", "models")}
         self._made_of: dict[str, tuple[MadeOf, ...] | None] = {}  # of a set key, in its first record
+        self._memories: dict[Memory, Memory] = {}
         self._metrics: dict[tuple[str, float], dict[str, float]] = {}
 
     def share(self, record: Record) -> None:
@@ -36,6 +37,9 @@ class Pool:
             metrics = self._metrics.setdefault((record.metric, record.score), record.metrics)
             if metrics == record.metrics:
                 replace(record, "metrics", metrics)
+        for name in ("distil_memory", "student_memory"):
+            if (memory := getattr(record.time, name)) is not None:
+                replace(record.time, name, self._memories.setdefault(memory, memory))
         made_of = self._made_of.setdefault(record.set_key, record.time.made_of)
         if made_of == record.time.made_of:
             replace(record.time, "made_of", made_of)

@@ -55,22 +55,37 @@ class Seeds:
 
 
 @typed
+class Memory:
+    """The most bytes in use while something was computed: resident ones of the process, libraries and all, and those
+    that torch had allocated on its GPU (None: it had none).
+    """
+
+    process: Count
+    gpu: Count | None
+
+
+@typed
 class MadeOf:
-    """An artifact that a set was made of, with the seconds that it took itself; None when nobody knows."""
+    """An artifact that a set was made of, with the seconds that it took itself and its memory; None: nobody knows."""
 
     kind: str
     key: str
     seconds: Seconds | None
+    memory: Memory | None = None
 
 
 @typed
 class Times:
-    """When a replicate ended (ISO 8601, UTC), and seconds: of distilling its set and of training and predicting."""
+    """When a replicate ended (ISO 8601, UTC), and what it took: seconds and memory of distilling its set, and of
+    training and predicting. Another time they are others.
+    """
 
     finished: str
     distil_s: Seconds | None
     student_s: Seconds
     made_of: tuple[MadeOf, ...] | None  # None: nobody noted it (old records, imported sets)
+    distil_memory: Memory | None = None  # None: nobody knows
+    student_memory: Memory | None = None
 
 
 @typed
@@ -113,6 +128,7 @@ class Record:
     metrics_code: str | None  # digest of the code that computed them; None in old records
     n_train: Count | None  # examples of the set
     n_bytes: Count | None = None  # of the set, of what the student read; None in old records
+    train_copies: Count | None = None  # examples of the set that are train rows, word for word; None: nobody counted
     models: Models | None = None  # None in old records
     predictions: Predictions | None
     time: Times
@@ -200,3 +216,5 @@ class SetCard:
     environment: dict[str, str | None] | None
     reports: tuple[str, ...]  # keys of the artifacts with a report that it was made of
     n_bytes: Count | None = None  # of what a student reads; None in old cards
+    train_copies: Count | None = None
+    memory: Memory | None = None

@@ -16,7 +16,8 @@ from bench.store.line import SEAL
 from bench.store.record import PlannedCell, Record, SetCard, TaskCard
 
 KINDS = {"record": Record, "plan": list[PlannedCell], "task": TaskCard, "set": SetCard}  # name of a file -> its type
-LATER = frozenset({"n_bytes", "models"})  # members that older files of this schema lack
+# Members that older files of this schema lack.
+LATER = frozenset({"n_bytes", "models", "memory", "train_copies", "distil_memory", "student_memory"})
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -25,8 +26,9 @@ def schemas() -> dict[str, dict[str, Any]]:
     found: dict[str, dict[str, Any]] = {}
     for name, kind in KINDS.items():
         found[name] = {"$schema": DIALECT} | TypeAdapter(kind).json_schema(mode="serialization")
-        if "properties" in found[name]:
-            found[name]["required"] = [each for each in found[name]["properties"] if each not in LATER]
+        for part in (found[name], *found[name].get("$defs", {}).values()):
+            if "properties" in part:
+                part["required"] = [each for each in part["properties"] if each not in LATER]
     hexadecimal = {"type": "string", "pattern": "^[0-9a-f]{64}$", "description": "SHA-256 of the line without it"}
     found["record"]["properties"][SEAL] = hexadecimal
     found["record"]["required"].append(SEAL)

@@ -17,10 +17,12 @@ from bench.discovery import cause, contained
 from bench.environment import environment
 from bench.errors import PluginError, UserError
 from bench.identities import features_code, made_by
+from bench.jobs import plain
 from bench.store.artifacts import Artifacts
 from bench.store.code import find
 from bench.store.identity import key_of
 from bench.store.reports import REPORT, load_report
+from bench.work.memory import Peak
 from bench.work.meter import Meter
 
 if TYPE_CHECKING:
@@ -36,7 +38,8 @@ class JobContext:
     `made_by` is the code of the plugin that the job runs (`bench.identities.made_by`): what it caches belongs to that.
     `who` runs in it, and may ask for the assets in `allowed` (None: for any); `engine()` surrounds what the engine
     computes for it, so that no setting of the plugin reaches what other jobs share. `rows()` gives `rows_digest` of
-    `data` to those who keep it. `unlabelled`: train texts, for a student that may ask for some.
+    `data` to those who keep it. `unlabelled`: train texts, for a student that may ask for some. `peak`: of the
+    job's memory.
     """
 
     def __init__(
@@ -55,6 +58,7 @@ class JobContext:
         engine: Callable[[], AbstractContextManager[None]] = nullcontext,
         rows: Callable[[], str] | None = None,
         unlabelled: Mapping[str, Sequence[str]] | None = None,
+        peak: Peak | None = None,
     ) -> None:
         self._assets = assets
         self._artifacts = artifacts
@@ -71,6 +75,7 @@ class JobContext:
         self._engine = engine
         self._rows_digest = rows
         self.reports: dict[str, str] = {}  # key -> kind of each artifact with a report that the job has used
+        self._peak = peak
         self.meter = Meter()  # whose seconds pass, and what the job's result is made of
 
     def derive(self, *purpose: str | int) -> int:
@@ -281,7 +286,8 @@ class JobContext:
                 build(folder)
 
         def about() -> dict[str, Any]:
-            return {"environment": environment(self.device), **self.meter.about(key)}
+            memory = {} if self._peak is None else {"memory": plain(self._peak.read())}
+            return {"environment": environment(self.device), **self.meter.about(key), **memory}
 
         with self.meter.working():  # another process may be making it
             folder = self._artifacts.make(kind, fields, timed, key, about)

@@ -38,7 +38,7 @@ from bench.store.artifacts import Artifacts
 from bench.store.difference import difference
 from bench.store.identity import canonical
 from bench.store.predictions import encode
-from bench.store.record import MadeOf, SetCard, TaskCard
+from bench.store.record import MadeOf, Memory, SetCard, TaskCard
 from bench.store.results import SHOWN_ROWS
 from bench.store.sets import (
     check_budget,
@@ -54,6 +54,7 @@ from bench.store.text import message, trace
 from bench.work.checks import check_answers, check_encoder, check_task, league
 from bench.work.context import JobContext, part_assets, rows_digest
 from bench.work.lending import Seal, lend_set, lend_task, refused_write
+from bench.work.memory import Peak
 from bench.work.network import NetworkGuard
 from bench.work.process_state import PATH, ProcessState
 
@@ -101,6 +102,7 @@ class Worker:
         self.assets = Assets(self.registry.assets, settings)
         self.artifacts = Artifacts(settings.cache)
         self.device = device
+        self._peak = Peak(device)
         self.on_progress = on_progress
         self._choices: dict[str, Choice] = {}
         self._tasks: dict[str, _Loaded] = {}
@@ -120,6 +122,7 @@ class Worker:
     def run(self, job: Job) -> Outcome:
         """Do a job; every way in which it can end is an outcome."""
         started = time.monotonic()
+        self._peak.start()
         outcome = self._outcome(job, started)
         said = [*self._warnings, *self.artifacts.said, *self.assets.said]
         for heard in (self._warnings, self.artifacts.said, self.assets.said):
@@ -207,6 +210,7 @@ class Worker:
             engine=self._state.engine,
             rows=(lambda: loaded.rows) if loaded is not None else None,
             unlabelled=unlabelled,
+            peak=self._peak,
         )
 
     def _context_of(
@@ -301,7 +305,7 @@ class Worker:
             near_test=self._near_test(job, distilled),
             set_digest=content_digest(distilled),
             seconds=about.get("seconds", 0.0),
-            made_of=None if made_of is None else tuple(MadeOf(**part) for part in made_of),
+            made_of=None if made_of is None else tuple(map(_made_of, made_of)),
             environment=about.get("environment"),
             reports=tuple(reports),
             n_bytes=set_bytes(
@@ -309,6 +313,8 @@ class Worker:
                 "embeddings" if distilled.texts is None else "texts",
                 self.load(job.task).info.n_classes,
             ),
+            train_copies=self._train_copies(job, distilled),
+            memory=_memory(about.get("memory")),
         )
         return {"card": plain(card), "reports": reports}
 
@@ -334,7 +340,8 @@ class Worker:
         if job.dpc is not None:
             check_budget(distilled, data.info.label_names, job.dpc, who)
         about["made_of"] = self.artifacts.lineage(ctx.meter.parts)
-        return distilled, ctx, about | {"seconds": round(seconds, 3), "environment": environment(self.device)}
+        noted = {"seconds": round(seconds, 3), "memory": plain(self._peak.read())}
+        return distilled, ctx, about | noted | {"environment": environment(self.device)}
 
     def _near_test(self, job: SetJob, distilled: DistilledSet) -> int | None:
         """How many examples repeat a test text, nearly or word for word; None without texts or with all data."""
@@ -345,6 +352,19 @@ class Worker:
         data = self.load(job.task)
         mine, test = ({name: texts[name] for name in data.info.fields} for texts in (distilled.texts, data.test.texts))
         return int(near_duplicates(mine, test).sum())
+
+    def _train_copies(self, job: SetJob, distilled: DistilledSet) -> int | None:
+        """How many examples are train rows, word for word, whatever their labels; None as in `_near_test`."""
+        if distilled.texts is None or job.dpc is None:
+            return None
+        data = self.load(job.task)
+        mine, train = (
+            zip(*(texts[name] for name in data.info.fields), strict=True)
+            for texts in (distilled.texts, data.train.texts)
+        )
+        rows = list(mine)
+        copied = set(rows).intersection(train)
+        return sum(row in copied for row in rows)
 
     def _score(self, jobs: Sequence[RunJob]) -> list[dict[str, Any]]:
         """Train the student on the set in the first of these runs; metrics, predictions and the set's size for each."""
@@ -367,6 +387,7 @@ class Worker:
                 "n_train": len(distilled),
                 "n_bytes": set_bytes(distilled, read, data.info.n_classes),
                 "predictions": plain(encode(labels)),
+                "memory": plain(self._peak.read()),
             }
             found.append(about)
         return found
@@ -448,6 +469,14 @@ class LentArtifacts(Artifacts):
                 raise PluginError(_changed(self._who, part))
 
         return super().make(kind, fields, checked, key, about)
+
+
+def _made_of(noted: Mapping[str, Any]) -> MadeOf:
+    return MadeOf(**{**noted, "memory": _memory(noted.get("memory"))})
+
+
+def _memory(noted: Mapping[str, Any] | None) -> Memory | None:
+    return None if noted is None else Memory(**noted)
 
 
 def _changed(who: str, part: str) -> str:

@@ -88,6 +88,14 @@ def test_sets_of_several_preparations_are_as_many_observations(sample: Sample, t
     assert [row[name] for name in ("ok", "planned", "sets", "preparations", "ci_over")] == [
         *("4", "4", "4", "2", "preparations")
     ]
+    assert all(one["train_copies"] == one["n_train"] == 4 for one in made)
+    assert float(row["train_copies"]) == 1
+    peaks = []
+    for line in (folder / "results" / "records.jsonl").read_text().splitlines():
+        time = json.loads(line)["time"]
+        peaks += [time["distil_memory"], time["student_memory"], *(part["memory"] for part in time["made_of"])]
+    assert all(20e6 < peak["process"] < 20e9 and peak["gpu"] is None for peak in peaks)
+    assert float(row["distil_memory"]) in [peak["process"] for peak in peaks]
     board = (folder / "leaderboard.md").read_text()
     assert "4 of 2" in board
     assert "sets, 6 of 3: six sets of three prepared artifacts" in board

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 
 import pytest
 
-from bench.store.record import MadeOf, Record
-from leaderboard.cost import FEATURES, Shared, shared
+from bench.store.record import MadeOf, Memory, Record
+from leaderboard.cost import FEATURES, Shared, distil_memory, shared
 from tests.leaderboard.records import record, times
 
 
@@ -45,6 +45,20 @@ def made(*sets: str, noted: bool = True) -> tuple[list[Record], Mapping[str, str
 )
 def test_what_sets_share(sets: list[str], once: bool, preparation: dict[str, int]) -> None:
     assert shared(*made(*sets)) == Shared(once, preparation)
+
+
+def test_memory_is_the_most_of_any_set_or_part() -> None:
+    def of(process: int, gpu: int | None = None) -> Memory:
+        return Memory(process=process, gpu=gpu)
+
+    part = MadeOf(kind="generator", key="g", seconds=1.0, memory=of(5, 9))
+    one = record(time=times(made_of=(part,), distil_memory=of(7)))
+    other = record(set_index=1, time=times(made_of=(), distil_memory=of(3, 2)))
+    assert distil_memory([one, other]) == of(7, 9)
+    assert distil_memory([other]) == of(3, 2)
+    older = record(set_index=1, time=times(made_of=()))
+    assert distil_memory([one, older]) is None
+    assert distil_memory([]) is None
 
 
 def test_what_nobody_noted_is_not_known() -> None:
