@@ -16,6 +16,7 @@ from bench.store.text import shown
 from leaderboard.board import Board
 from leaderboard.cells import counted
 from leaderboard.classes import ClassTable, class_tables
+from leaderboard.diagram import diagram
 from leaderboard.filters import filters, marker
 from leaderboard.plot import Plot, cost_plot, plot
 from leaderboard.protocol import protocol, remarks
@@ -131,7 +132,7 @@ def page(board: Board, store: ResultStore) -> str:
             filters=[each for each in choices if len(each.marks) > 1],
             marks=marker(choices),
             many=many,
-            overviews=overview_tables(board),
+            overviews=[(table, table.ranks and diagram(table.ranks)) for table in overview_tables(board)],
             transfer=TRANSFER,
             transfers=transfer_tables(board),
             blocks=(_block(board, store, section) for section in sections(board)),

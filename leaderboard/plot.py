@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from leaderboard.figures import percent, score_text, seconds
+from leaderboard.figures import mark_text, percent, score_text, seconds
 from leaderboard.row import Row
 
 WIDTH, HEIGHT = 480, 320
@@ -15,6 +15,7 @@ TEXT = 15  # height of a reference line's text
 Box = tuple[float, float, float, float]  # left, top, right, bottom
 COLOURS = 8  # classes m0 .. m7 in board.css
 LINES = 12  # of a drawing: more cannot be told apart
+BESIDE = 7  # from a point to the published number beside it
 CHEAP = 0.01  # seconds: what costs less is drawn here, for the axis is logarithmic
 MARKERS = (
     "M-4.5,0a4.5,4.5 0 1,0 9,0a4.5,4.5 0 1,0 -9,0",
@@ -44,6 +45,7 @@ class Line:
     style: str
     marker: str
     points: tuple[Point, ...]
+    published: tuple[Point, ...] = ()  # ends: the printed deviation
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class Plot:
     level_texts: tuple[Text, ...]
     lines: tuple[Line, ...]
     note: str = ""  # what is not drawn
+    published: str = ""  # the source of published numbers, where some are drawn
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -90,10 +93,19 @@ def _extent(rows: Sequence[Row], lines: Mapping[str, float]) -> tuple[float, flo
     for row in rows:
         if row.summary is None:
             continue
-        values.append(row.summary.mean)
+        values += [row.summary.mean, *_published(row)]
         if row.summary.interval is not None:
             values += [row.summary.interval.low, row.summary.interval.high]
     return min(values), max(values)
+
+
+def _published(row: Row) -> list[float]:
+    """The published score and the ends of its deviation, cut at 0 and 1; nothing where it is of another metric."""
+    if row.mark is None or row.mark.number.facts.metric != row.metric:
+        return []
+    score, deviation = row.mark.number.score, row.mark.number.deviation
+    ends = [] if deviation is None else [max(0.0, score - deviation), min(1.0, score + deviation)]
+    return [score, *ends]
 
 
 def _free_box(width: float, y: float, taken: Sequence[Box]) -> Box:
@@ -146,10 +158,19 @@ class _Heights:
         ends = (self(interval.low), self(interval.high)) if interval else (None, None)
         return Point(x, self(row.summary.mean), ends[0], ends[1], title)
 
+    def published(self, x: float, row: Row) -> Point | None:
+        """The published number beside a row, where it has one of its metric."""
+        found = [self(value) for value in _published(row)]
+        if not found or row.mark is None:
+            return None
+        low, high = found[1:] or (None, None)
+        return Point(x, found[0], low, high, f"published, {row.mark.number.where}: {mark_text(row)}")
 
-def _line(method: str, methods: Sequence[str], points: Sequence[Point]) -> Line:
+
+def _line(method: str, methods: Sequence[str], points: Sequence[Point], published: Sequence[Point | None] = ()) -> Line:
     index = list(methods).index(method)
-    return Line(method, f"m{index % COLOURS}", MARKERS[index % len(MARKERS)], tuple(points))
+    marks = tuple(point for point in published if point is not None)
+    return Line(method, f"m{index % COLOURS}", MARKERS[index % len(MARKERS)], tuple(points), marks)
 
 
 def plot(
@@ -181,10 +202,11 @@ def plot(
             for row in mine
             if row.dpc is not None and row.summary is not None
         ]
-        for at in points:
+        marks = [y.published(x[row.dpc] + shift + BESIDE, row) for row in mine if row.dpc is not None]
+        for at in [*points, *(mark for mark in marks if mark is not None)]:
             low, high = at.y if at.low is None else at.low, at.y if at.high is None else at.high
             taken.append((at.x - 6, min(at.y - 6, high), at.x + 6, max(at.y + 6, low)))
-        series.append(_line(method, methods, points))
+        series.append(_line(method, methods, points, marks))
     level_texts = []
     for name, value in lines.items():
         text = f"{name} {percent(value)}"
@@ -201,6 +223,9 @@ def plot(
         level_texts=tuple(level_texts),
         lines=tuple(series),
         note=note,
+        published=", ".join(
+            dict.fromkeys(row.mark.number.source for row in drawn if row.mark is not None and _published(row))
+        ),
     )
 
 
@@ -220,7 +245,7 @@ def cost_plot(rows: Sequence[Row], methods: Sequence[str], metric: str, baseline
         return None
     present, note = _present(drawn, methods, baseline)
     drawn = [row for row in drawn if row.method in present]
-    y = _Heights(drawn, {})
+    y = _Heights([replace(row, mark=None) for row in drawn], {})  # published numbers have no cost
     spent = {row.names: max(CHEAP, row.cost.total) for row in drawn if row.cost}
     marks = _decades(min(spent.values()), max(spent.values()))
     across = (WIDTH - LEFT - RIGHT - 16) / math.log10(marks[-1] / marks[0])

@@ -9,7 +9,7 @@ from typing import Literal
 from leaderboard.board import Board
 from leaderboard.columns import Column, Kind, Shown, Style, View, columns, plain
 from leaderboard.figures import NOTHING, OTHER_SETS, box_mark, mean_ranks_text, percent, rank_text, short_score
-from leaderboard.mean_ranks import over_tasks
+from leaderboard.mean_ranks import MeanRanks, over_tasks
 from leaderboard.overview import Overview, overviews
 from leaderboard.row import LEAGUES, Row, dpc_order
 from leaderboard.transfer import Line, Transfer, transfers
@@ -46,6 +46,7 @@ class Table:
     heads_at: tuple[Place, ...] = ()
     foot_at: Place = ()
     folded: frozenset[int] = frozenset()
+    ranks: MeanRanks | None = None  # of an overview of several tasks
 
 
 @dataclass(frozen=True)
@@ -168,14 +169,15 @@ def _overview(table: Overview, whole: Overview) -> Table:
     foot += [Cell(plain(""))] if many else []
     left_out = ", ".join(table.left_out) if many else ""
     notes = [f"No mean, because a cell is missing or incomplete: {left_out}."] if left_out else []
-    if (found := over_tasks(whole)) is not None:
-        notes.append(mean_ranks_text(found))
+    ranks = over_tasks(whole)
+    notes += [mean_ranks_text(ranks)] if ranks is not None else []
     return Table(
         f"Overview: {table.student}, league {table.league} ({LEAGUES.get(table.league, 'other')})",
         (*heads, ("mean", "number")) if many else tuple(heads),
         tuple(lines),
         tuple(foot) if table.full else (),
         " ".join(notes),
+        ranks=ranks,
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from leaderboard.board import Board, build
+from leaderboard.ledger import Mark, load
 from leaderboard.plot import HEIGHT, LINES, MARKERS, WIDTH, cost_plot, plot, ticks
 from tests.leaderboard.records import record, times
 
@@ -147,3 +149,24 @@ def test_of_many_methods_the_best_and_the_baseline_are_drawn_and_it_is_said() ->
     assert few is not None
     assert {line.method for line in few.lines} == set(methods[-LINES:])
     assert "random" not in few.note
+
+
+def test_a_published_number_stands_beside_its_method_where_the_metric_is_the_same() -> None:
+    board = build([record(score, method="kcenters", set_index=i) for i, score in enumerate((0.8, 0.82, 0.84))])
+    number = replace(load("dilm-2024").numbers[0], score=0.6, deviation=0.05)
+    shown, other = (
+        plot([replace(board.rows[0], mark=Mark(each, "differs"))], board.methods, {}, "accuracy")
+        for each in (number, replace(number, facts=replace(number.facts, metric="accuracy_f1")))
+    )
+    assert shown is not None
+    assert other is not None
+    assert (other.published, other.lines[0].published) == ("", ())
+    assert shown.published == "dilm-2024"
+    ((mark,), (point,)) = shown.lines[0].published, shown.lines[0].points
+    assert mark.x > point.x
+    scale = {float(tick.text) / 100: tick.y for tick in shown.grid}
+    (low, bottom), (high, top) = min(scale.items()), max(scale.items())
+    for y, value in ((mark.y, 0.6), (mark.low, 0.55), (mark.high, 0.65), (point.y, 0.82)):
+        assert y == pytest.approx(bottom + (value - low) / (high - low) * (top - bottom))
+    assert mark.title.startswith("published, dilm-2024 ")
+    assert mark.title.endswith(", differs")
