@@ -141,9 +141,12 @@ def load_suite(
         params=defaults,
     )
     _refuse_endless(suite)
-    if suite.preparations > suite.sets:
+    if suite.sets % suite.preparations:
         said = f"{where}: preparations" if preparations is None else "--preparations"
-        raise UserError(f"{said} {suite.preparations} of {suite.sets} sets: choose as many sets at least")
+        raise UserError(
+            f"{said} {suite.preparations} of {suite.sets} sets: choose a multiple of {suite.preparations} sets, "
+            "so that each preparation gives as many"
+        )
     return suite
 
 

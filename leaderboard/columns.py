@@ -68,6 +68,7 @@ class Column:
     late: bool = False  # behind the others in tables
     compares: bool = False  # tells of the row among its neighbours, so nothing of a reference
     folded: bool = False  # rarely needed: a page shows it when it is asked for more columns
+    upwards: bool = False  # the lowest come first when a reader sorts by it
 
     @property
     def measure(self) -> str:
@@ -179,7 +180,8 @@ COLUMNS: tuple[Column, ...] = (
         lambda board, row: row.dpc,
         frozenset({"csv", "details", "unranked"}),
         text=lambda board, row: plain(row.size),
-        sort=lambda board, row: float("inf") if row.dpc is None else row.dpc,
+        sort=lambda board, row: row.dpc or (0 if row.size == "none" else float("inf")),
+        upwards=True,
     ),
     _column("method", lambda row: row.method, "details", "unranked", kind="name"),
     _column("metric", lambda row: row.metric),
@@ -250,6 +252,7 @@ COLUMNS: tuple[Column, ...] = (
         title="rank",
         text=_rank,
         sort=lambda board, row: sum(row.rank) if row.rank else None,
+        upwards=True,
         compares=True,
     ),
     _column("rank_worst", lambda row: row.rank[1] if row.rank else None),
@@ -324,6 +327,7 @@ COLUMNS: tuple[Column, ...] = (
         frozenset({"csv", "details", "mlflow"}),
         title="s a set",
         text=_cost,
+        upwards=True,
         when=lambda board, rows: any(row.cost is not None for row in rows),
         folded=True,
     ),
@@ -336,6 +340,7 @@ COLUMNS: tuple[Column, ...] = (
         frozenset({"csv", "details", "mlflow"}),
         title="peak memory",
         text=_memory,
+        upwards=True,
         when=lambda board, rows: any(row.distil_memory or row.student_memory for row in rows),
         folded=True,
     ),

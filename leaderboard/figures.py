@@ -82,8 +82,10 @@ def size(count: int) -> str:
 
 
 def difference_text(difference: Difference) -> str:
-    """`+7.5 [+2.1, +12.9] above`, `+6.0 [+5.9, +6.1] undecided: 2 sets`."""
+    """`+7.5 [+2.1, +12.9] above`, `+6.0 [+5.9, +6.1] undecided: 2 sets`, `+2.0 [+0.1, +3.9] tie by Holm`."""
     verdict = f"undecided: {difference.undecided}" if difference.undecided else difference.verdict
+    if difference.overruled:
+        verdict += " by Holm"
     parts = (percent(difference.mean, True), interval_text(difference.interval, True), verdict)
     return " ".join(part for part in parts if part)
 

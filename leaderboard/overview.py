@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from leaderboard.board import Board
@@ -17,7 +18,7 @@ class Overview:
     columns: tuple[tuple[str, int], ...]
     rows: tuple[tuple[str, tuple[Row | None, ...], float | None], ...]  # method, cells, mean or None
     left_out: tuple[str, ...]  # methods without a mean, because a cell is missing, incomplete or of another student
-    full: dict[str, Row]  # task -> the row of all data
+    ends: dict[str, dict[str, Row]]  # `zero-shot (no data)`, `all data`: rows without dpc, by task
 
 
 def overviews(board: Board, hidden: bool = False) -> list[Overview]:
@@ -46,7 +47,16 @@ def overviews(board: Board, hidden: bool = False) -> list[Overview]:
                     columns=columns,
                     rows=tuple(found),
                     left_out=tuple(method for method, _, mean in found if mean is None),
-                    full={row.task: row for row in mine if row.is_full},
+                    ends=_ends(mine),
                 )
             )
     return tables
+
+
+def _ends(rows: Sequence[Row]) -> dict[str, dict[str, Row]]:
+    """Those without dpc, all data last."""
+    found: dict[str, dict[str, Row]] = {}
+    for row in sorted((row for row in rows if row.dpc is None), key=lambda row: (row.is_full, row.method)):
+        name = "all data" if row.is_full else f"{row.method} (no data)" if row.size == "none" else row.method
+        found.setdefault(name, {})[row.task] = row
+    return found

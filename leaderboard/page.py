@@ -83,11 +83,11 @@ class Block:
 
 
 def _levels(rows: Sequence[Row], beside: Sequence[Row], store: ResultStore) -> dict[str, float]:
-    """The scores of `full`, and the share of the most frequent test label where the metric is accuracy.
+    """The scores of all data and of none, and the share of the most frequent test label where the metric is accuracy.
 
     beside: rows of another league, whose names say so.
     """
-    lines = {row.method: row.summary.mean for row in rows if row.is_full and row.summary is not None}
+    lines = {row.method: row.summary.mean for row in rows if row.dpc is None and row.summary is not None}
     for row in beside:
         if row.is_full and row.summary is not None:
             lines[f"{row.method} (league {row.league})"] = row.summary.mean

@@ -81,6 +81,11 @@ class Difference:
         return "no spread" if self.interval is None or self.interval.over == "items" else None
 
     @property
+    def overruled(self) -> bool:
+        """Whether its interval leaves out zero, and it is a tie by the correction for many comparisons alone."""
+        return self.verdict == "tie" and replace(self, adjusted=None).verdict != "tie"
+
+    @property
     def verdict(self) -> Verdict:
         """Separated ("above", "below") when the interval leaves out zero and an adjusted p is small; else "tie"."""
         if self.interval is None or self.undecided:

@@ -31,21 +31,23 @@ class Cell:
 
 @dataclass(frozen=True)
 class Table:
-    """Heads (text, kind), a line of cells a row, and perhaps one line that stays at the foot.
+    """Heads (text, kind), a line of cells a row, and perhaps some that stay at the foot.
 
-    For a page: the places of the table, of each line, of each column and of the foot, and the columns that it folds.
+    For a page: the places of the table, of each line, of each column and of each foot, and the columns that it folds
+    or sorts upwards.
     """
 
     title: str
     heads: tuple[tuple[str, Kind], ...]
     lines: tuple[tuple[Cell, ...], ...]
-    foot: tuple[Cell, ...] = ()
+    feet: tuple[tuple[Cell, ...], ...] = ()
     note: str = ""
     at: Place = ()
     lines_at: tuple[Place, ...] = ()
     heads_at: tuple[Place, ...] = ()
-    foot_at: Place = ()
+    feet_at: tuple[Place, ...] = ()
     folded: frozenset[int] = frozenset()
+    upwards: frozenset[int] = frozenset()  # columns that the first click sorts from the lowest on
     ranks: MeanRanks | None = None  # of an overview of several tasks
 
 
@@ -125,6 +127,7 @@ def _table(
         at=_place(rows[0], *at),
         lines_at=tuple(_place(row, *lines_at) for row, _ in lines),
         folded=frozenset(place for place, column in enumerate(mine) if column.folded),
+        upwards=frozenset(place for place, column in enumerate(mine) if column.upwards),
     )
 
 
@@ -165,8 +168,11 @@ def _overview(table: Overview, whole: Overview) -> Table:
         shown = plain(NOTHING) if mean is None else Shown((("strong", percent(mean)),))
         tail = [Cell(shown, order=mean)] if many else []
         lines.append((Cell(plain(method), "name"), *map(_short, cells), *tail))
-    foot = [Cell(plain("all data"), "name"), *(_short(table.full.get(task)) for task, _ in table.columns)]
-    foot += [Cell(plain(""))] if many else []
+    rest = [Cell(plain(""))] if many else []
+    feet = [
+        (Cell(plain(name), "name"), *(_short(found.get(task)) for task, _ in table.columns), *rest)
+        for name, found in table.ends.items()
+    ]
     left_out = ", ".join(table.left_out) if many else ""
     notes = [f"No mean, because a cell is missing or incomplete: {left_out}."] if left_out else []
     ranks = over_tasks(whole)
@@ -175,7 +181,7 @@ def _overview(table: Overview, whole: Overview) -> Table:
         f"Overview: {table.student}, league {table.league} ({LEAGUES.get(table.league, 'other')})",
         (*heads, ("mean", "number")) if many else tuple(heads),
         tuple(lines),
-        tuple(foot) if table.full else (),
+        tuple(feet),
         " ".join(notes),
         ranks=ranks,
     )
@@ -189,12 +195,12 @@ def _placed(table: Table, of: Overview) -> Table:
         at=(("student", of.student),),
         lines_at=tuple((("method", method),) for method, _, _ in of.rows),
         heads_at=(*columns, *[()] * (len(table.heads) - len(columns))),
-        foot_at=(("dpc", "all"),),
+        feet_at=tuple((("dpc", row.size),) for found in of.ends.values() for row in [next(iter(found.values()))]),
     )
 
 
 def overview_tables(board: Board) -> list[Table]:
-    """Methods x (task, dpc), one table a league and student; the rows of all data at their foot."""
+    """Methods x (task, dpc), one table a league and student; the rows of all data, and of none, at their foot."""
     shown = overviews(board)
     whole = overviews(board, hidden=True) if board.hidden else shown
     return [_placed(_overview(*each), each[0]) for each in zip(shown, whole, strict=True) if each[0].rows]
@@ -226,12 +232,12 @@ def _transfer(found: Transfer) -> Table:
         f"{found.task}, dpc {found.dpc}",
         tuple(heads),
         tuple(lines),
-        foot if any(found.full) else (),
+        (foot,) if any(found.full) else (),
         " ".join(_transfer_notes(found)),
         at=(("task", found.task), ("dpc", str(found.dpc))),
         lines_at=tuple((("method", line.method),) for line in found.lines),
         heads_at=((), *((("student", student),) for _, student in found.students), *([()] if many else [])),
-        foot_at=(("dpc", "all"),),
+        feet_at=((("dpc", "all"),),) if any(found.full) else (),
     )
 
 

@@ -21,7 +21,7 @@ def _table(table: Table, level: int) -> list[str]:
         return [plain_text(str(cell.shown)) for cell in line]
 
     body = tabulate(
-        [*map(texts, table.lines), *([texts(table.foot)] if table.foot else [])],
+        [*map(texts, table.lines), *map(texts, table.feet)],
         [plain_text(head) for head, _ in table.heads],
         tablefmt="pipe",
         colalign=["left" if kind == "name" else "right" for _, kind in table.heads],

@@ -15,7 +15,7 @@ function sortBy(table, column) {
   const head = heads[column];
   const numeric = head.classList.contains("number");
   const before = head.getAttribute("aria-sort");
-  const descending = before ? before === "ascending" : numeric;
+  const descending = before ? before === "ascending" : numeric && head.dataset.first !== "ascending";
   const body = table.tBodies[0];
   const rows = [...body.rows].map((row) => ({ row, value: valueOf(row, column, numeric) }));
   rows.sort((a, b) => {

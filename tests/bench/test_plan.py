@@ -178,13 +178,13 @@ def test_sets_take_preparations_in_turn_each_as_with_its_seed_alone(planner: Pla
         (found,) = {cell.key for cell in plan.cells if cell.method_name == "trained"}
         return found
 
-    size: dict[str, Any] = {"dpc": (2,), "sets": 5, "students": "centroid"}
+    size: dict[str, Any] = {"dpc": (2,), "sets": 6, "students": "centroid"}
     plan = planner(methods="trained,pick", preparations=2, **size)
     alone = [planner(methods=f"trained[start={start}]", **size) for start in (0, 1)]
-    assert sets_of(plan) == [sets_of(alone[i % 2])[i] for i in range(5)]
+    assert sets_of(plan) == [sets_of(alone[i % 2])[i] for i in range(6)]
     assert {job.method.label for job in plan.sets.values()} == {"trained", "pick"}
     starts = [job.method.params["start"] for job in plan.sets.values() if job.method.name == "trained"]
-    assert starts == [0, 1, 0, 1, 0]
+    assert starts == [0, 1, 0, 1, 0, 1]
     jobs = plan.preparations(plan.sets.values())
     assert [[part.fields["start"] for part in job.parts] for job in jobs] == [[0], [1]]
     cells = [cell_of(each) for each in (plan, *alone, planner(methods="trained", preparations=3, **size))]
@@ -194,7 +194,7 @@ def test_sets_take_preparations_in_turn_each_as_with_its_seed_alone(planner: Pla
     picked = [[runs for names, runs in keys(each).items() if names[1] == "pick"] for each in (once, plan)]
     assert picked[0] == picked[1]
     later = planner(methods="trained[start=3]", preparations=2, **size)
-    assert [job.method.params["start"] for job in later.sets.values()] == [3, 4, 3, 4, 3]
+    assert [job.method.params["start"] for job in later.sets.values()] == [3, 4, 3, 4, 3, 4]
     with pytest.raises(UserError, match=r"preparations of 'trained\[start=5\]': .*'start' is 6, but must be at most 5"):
         planner(methods="trained[start=5]", preparations=2, **size)
 

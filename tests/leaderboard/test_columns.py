@@ -24,7 +24,7 @@ from leaderboard.figures import size
 from leaderboard.ledger import Mark, load
 from leaderboard.mlflow.content import of_cell, with_figures
 from leaderboard.page import environment, html_fragment
-from leaderboard.tables import Cell, Table, details, sections, unranked
+from leaderboard.tables import Cell, Table, details, overview_tables, sections, unranked
 from leaderboard.text import csv_text, markdown
 from tests.leaderboard.records import plugin, pocket, record, times
 
@@ -200,7 +200,7 @@ def test_any_text_in_a_table_stays_that_text(texts: list[str]) -> None:
         Cell(Shown((("strong", strong), ("soft", text), ("", name)), "above", title), order=math.inf),
     )
     heads: Any = ((title, "name"), (strong, "text"), (name, "number"))
-    table = Table(name, heads, (cells,), cells, note=text)
+    table = Table(name, heads, (cells,), (cells,), note=text, feet_at=((),))
     source = '{% import "macros.html" as draw %}{{ draw.table(table) }}'
     page = Page(environment().from_string(source).render(table=table))
     assert page.heads == [[title, strong, name]]
@@ -270,3 +270,18 @@ def test_sets_without_an_example_are_not_all_data() -> None:
     }
     lines = [line for line in markdown(board).splitlines() if "zero-shot" in line]
     assert any(re.match(r"\|\s+none \| zero-shot", line) for line in lines), lines
+    order = next(column for column in columns("details") if column.name == "dpc")
+    assert [order.order(board, row) for row in sorted(board.rows, key=lambda row: row.size)] == [math.inf, 0]
+
+
+def test_an_overview_has_what_no_data_and_all_data_give_at_its_foot() -> None:
+    ends = [
+        replace(record(score, method=name), dpc=None, league="D", n_train=n)
+        for name, n, score in (("full", 400, 0.9), ("zero-shot", 0, 0.3))
+    ]
+    board = build([*(replace(one, league="D") for one in pocket(("bbc",), (5,)) if one.dpc), *ends])
+    (table,) = overview_tables(board)
+    assert [str(foot[0].shown) for foot in table.feet] == ["zero-shot (no data)", "all data"]
+    assert table.feet_at == ((("dpc", "none"),), (("dpc", "all"),))
+    text = markdown(board)
+    assert text.index("zero-shot (no data)") < text.index("| all data")

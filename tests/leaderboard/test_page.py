@@ -75,9 +75,9 @@ def test_numbers_sort_as_numbers(browser: Browser) -> None:
     assert means == sorted(means, reverse=True)
     assert click(browser, 2) == "ascending"
     assert [float(text.split("±")[0]) for text in column(browser, 2) if "±" in text] == sorted(means)
-    assert click(browser, 4) == "descending"
+    assert click(browser, 4) == "ascending", "the best rank first"
     assert column(browser, 4)[-1] == "–", "a row without a rank, all data, stays last"
-    assert click(browser, 4) == "ascending"
+    assert click(browser, 4) == "descending"
     assert column(browser, 4)[-1] == "–"
 
 
@@ -90,8 +90,8 @@ def test_a_cell_without_a_score_stands_apart_from_the_leagues(browser: Browser) 
 
 
 def test_dpc_sorts_by_size_and_all_data_above(browser: Browser) -> None:
-    assert click(browser, 0) == "descending"
-    assert column(browser, 0) == ["all", *["20"] * 3, *["5"] * 3]
+    assert click(browser, 0) == "ascending"
+    assert column(browser, 0) == [*["5"] * 3, *["20"] * 3, "all"]
 
 
 def test_words_sort_and_other_heads_are_cleared(browser: Browser) -> None:

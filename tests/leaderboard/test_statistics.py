@@ -230,6 +230,7 @@ def test_an_adjusted_p_decides_the_verdict() -> None:
     assert found.verdict == "above"
     assert replace(found, adjusted=0.04).verdict == "above"
     assert replace(found, adjusted=0.06).verdict == "tie"
+    assert [replace(found, adjusted=p).overruled for p in (None, 0.04, 0.06)] == [False, False, True]
     assert replace(found, adjusted=0.04, n_sets=2).verdict == "undecided"
 
 

@@ -210,7 +210,7 @@ def test_tasks_and_dpc_have_tables_of_their_own_and_all_data_stands_below() -> N
     records += [one for s in ("minilm", "bert") for one in under(s, "full", dpc=None, task="rt")]
     found = transfer_tables(build(records))
     assert [each.title for each in found] == ["bbc, dpc 5", "bbc, dpc 20", "rt, dpc 5", "rt, dpc 20"]
-    assert [bool(each.foot) for each in found] == [False, False, True, True]
+    assert [bool(each.feet) for each in found] == [False, False, True, True]
 
 
 def test_every_view_has_it_and_only_with_a_second_student(results: Callable[[Iterable[Record]], ResultStore]) -> None:
