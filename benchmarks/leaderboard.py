@@ -17,8 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -72,14 +73,20 @@ def set_card(record: Record) -> SetCard:
 
 def write(out: Path, cells: int, replicates: int) -> None:
     """A result folder with so many cells of so many replicates."""
-    found = [spread(record, i % cells) for i, record in enumerate(made(cells * replicates, cells))]
     with ResultStore(out, "w") as store:
+
+        def kept() -> Iterator[Record]:
+            """One after another, so that a million of them take little memory."""
+            every = (spread(record, i % cells) for i, record in enumerate(made(cells * replicates, cells)))
+            while group := list(islice(every, GROUP)):
+                store.append(*group)
+                for record in group:
+                    if record.set < SETS_SHOWN and record.run == 0:
+                        store.put_set(record.set_key, set_card(record), {})
+                yield from group
+
         store.put_task("r", task_card())
-        for place in range(0, len(found), GROUP):
-            store.append(*found[place : place + GROUP])
-        store.put_plan(planned(found))
-        for record in {one.set_key: one for one in found if one.set < SETS_SHOWN}.values():
-            store.put_set(record.set_key, set_card(record), {})
+        store.put_plan(planned(kept()))
 
 
 def told(act: Callable[[Path], dict[str, Any]], out: Path) -> None:

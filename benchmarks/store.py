@@ -10,7 +10,7 @@ from __future__ import annotations
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,7 +22,18 @@ from bench.store.cards import TaskCards
 from bench.store.check import check
 from bench.store.code import code_digest
 from bench.store.predictions import encode
-from bench.store.record import MadeOf, PlannedCell, PluginRef, Record, Seeds, StudentRef, TaskCard, TaskRef, Times
+from bench.store.record import (
+    MadeOf,
+    Memory,
+    PlannedCell,
+    PluginRef,
+    Record,
+    Seeds,
+    StudentRef,
+    TaskCard,
+    TaskRef,
+    Times,
+)
 from bench.store.results import ResultStore, canonical_order
 from leaderboard.board import board_of
 
@@ -50,59 +61,64 @@ def digest(*words: Any) -> str:
     return f"{abs(hash(words)):064x}"
 
 
-def made(n: int, cells: int) -> list[Record]:
+def made(n: int, cells: int) -> Iterator[Record]:
     """n finished records in so many cells: 5 runs a set, two students, 4 dpc, methods as needed."""
     rng = np.random.default_rng(0)
     gold = rng.integers(2, size=N_TEST)
-    found = []
     for number in range(n):
         cell, place = number % cells, number // cells
         method, dpc = f"method-{cell // 8}", (5, 10, 20, 50)[cell // 2 % 4]
         labels = np.where(rng.random(N_TEST) < 0.6 + 0.01 * (cell % 20), gold, 1 - gold)
         score = float((labels == gold).mean())
         set_key = digest(method, dpc, place // RUNS)
-        found.append(
-            Record(
-                key=digest(number),
-                status="ok",
-                reason=None,
-                cell=digest("cell", cell),
-                suite="speed",
-                task=TaskRef(name="rt", label="rt", params={"max_words": 20, "train_rows": 2000}, revision="r"),
-                method=PluginRef(name="random" if cell < 8 else method, label=method, params=PARAMS),
-                student=StudentRef(name="minilm", label=f"minilm-{cell % 2}", params=PARAMS, key=digest(cell % 2)),
-                dpc=dpc,
-                set=place // RUNS,
-                run=place % RUNS,
-                seed=Seeds(base=0, set=1309429247, run=894728656 + place),
-                set_key=set_key,
-                set_digest=digest("content", set_key),
-                near_test=0,
-                league="A",
-                metric="accuracy",
-                score=score,
-                metrics={"accuracy": score},
-                metrics_code=CODE,
-                n_train=2 * dpc,
-                predictions=encode(labels),
-                time=Times(
-                    finished="2026-11-22T00:10:02+00:00",
-                    distil_s=0.5,
-                    student_s=5.4,
-                    made_of=(MadeOf(kind="features", key=digest("features"), seconds=3.5),),
-                ),
-                environment=VERSIONS,
-            )
+        yield Record(
+            key=digest(number),
+            status="ok",
+            reason=None,
+            cell=digest("cell", cell),
+            suite="speed",
+            task=TaskRef(name="rt", label="rt", params={"max_words": 20, "train_rows": 2000}, revision="r"),
+            method=PluginRef(name="random" if cell < 8 else method, label=method, params=PARAMS),
+            student=StudentRef(name="minilm", label=f"minilm-{cell % 2}", params=PARAMS, key=digest(cell % 2)),
+            dpc=dpc,
+            set=place // RUNS,
+            run=place % RUNS,
+            seed=Seeds(base=0, set=1309429247, run=894728656 + place),
+            set_key=set_key,
+            set_digest=digest("content", set_key),
+            near_test=0,
+            train_copies=2 * dpc,
+            league="A",
+            metric="accuracy",
+            score=score,
+            metrics={"accuracy": score},
+            metrics_code=CODE,
+            n_train=2 * dpc,
+            predictions=encode(labels),
+            time=Times(
+                finished="2026-11-22T00:10:02+00:00",
+                distil_s=0.5,
+                student_s=5.4,
+                made_of=(MadeOf(kind="features", key=digest("features"), seconds=3.5, memory=memory(0)),),
+                distil_memory=memory(place // RUNS),
+                student_memory=memory(number),
+            ),
+            environment=VERSIONS,
         )
-    return found
 
 
-def planned(records: list[Record]) -> list[PlannedCell]:
+def memory(number: int) -> Memory:
+    """A peak between 600 MB and 1 GB."""
+    return Memory(process=1_000_000 * (600 + number * 7919 % 400), gpu=None)
+
+
+def planned(records: Iterable[Record]) -> list[PlannedCell]:
     """The plan that these records fulfil."""
     keys: dict[str, list[str]] = {}
+    cells: dict[str, Record] = {}
     for record in records:
         keys.setdefault(record.cell, []).append(record.key)
-    cells = {record.cell: record for record in records}
+        cells.setdefault(record.cell, record)
     return [
         PlannedCell(
             suite=one.suite,
@@ -132,7 +148,7 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=2000)
     asked = parser.parse_args()
     n = asked.records
-    records = made(n, asked.cells)
+    records = list(made(n, asked.cells))
     plan = planned(records)
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)

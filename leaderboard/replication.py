@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from leaderboard.statistics import FEWEST_SETS
 MARGIN = 0.02  # of agreement, a fraction
 ROWS = 0.02  # part of the train rows by which two protocols may differ: a validation split of one's own, say
 NOT_STATED = "not stated"
-NOT_NOTED = "not noted"  # records of before there was such a parameter
+NOT_NOTED = "not noted"  # records of before there was such a parameter, or a ledger that calls it otherwise
 
 
 @dataclass(frozen=True)
@@ -150,10 +151,16 @@ def _settings(whose: str, params: Mapping[str, Any], setting: Setting) -> Iterat
     for name, wanted in setting.params.items():
         choices = wanted if isinstance(wanted, list) else [wanted]
         if name not in params or not any(_same(params[name], each) for each in choices):
-            ours = _text(params[name]) if name in params else NOT_NOTED
+            ours = _text(params[name]) if name in params else _not_noted(name, params)
             yield Mismatch(f"{whose}'s {name}", ours, " or ".join(map(_text, choices)))
     for name in setting.unstated:
         yield Mismatch(f"{whose}'s {name}", _text(params[name]) if name in params else "ours", NOT_STATED)
+
+
+def _not_noted(name: str, params: Mapping[str, Any]) -> str:
+    """Of a parameter that the records lack; one of a like name may be meant."""
+    close = get_close_matches(name, params, n=1, cutoff=0.7)
+    return f"{NOT_NOTED} (did you mean '{close[0]}'?)" if close else NOT_NOTED
 
 
 def _same(ours: Any, theirs: Any) -> bool:

@@ -185,6 +185,8 @@ def test_what_is_not_noted_is_no_match(compare: Compare) -> None:
         [replace(one, student=student("bert-base", model="bert-base", recipe="standard")) for one in cell()]
     )
     assert "student's steps not noted, published 200" in [str(each) for each in found.mismatches]
+    (found,) = compare([replace(one, student=student("bert-base", model="bert-base", step=200)) for one in cell()])
+    assert "student's steps not noted (did you mean 'step'?), published 200" in [str(each) for each in found.mismatches]
 
 
 def test_a_board_shows_published_numbers_beside_its_rows_and_ranks_none(tmp_path: Path) -> None:
