@@ -11,11 +11,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from bench import seeds
-from bench.api import MethodSpec, StudentSpec
+from bench.api import MethodSpec, Spec, StudentSpec
 from bench.data.assets import Assets
 from bench.identities import identity, plugin_code, run_key, set_key, student_key, task_revision
 from bench.jobs import PartsJob, PlannedPlugin, PlannedTask, RunJob, SetJob
-from bench.params import check_partial, plain
+from bench.params import plain, validate
 from bench.parts import KeyedPart, part_jobs, parts_of
 from bench.selection import Choice
 from bench.store.artifacts import Artifacts
@@ -141,19 +141,20 @@ def make_plan(suite: Suite, assets: Assets, artifacts: Artifacts, records: Seque
             assert isinstance(spec, MethodSpec)
             for dpc in suite.dpc_for(plan.choice(task.plugin)) if spec.uses_dpc else (None,):
                 count = 1 if spec.one_set(choice.params) else suite.sets
-                set_keys, about = [], prepared[0][2]
+                set_keys: list[str] = []
                 for index in range(count):
                     own, method, method_identity = prepared[index % len(prepared)]
                     common = seeds.derive("common", suite.seed, task.plugin.name, dpc, index)
                     parts = parts_of(own, task.revision, assets, dpc, common)
                     # What makes the parts is named in them alone, so their keys are a part of the set's identity.
                     made_of = method_identity | ({"parts": [each.key for each in parts]} if parts else {})
-                    about = about if index else made_of  # the cell's, however many sets it has
+                    if index == 0:
+                        about = made_of  # the cell's, however many sets it has
                     job = _set_job(task, method, made_of, dpc, index, suite.seed, common)
                     plan.sets[job.key], plan.parts[job.key] = job, parts
                     set_keys.append(job.key)
                 set_keys *= suite.sets if count == 1 else 1
-                if len(prepared) > 1 and count > 1:  # its sets are others than with one of these preparations
+                if len(prepared) > 1:  # its sets are others than with one of these preparations
                     about = about | {"preparations": len(prepared)}
                 for student in students:
                     runs = replicate_runs(task, set_keys, student, dpc, suite.runs, suite.seed)
@@ -171,13 +172,17 @@ def preparations(choice: Choice, n: int) -> list[Choice]:
     """
     spec = choice.spec
     assert isinstance(spec, MethodSpec)
-    if n == 1 or not spec.prepared_by:
+    if n == 1 or not spec.is_prepared(choice.params):
         return [choice]
-    first = getattr(choice.params, spec.prepared_by)
+    first, where = getattr(choice.params, spec.prepared_by), f"preparations of '{choice.label}'"
     numbers = [{spec.prepared_by: first + number} for number in range(n)]
-    for each in numbers:
-        check_partial(spec.name, spec.params, {**spec.preset, **each}, f"preparations of '{choice.label}'")
-    return [replace(choice, params=choice.params.model_copy(update=each)) for each in numbers]
+    return [replace(choice, params=validate(spec, {**plain(choice.params), **each}, where)) for each in numbers]
+
+
+def preparation_of(spec: Spec, params: Mapping[str, Any]) -> int | None:
+    """The seed of what a method's sets share, None where it names none."""
+    found = params.get(spec.prepared_by) if isinstance(spec, MethodSpec) and spec.prepared_by else None
+    return None if found is None else int(found)
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from bench.errors import PluginError, UserError
 from bench.executors.base import Executor, Finished, Progressed, Slot
 from bench.jobs import Job, LoadJob, Outcome, PartsJob, PlannedTask, RunJob, RunsJob, SetJob, dpc_name, outcome_of
 from bench.models import read_by
-from bench.plan import Cell, Plan
+from bench.plan import Cell, Plan, preparation_of
 from bench.progress import TimeLeft
 from bench.scheduler import Item, Scheduler
 from bench.store.predictions import Predictions
@@ -344,6 +344,7 @@ class Runner:
         job = self.plan.sets[run.set_key]
         if not job.given:
             head = head | {"method": replace(head["method"], params=job.method.params)}  # of this preparation
+            head |= {"preparation": preparation_of(self.plan.choice(job.method).spec, job.method.params)}
         if value.get("encoder"):
             encoder = {ref: None if found is None else tuple(found) for ref, found in value["encoder"].items()}
             head = head | {"models": replace(head["models"], encoder=encoder)}

@@ -10,6 +10,7 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.api import MethodSpec
 from bench.errors import UserError, did_you_mean
 from bench.params import check_partial
 from bench.selection import Choice, parse
@@ -141,12 +142,7 @@ def load_suite(
         params=defaults,
     )
     _refuse_endless(suite)
-    if suite.sets % suite.preparations:
-        said = f"{where}: preparations" if preparations is None else "--preparations"
-        raise UserError(
-            f"{said} {suite.preparations} of {suite.sets} sets: choose a multiple of {suite.preparations} sets, "
-            "so that each preparation gives as many"
-        )
+    _check_preparations(suite, where if preparations is None else "")
     return suite
 
 
@@ -159,6 +155,25 @@ def _refuse_endless(suite: Suite) -> None:
             f"{cells} cells x {suite.sets} sets x {suite.runs} runs are {cells * suite.sets * suite.runs} replicates; "
             f"one plan holds {MOST_REPLICATES} at most: choose fewer sets, runs, sizes or plugins"
         )
+
+
+def _check_preparations(suite: Suite, where: str) -> None:
+    """UserError for preparations that no chosen method has, or that share its sets unevenly; where: "" for the flag."""
+    if suite.preparations == 1:
+        return
+    said = f"{where}: preparations = {suite.preparations}" if where else f"--preparations {suite.preparations}"
+    prepared = [choice for choice in suite.methods if _is_prepared(choice)]
+    if not prepared and not where:
+        names = ", ".join(choice.label for choice in suite.methods)
+        raise UserError(f"{said}: no chosen method prepares what its sets share ({names})")
+    if prepared and suite.sets % suite.preparations:
+        raise UserError(
+            f"{said}: {suite.sets} sets cannot be shared evenly; choose a multiple of {suite.preparations} (--sets)"
+        )
+
+
+def _is_prepared(choice: Choice) -> bool:
+    return isinstance(choice.spec, MethodSpec) and choice.spec.is_prepared(choice.params)
 
 
 def _read(path: Path) -> tuple[Path, dict[str, Any]]:

@@ -94,6 +94,7 @@ def _planned_elsewhere(records: Sequence[Record], planned: Sequence[PlannedCell]
                 yield replace(
                     record,
                     cell=cell.key,
+                    suite=cell.suite,
                     task=replace(record.task, label=cell.task),
                     method=replace(record.method, label=cell.method),
                     student=replace(record.student, label=cell.student),

@@ -135,7 +135,7 @@ def _cost(board: Board, row: Row) -> Shown:
 
 
 def _memory(board: Board, row: Row) -> Shown:
-    """`612 MB, student 1.2 GB`."""
+    """`612.0 MB, student 1.2 GB`."""
     parts = {"": row.distil_memory, "student ": row.student_memory}
     found = [
         f"{name}{size(each.process)}" + ("" if each.gpu is None else f" and {size(each.gpu)} GPU")
@@ -241,7 +241,7 @@ COLUMNS: tuple[Column, ...] = (
     _column("difference_low", lambda row: _ends(row.difference)[0]),
     _column("difference_high", lambda row: _ends(row.difference)[1]),
     _column("difference_pairs", lambda row: row.difference.n_pairs if row.difference else None),
-    _column("difference_sets", lambda row: row.difference.n_sets if row.difference else None),
+    _column("difference_sets", lambda row: row.difference.n_units if row.difference else None),
     _column("difference_p", lambda row: row.difference.p if row.difference else None),
     _column("difference_p_adjusted", lambda row: row.difference.adjusted if row.difference else None),
     _column("verdict", lambda row: row.difference.verdict if row.difference else None),
@@ -313,12 +313,12 @@ COLUMNS: tuple[Column, ...] = (
     ),
     _column("near_test", lambda row: row.near_test, "mlflow"),
     Column(
-        "train_copies",
-        lambda board, row: row.train_copies,
+        "train_share",
+        lambda board, row: row.train_share,
         frozenset({"csv", "details"}),
         title="train copies",
-        text=lambda board, row: plain(NOTHING if row.train_copies is None else f"{percent(row.train_copies)} %"),
-        when=lambda board, rows: any(row.train_copies is not None for row in rows),
+        text=lambda board, row: plain(NOTHING if row.train_share is None else f"{percent(row.train_share)} %"),
+        when=lambda board, rows: any(row.train_share is not None for row in rows),
         folded=True,
     ),
     Column(

@@ -29,7 +29,8 @@ def published_text(found: Sequence[Replication], ledger: Ledger, margin: float) 
         lines += [f"No number of {ledger.id} for: {', '.join(map(plain_text, unknown))}.", ""]
     how = [
         f"- agrees, differs: the 90 % interval of ours less published lies within, or wholly beyond, {percent(margin)} "
-        "points (two one-sided Welch tests, each at 5 %); undecided: neither. It is over sets, on the same test rows. "
+        "points (two one-sided Welch tests, each at 5 %); undecided: neither. It is over sets (or preparations), on "
+        "the same test rows. "
         "The whole published deviation is taken to lie between sets: a paper prints no other part of it."
     ]
     lines += how if compared else []
@@ -66,7 +67,8 @@ def _verdict(each: Replication) -> str:
         return text
     if found.further is None:
         return f"{text}; no number of sets would decide"
-    return f"{text}; {found.further} more set{'s' * (found.further != 1)} would decide, if nothing else changed"
+    what = "preparation" if each.row.scores.preparations else "set"
+    return f"{text}; {found.further} more {what}{'s' * (found.further != 1)} would decide, if nothing else changed"
 
 
 def _not_comparable(found: Sequence[Replication]) -> list[str]:
@@ -102,7 +104,7 @@ def moves_text(found: Moves, names: tuple[str, str]) -> str:
     notes.append(
         "same: every replicate that both have gave each test row the same label; moved: the paired difference is "
         "separated from zero (95 %, over sets and test rows); not separated: answers changed, and no more can be "
-        "said; undecided: fewer than 3 different sets."
+        "said; undecided: fewer than 3 different sets (or preparations)."
     )
     return "\n".join([*lines, *(f"- {plain_text(note)}" for note in notes)]) + "\n"
 

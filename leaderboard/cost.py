@@ -31,37 +31,36 @@ def uses(records: Iterable[Record]) -> Counter[str]:
     return Counter(key for key, _ in found)
 
 
-@dataclass(frozen=True)
-class Shared:
-    """What different sets have in common, beside features.
+def shared(records: Sequence[Record]) -> frozenset[str] | None:
+    """Keys of the artifacts, without features, that all different sets of some finished records were made of.
 
-    once: whether all are made of one prepared artifact, or of several that chains of sets connect. preparation: name of
-    a set's content -> number of what it shares with some of the others, where two sets or more do and not all.
+    Empty for fewer than two sets: what a single set is made of is shared with none. None where nobody noted it.
     """
-
-    once: bool
-    preparation: Mapping[str, int]
-
-
-def shared(records: Sequence[Record], contents: Mapping[str, str]) -> Shared | None:
-    """Of the sets of some finished records; contents: record key -> name of its set's content.
-
-    What a single set is made of is shared with none. None where nobody noted it. A set that two preparations gave alike
-    makes them one.
-    """
-    parts: dict[str, list[frozenset[str]]] = {}
-    for record in records:
-        mine = frozenset(each.key for each in record.time.made_of or () if each.kind != FEATURES)
-        parts.setdefault(contents[record.key], []).append(mine)
+    parts = {
+        record.set_digest or record.set_key: {each.key for each in record.time.made_of or () if each.kind != FEATURES}
+        for record in records
+    }
     if len(parts) < 2:
-        return Shared(False, {})
-    if any(record.time.made_of is None for record in records):
-        return None
-    common = frozenset.intersection(*(each for several in parts.values() for each in several))
-    numbers = connected([frozenset().union(*several) - common for several in parts.values()])
-    found = dict(zip(parts, numbers, strict=True))
-    n = len(set(numbers))
-    return Shared(bool(common) or n == 1, found if 1 < n < len(parts) else {})
+        return frozenset()
+    noted = all(record.time.made_of is not None for record in records)
+    return frozenset(set.intersection(*parts.values())) if noted else None
+
+
+def preparations(records: Sequence[Record], contents: Mapping[str, str]) -> dict[str, int]:
+    """Name of a set's content -> number of its preparation, of some finished records that have two or more.
+
+    contents: record key -> name of its set's content. Preparations that gave a set alike are one. Empty where sets
+    stand for themselves: of one preparation, or each of its own.
+    """
+    seeds: dict[str, set[int]] = {}
+    for record in records:
+        if record.preparation is None:
+            return {}
+        seeds.setdefault(contents[record.key], set()).add(record.preparation)
+    numbers = connected(list(seeds.values()))
+    if len(set().union(*seeds.values())) < 2 or len(set(numbers)) == len(seeds):
+        return {}
+    return dict(zip(seeds, numbers, strict=True))
 
 
 def cost(records: Sequence[Record], used: Mapping[str, int]) -> Cost | None:

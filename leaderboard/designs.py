@@ -23,7 +23,7 @@ from leaderboard.row import Row
 from leaderboard.statistics import FEWEST_SETS, paired_difference
 
 WORDS: dict[Dimension, str] = {"sets": "sets a method", "runs": "runs a set", "items": "test rows"}
-OF_PREPARED = WORDS | {"sets": "preparations a method", "runs": "sets of each"}
+OF_PREPARED = WORDS | {"sets": "preparations a method", "runs": "replicates of each"}
 Block = tuple[str, int | None, str]  # task, dpc, student
 
 
@@ -62,7 +62,7 @@ def smallest(cells: Sequence[Planned], board: Board, items: Mapping[str, int]) -
             design = _design(mine, items.get(task, ITEMS))
             spread, source = expected_spread(board.rows, task, student, dpc, prepared=mine is prepared)
             rows = f"{design.items}" if task in items else f"{design.items} assumed"
-            size = f"{design.sets} x {design.runs}" + (f" {what}" if mine is prepared else "")
+            size = f"{design.sets}{' preparations' * (mine is prepared)} x {design.runs}"
             least = (
                 percent(detectable(spread, design)) if design.sets >= FEWEST_SETS else f"nothing: fewer than 3 {what}"
             )
@@ -92,7 +92,10 @@ def _separation(one: Row, other: Row, members: Sequence[Planned], items: int) ->
     if difference is None or spread is None:
         return "fewer than 3 earlier sets: nothing to go by"
     words = OF_PREPARED if difference.prepared else WORDS
-    design = _design([cell for cell in members if bool(cell.preparations) == difference.prepared] or members, items)
+    mine = [cell for cell in members if cell.method in (one.method, other.method)] or members
+    if difference.prepared != any(cell.preparations for cell in mine):
+        return f"{difference_text(difference)}; of another number of preparations than planned: nothing to go by"
+    design = _design([cell for cell in mine if bool(cell.preparations) == difference.prepared], items)
     found = {dimension: needed(spread, design, difference.mean, dimension) for dimension in words}
     here = {dimension: getattr(design, dimension) for dimension in words}
     said = difference_text(difference)

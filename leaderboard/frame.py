@@ -24,6 +24,7 @@ COLUMNS = (
     "set_key",
     "set_digest",
     "near_test",
+    "preparation",
     "train_copies",
     "metric",
     "score",
@@ -67,5 +68,7 @@ def records_frame(store: ResultStore) -> pd.DataFrame:
             row |= {f"time.{name}": memory and memory.process, f"time.{name}_gpu": memory and memory.gpu}
         rows.append(row)
     memories = [f"time.{name}{kind}" for name in MEMORIES for kind in ("", "_gpu")]
-    counts = dict.fromkeys(("dpc", "n_train", "n_bytes", "near_test", "train_copies", *memories), "Int64")
+    counts = dict.fromkeys(
+        ("dpc", "n_train", "n_bytes", "near_test", "preparation", "train_copies", *memories), "Int64"
+    )
     return pd.DataFrame(rows).astype(counts) if rows else pd.DataFrame()

@@ -233,7 +233,8 @@ def _remarks(sheet: Sheet, row: Row) -> list[str]:
     if row.to_best == "undecided":
         found.append(
             "Not bold, for want of a comparison with (or of) the best of its column: fewer than "
-            f"{FEWEST_SETS} different sets on both sides, no spread at all, or no replicate in common."
+            f"{FEWEST_SETS} different sets (or preparations) on both sides, no spread at all, or no replicate in "
+            "common."
         )
     return found
 

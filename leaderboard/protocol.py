@@ -76,7 +76,8 @@ def protocol(board: Board) -> Remarks:
         lines.append(
             f"vs {board.baseline}: paired difference (replicates with the same learner seed, on the same test rows) "
             "with its 95 % interval; above and below are separated from it, tie is not; undecided: fewer than "
-            f"{FEWEST_SETS} different sets on both sides, or no spread at all. {CORRECTED[board.correction]}"
+            f"{FEWEST_SETS} different sets (or preparations) on both sides, or no spread at all. "
+            f"{CORRECTED[board.correction]}"
         )
     if any(part.interval is None for part in shown):
         lines.append("No interval: nothing was repeated at random (a single run), or all sets or runs score the same.")
@@ -131,7 +132,7 @@ def protocol(board: Board) -> Remarks:
             "peak memory: the most that was resident in a worker while it made a set, or what sets are made of, and "
             "while the student trained: libraries, and what earlier jobs left there, included. A machine must have it."
         )
-    if any(row.train_copies is not None for row in board.rows):
+    if any(row.train_share is not None for row in board.rows):
         lines.append("train copies: the part of the examples whose texts are those of a train row, word for word.")
     if any(row.gap is not None for row in board.rows):
         lines.append(f"gap closed: (score - {board.baseline}) / (all data - {board.baseline}).")

@@ -95,7 +95,7 @@ def _compared(rows: Sequence[Scores], p: bool) -> Iterator[Compared]:
         layouts = dict.fromkeys(rows[place].groups for place in members if rows[place].n_units > 1)
         for groups in layouts:
             mine = [place for place in members if rows[place].groups == groups]
-            single = [place for place in members if rows[place].n_units == 1]
+            single = [place for place in members if rows[place].n_units == 1 and not rows[place].preparations]
             yield from _many(rows, mine, single, groups, p)
     for one, other in combinations(range(len(rows)), 2):
         a, b = rows[one], rows[other]
@@ -109,7 +109,9 @@ def _compared(rows: Sequence[Scores], p: bool) -> Iterator[Compared]:
 def _many(
     rows: Sequence[Scores], mine: Sequence[int], single: Sequence[int], groups: Groups, p: bool
 ) -> Iterator[Compared]:
-    """The pairs of rows whose sets make these groups, and of each with those of one set (not of two of these)."""
+    """The pairs of rows whose sets or preparations make these groups, and of each with those of one set (not of two of
+    these).
+    """
     if max(groups) + 1 < FEWEST_SETS:
         return
     members = [*mine, *single]

@@ -82,7 +82,7 @@ class Row:
     near_test: int | None = None  # examples of its sets that repeat a test text; None when nobody counted
     prepared_once: bool | None = False  # its sets, two or more, all come from one prepared artifact; None: not known
     cost: Cost | None = None
-    train_copies: float | None = None  # the part of the examples of its sets that are train rows; None: not known
+    train_share: float | None = None  # the part of the examples of its sets that are train rows; None: not known
     distil_memory: Memory | None = None  # the most that any set, or what it was made of, took; None: not known
     student_memory: Memory | None = None  # likewise, of the student's runs
     mark: Mark | None = None  # a published number
@@ -115,7 +115,7 @@ class Row:
 
     @cached_property
     def parts(self) -> Parts | None:
-        """Of the variance of its scores; None without single test rows or a second set."""
+        """Of the variance of its scores; None without single test rows, or a second set or preparation."""
         scores = self.scores
         if scores.items is None:
             return None

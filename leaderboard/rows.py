@@ -15,7 +15,7 @@ from bench.store.record import Record
 from leaderboard.box import box_of
 from leaderboard.cells import CellRecords, replicate_of
 from leaderboard.confusion import confusion
-from leaderboard.cost import cost, distil_memory, largest, shared
+from leaderboard.cost import cost, distil_memory, largest, preparations, shared
 from leaderboard.items import item_scores
 from leaderboard.overlap import repeats
 from leaderboard.row import Row
@@ -42,7 +42,8 @@ def row_of(
     for key, content in made:
         different.setdefault(content, key)
     counted_near = any(record.near_test is not None for record in records)
-    common = shared(ok, contents)
+    common, varied = shared(ok), preparations(ok, contents)
+    seeds = {record.preparation for record in ok} - {None}
     row = Row(
         league=cell.leagues[0] if len(cell.leagues) == 1 else None,
         task=task,
@@ -65,7 +66,7 @@ def row_of(
         learner=_learner(records),
         box=box_of(records),
         near_test=sum(repeats(records).values()) if counted_near else None,
-        prepared_once=None if common is None else common.once,
+        prepared_once=None if common is None else bool(common) and len(seeds) < 2,
         cost=cost(ok, used),
         finished=max((record.time.finished for record in records), default=""),
     )
@@ -73,7 +74,7 @@ def row_of(
         return row
     labels = gold(revision)
     answers = None if labels is None else _answers(ok)
-    scores = _scores(ok, contents, common.preparation if common else {}, labels, answers)
+    scores = _scores(ok, contents, varied, labels, answers)
     measured = [record.metrics for record in ok]
     names = set.intersection(*({*each} for each in {id(each): each for each in measured}.values()))
     return replace(
@@ -82,7 +83,7 @@ def row_of(
         metrics={name: sum([each[name] for each in measured]) / len(ok) for name in sorted(names)},
         n_train=ok[0].n_train,
         n_bytes=_mean_bytes({contents[record.key]: record.n_bytes for record in ok}),
-        train_copies=_part_copied({contents[record.key]: record for record in ok}.values()),
+        train_share=_part_copied({contents[record.key]: record for record in ok}.values()),
         distil_memory=distil_memory(ok),
         student_memory=largest(record.time.student_memory for record in ok),
         confusion=None if labels is None or answers is None else confusion(answers, labels),
@@ -102,7 +103,7 @@ def _scores(
     gold: Gold | None,
     answers: np.ndarray | None,
 ) -> Scores:
-    """Of finished records in order of replicate; preparation: `Shared.preparation`; gold: the labels of their task's
+    """Of finished records in order of replicate; preparation: `preparations`; gold: the labels of their task's
     test rows; answers: theirs.
     """
     items: np.ndarray | Hits | None = None

@@ -59,8 +59,8 @@ class Summary:
 class Difference:
     """a - b over paired replicates: mean over sets, its interval. `n_pairs` entered, `n_left_out` did not.
 
-    `n_sets`: different sets on the side that has more of them, among those that entered; or with `prepared`
-    preparations, where a side has several of them. p: two-sided, of no difference; adjusted: the same among the
+    `n_units`: different sets on the side that has more of them, among those that entered; with `prepared`, where a side
+    has several preparations, how many of these entered. p: two-sided, of no difference; adjusted: the same among the
     comparisons that it is one of, None where it stands alone.
     """
 
@@ -68,7 +68,7 @@ class Difference:
     interval: Interval | None
     n_pairs: int
     n_left_out: int
-    n_sets: int
+    n_units: int
     p: float = 1.0
     adjusted: float | None = None
     prepared: bool = False
@@ -76,8 +76,8 @@ class Difference:
     @property
     def undecided(self) -> str | None:
         """Why nothing can be said of the difference, or None: too few different sets, or not a bit of spread."""
-        if self.n_sets < FEWEST_SETS:
-            return f"{self.n_sets} {'preparation' if self.prepared else 'set'}{'s' * (self.n_sets != 1)}"
+        if self.n_units < FEWEST_SETS:
+            return f"{self.n_units} {'preparation' if self.prepared else 'set'}{'s' * (self.n_units != 1)}"
         return "no spread" if self.interval is None or self.interval.over == "items" else None
 
     @property
@@ -100,8 +100,8 @@ class Difference:
 def interval_of(values: np.ndarray, groups: Sequence[int]) -> Interval | None:
     """Interval of the mean of the groups' means; over the runs when all belong to one group.
 
-    values [n, I] of n runs on I items ([n, 1]: as a whole); groups: number of each run's set. None where nothing
-    varied: an interval without width would claim that there is no chance at all.
+    values [n, I] of n runs on I items ([n, 1]: as a whole); groups: number of each run's set or preparation. None where
+    nothing varied: an interval without width would claim that there is no chance at all.
     """
     rows = group_means(values, groups)
     return _over_sets(rows[None])[0] if len(rows) > 1 else _over_runs(values)
@@ -187,10 +187,10 @@ def differences(rows: Sequence[Scores], base: Scores, p: bool = True) -> list[Di
 def _difference(pair: Paired, interval: Interval | None, p: float) -> Difference:
     return Difference(
         mean=pair.mean(),
-        interval=_over_units(interval, pair.prepared),
+        interval=_over_units(interval, pair.prepared and pair.n_units > 1),
         n_pairs=len(pair.groups),
         n_left_out=pair.n_left_out,
-        n_sets=pair.n_sets,
+        n_units=pair.n_units,
         prepared=pair.prepared,
         p=float(f"{p:.6g}"),  # digits behind depend on the machine
     )
@@ -204,13 +204,9 @@ class Paired:
     b: Scores
     places: tuple[Sequence[int], Sequence[int]]
     groups: Groups
-    n_sets: int  # see `Difference`
+    n_units: int  # see `Difference`
+    prepared: bool
     n_left_out: int  # replicates that one of them has alone
-
-    @property
-    def prepared(self) -> bool:
-        """Whether the groups are preparations."""
-        return bool(self.a.preparations or self.b.preparations)
 
     @property
     def n_groups(self) -> int:
@@ -254,9 +250,9 @@ def paired(a: Scores, b: Scores) -> Paired | None:
         groups = common(a.groups, b.groups)
         if groups is None:
             groups = _connected([*zip(a.units, b.units, strict=True)])
-        return (
-            Paired(a, b, (everyone, everyone), groups, _observed(a, b, a.units, b.units, groups), 0) if len(a) else None
-        )
+        if not len(a):
+            return None
+        return Paired(a, b, (everyone, everyone), groups, *_observed(a, b, a.units, b.units, groups), 0)
     own, others = ({one: place for place, one in enumerate(each.replicates)} for each in (a, b))
     shared = sorted(own.keys() & others.keys())
     if not shared:
@@ -265,14 +261,16 @@ def paired(a: Scores, b: Scores) -> Paired | None:
     mine, other = ([each.units[place] for place in at] for each, at in zip((a, b), places, strict=True))
     groups = _connected([*zip(mine, other, strict=True)])
     n_left_out = len(own.keys() | others.keys()) - len(shared)
-    return Paired(a, b, places, groups, _observed(a, b, mine, other, groups), n_left_out)
+    return Paired(a, b, places, groups, *_observed(a, b, mine, other, groups), n_left_out)
 
 
-def _observed(a: Scores, b: Scores, mine: Sequence[Hashable], others: Sequence[Hashable], groups: Groups) -> int:
-    """`Difference.n_sets` of the units that entered."""
-    if a.preparations or b.preparations:
-        return max(groups) + 1
-    return max(len(set(mine)), len(set(others)))
+def _observed(
+    a: Scores, b: Scores, mine: Sequence[Hashable], others: Sequence[Hashable], groups: Groups
+) -> tuple[int, bool]:
+    """`n_units` and `prepared` of a difference, of the units of both sides that entered."""
+    counts = len(set(mine)), len(set(others))
+    prepared = [count for side, count in zip((a, b), counts, strict=True) if side.preparations]
+    return (min(max(groups) + 1, *prepared), True) if prepared else (max(counts), False)
 
 
 def common(mine: Groups, others: Groups) -> Groups | None:

@@ -126,6 +126,8 @@ def spec_lines(spec: Spec, registry: Registry, assets: Assets) -> list[str]:
             facts.append(("dpc", "not used"))
         if kinds := part_kinds(spec):
             facts.append(("parts", f"{', '.join(kinds)}: made before the sets that need them, equal ones once"))
+        if spec.prepared_by:
+            facts.append(("prepared by", f"{spec.prepared_by}: all its sets share what it seeds, or --preparations N"))
     lines = [f"{spec.kind} {spec.name}", f"  {spec.summary}", *columns(facts)]
     if spec.notes:
         lines += ["notes", *wrapped([(" ".join(spec.notes.split()),)], indent=0)]

@@ -14,7 +14,7 @@ from bench.data.assets import to_fetch
 from bench.jobs import PartsJob
 from bench.output import echo
 from bench.own_files import open_own_files
-from bench.plan import Cell, Plan, estimate
+from bench.plan import Cell, Plan, estimate, preparation_of
 from bench.progress import duration
 from bench.session import pass_on
 from bench.settings import cores
@@ -106,9 +106,10 @@ def _tell_resolution(plan: Plan, store: ResultStore, separate: str | None) -> No
 
 
 def _preparations(plan: Plan, cell: Cell) -> int:
-    """How many preparations its sets share, where there are several, as the board will count them; else 0."""
-    made = {run.set_key: plan.part_keys(plan.sets[run.set_key]) for run in cell.runs}
-    return n if 1 < (n := len(set(made.values()))) < len(made) else 0
+    """How many preparations its sets share, where there are several and no set has one of its own; else 0."""
+    jobs = [plan.sets[key] for key in dict.fromkeys(run.set_key for run in cell.runs)]
+    n = len({preparation_of(plan.choice(job.method).spec, job.method.params) for job in jobs})
+    return n if 1 < n < len(jobs) else 0
 
 
 def prepared(jobs: Iterable[PartsJob]) -> str:

@@ -128,6 +128,7 @@ class Record:
     metrics_code: str | None  # digest of the code that computed them; None in old records
     n_train: Count | None  # examples of the set
     n_bytes: Count | None = None  # of the set, of what the student read; None in old records
+    preparation: int | None = None  # seed of what its method's sets share (`MethodSpec.prepared_by`); None: it has none
     train_copies: Count | None = None  # examples of the set that are train rows, word for word; None: nobody counted
     models: Models | None = None  # None in old records
     predictions: Predictions | None

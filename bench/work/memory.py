@@ -19,6 +19,7 @@ class Peak:
 
     def __init__(self, device: str) -> None:
         self._gpu = device.partition(":")[0] == "cuda"
+        self._told = False
 
     def start(self) -> None:
         """Forget what was in use before."""
@@ -32,11 +33,13 @@ class Peak:
             torch.cuda.reset_peak_memory_stats()
 
     def read(self) -> Memory | None:
-        """The peak since `start`; None where the system tells that of a whole process alone."""
+        """The peak since `start`; None before it, and where the system tells that of a whole process alone."""
         if not self._told:
             return None
         lines = STATUS.read_text().splitlines()
-        kilobytes = next(int(line.split()[1]) for line in lines if line.startswith(MARK))
+        kilobytes = next((int(line.split()[1]) for line in lines if line.startswith(MARK)), None)
+        if kilobytes is None:
+            return None
         torch = self._torch()
         gpu = _rounded(torch.cuda.max_memory_allocated()) if torch else None
         return Memory(process=_rounded(1024 * kilobytes), gpu=gpu)

@@ -82,7 +82,7 @@ def _told(record: Record) -> tuple[dict[str, float], dict[str, str], str]:
     if record.time.distil_s is not None:
         metrics["distil_s"] = record.time.distil_s
     tags = {KEY: record.key, STATUS: record.status, FINISHED: record.time.finished, REASON: record.reason or ""}
-    tags |= {"bench.set_key": record.set_key, "bench.suite": record.suite}
+    tags |= {"bench.set_key": record.set_key, "bench.suite": record.suite, "bench.of_cell": record.cell}
     tags |= {f"bench.seed.{name}": str(getattr(record.seed, name)) for name in ("base", "set", "run")}
     return metrics, tags, RUN_STATUS.get(record.status, "FAILED")
 

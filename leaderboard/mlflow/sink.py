@@ -97,7 +97,7 @@ class Sink:
             self._client.set_terminated(run_id, content.status, content.end)
         return Run(run_id, content.stamp)
 
-    def change(self, run: Run, content: Content) -> bool:
+    def change(self, run: Run, content: Content, parent: str | None = None) -> bool:
         """Give a run this content; whether it had other figures before. Parameters that it has cannot change."""
         there = self._seen.pop(run.id, None) or self._client.get_run(run.id)
         before = {
@@ -105,7 +105,8 @@ class Sink:
             for name, value in there.data.metrics.items()
             if not name.startswith(TRAINING) and not math.isnan(value)
         }
-        tags = {name: value for name, value in content.tags.items() if there.data.tags.get(name) != value}
+        wanted = content.tags if parent is None else {**content.tags, PARENT: parent}
+        tags = {name: value for name, value in wanted.items() if there.data.tags.get(name) != value}
         params = {name: value for name, value in content.params.items() if name not in there.data.params}
         gone = dict.fromkeys(before.keys() - content.metrics.keys(), math.nan)  # MLflow cannot take a metric back
         metrics = {name: value for name, value in content.metrics.items() if before.get(name) != value}

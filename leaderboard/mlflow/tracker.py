@@ -150,7 +150,7 @@ class Tracker:
                 content = of_replicate(record)
                 if place in runs:
                     found[place] = runs[place]
-                    counts["updated"] += sink.change(runs[place], content)
+                    counts["updated"] += sink.change(runs[place], content, parent)
                 else:
                     found[place] = sink.make(record.suite, content, parent)
                     counts["replicates"] += 1
@@ -177,6 +177,7 @@ class Tracker:
         rows = {row.names: row for row in board.rows}
         runs, contents, sets = self._sent.runs, {}, {}
         for place, members in news.members.items():
+            self._parent(sink, news, place, counts)  # its replicates may have been sent as another cell's
             contents[place] = with_figures(of_cell(members), board, rows[names_of(members[0])])
             paths = (self._set_path(key) for key in dict.fromkeys(record.set_key for record in members))
             sets[place] = [path for path in paths if path.name not in runs[place].files and path.exists()]

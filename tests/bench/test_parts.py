@@ -89,7 +89,7 @@ def test_sets_of_several_preparations_are_as_many_observations(sample: Sample, t
         *("4", "4", "4", "2", "preparations")
     ]
     assert all(one["train_copies"] == one["n_train"] == 4 for one in made)
-    assert float(row["train_copies"]) == 1
+    assert float(row["train_share"]) == 1
     peaks = []
     for line in (folder / "results" / "records.jsonl").read_text().splitlines():
         time = json.loads(line)["time"]
@@ -103,7 +103,7 @@ def test_sets_of_several_preparations_are_as_many_observations(sample: Sample, t
     planned = sample(
         "plan", "--methods", "trained,pick,fixed", "--dpc", "2", "--sets", "6", "--preparations", "3"
     ).stdout
-    assert "3 x 4 preparations" in planned
+    assert "3 preparations x 4" in planned
 
 
 def test_methods_share_their_parts(sample: Sample, tmp_path: Path) -> None:

@@ -195,8 +195,18 @@ def test_sets_take_preparations_in_turn_each_as_with_its_seed_alone(planner: Pla
     assert picked[0] == picked[1]
     later = planner(methods="trained[start=3]", preparations=2, **size)
     assert [job.method.params["start"] for job in later.sets.values()] == [3, 4, 3, 4, 3, 4]
-    with pytest.raises(UserError, match=r"preparations of 'trained\[start=5\]': .*'start' is 6, but must be at most 5"):
-        planner(methods="trained[start=5]", preparations=2, **size)
+    for methods, n, said in (
+        (
+            "trained[start=5]",
+            2,
+            "preparations of 'trained[start=5]': trained: parameter 'start' is 6, but must be at most 5",
+        ),
+        ("trained,pick", 4, "--preparations 4: 6 sets cannot be shared evenly; choose a multiple of 4 (--sets)"),
+        ("pick,fixed", 2, "--preparations 2: no chosen method prepares what its sets share (pick, fixed)"),
+    ):
+        with pytest.raises(UserError) as caught:
+            planner(methods=methods, preparations=n, **size)
+        assert str(caught.value) == said
 
 
 @pytest.mark.parametrize(

@@ -346,8 +346,7 @@ def test_sets_of_several_generators_are_as_many_observations() -> None:
     """Two decide nothing, however many sets; of three the interval is over their means, for differences too."""
 
     def made(n: int) -> list[Record]:
-        parts = [(MadeOf(kind="generator", key=str(number), seconds=1.0),) for number in range(n)]
-        records = [replace(one, time=times(made_of=parts[one.set % n])) for one in cell("kcenters", n_sets=6)]
+        records = [replace(one, preparation=one.set % n) for one in cell("kcenters", n_sets=6)]
         return [*records, *cell("random", n_sets=6)]
 
     two, three = (row_of(build(made(n)), "kcenters") for n in (2, 3))
@@ -356,7 +355,7 @@ def test_sets_of_several_generators_are_as_many_observations() -> None:
     assert two.rank == (1, 2)
     assert three.summary is not None
     assert three.difference is not None
-    assert (three.summary.n_sets, three.summary.n_preparations, three.prepared_once) == (6, 3, False)
+    assert (three.summary.n_sets, three.summary.n_preparations) == (6, 3)
     scores = {name: three_sets(made(3), name) for name in ("kcenters", "random")}
     assert three.summary.interval is not None
     assert three.difference.interval is not None
@@ -370,8 +369,26 @@ def test_sets_of_several_generators_are_as_many_observations() -> None:
     assert three.difference.verdict == "above"
     note = "Its sets are of 3 prepared artifacts, each one observation for bold."
     assert note in latex(build(made(3)))
-    once = [replace(one, time=times(made_of=(MadeOf(kind="g", key=f"{one.set}", seconds=1.0),))) for one in made(3)]
-    assert row_of(build(once), "kcenters").summary.n_preparations is None  # type: ignore[union-attr]
+    own = row_of(build(made(6)), "kcenters")
+    assert own.summary is not None
+    assert (own.summary.n_preparations, own.summary.interval and own.summary.interval.over) == (None, "sets")
+    common = times(made_of=(MadeOf(kind="converted", key="c", seconds=1.0),))
+    assert not row_of(build([replace(one, time=common) for one in made(3)]), "kcenters").prepared_once
+    alike = [replace(one, set_digest="same") if one.set < 3 else one for one in made(3)]
+    row = row_of(build(alike), "kcenters")
+    assert row.difference is not None
+    assert row.difference.undecided == "1 preparation", "what three of them gave alike tells nothing of them"
+    assert row.rank == (1, 2)
+
+
+def test_of_preparations_those_that_are_compared_count() -> None:
+    """The other row finished sets of the first one alone, so no two preparations are in the difference."""
+    prepared = [replace(one, preparation=one.set % 3) for one in cell("kcenters", n_sets=12)]
+    other = [one for one in cell("random", n_sets=12) if one.set % 3 == 0]
+    found = row_of(build([*prepared, *other]), "kcenters").difference
+    assert found is not None
+    assert found.interval is not None
+    assert (found.undecided, found.interval.over) == ("1 preparation", "sets")
 
 
 def three_sets(records: list[Record], method: str) -> np.ndarray:
@@ -514,7 +531,7 @@ def test_sets_with_equal_content_count_once() -> None:
     apart = build([*cell("random"), *cell("kcenters")])
     assert row.summary.mean == getattr(row_of(apart, "kcenters").summary, "mean", None)
     assert row.difference is not None
-    assert row.difference.n_sets == 5, "random's"
+    assert row.difference.n_units == 5, "random's"
     against = build([*same, *cell("herding")], baseline="herding")
     alone = row_of(against, "kcenters").difference
     assert alone is not None

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import pytest
 
 from bench.store.record import MadeOf, Memory, Record
-from leaderboard.cost import FEATURES, Shared, distil_memory, shared
+from leaderboard.cost import FEATURES, distil_memory, preparations, shared
 from tests.leaderboard.records import record, times
 
 
-def made(*sets: str, noted: bool = True) -> tuple[list[Record], Mapping[str, str]]:
-    """A record a set, made of artifacts a letter each, `f` for features; names of contents by number."""
-    found = [
+def made(*sets: str, noted: bool = True) -> list[Record]:
+    """A record a set, made of artifacts a letter each, `f` for features."""
+    return [
         record(
             set_index=i,
             time=times(
@@ -24,27 +22,46 @@ def made(*sets: str, noted: bool = True) -> tuple[list[Record], Mapping[str, str
         )
         for i, keys in enumerate(sets)
     ]
-    return found, {one.key: str(i) for i, one in enumerate(found)}
 
 
 @pytest.mark.parametrize(
-    ("sets", "once", "preparation"),
+    ("sets", "common"),
     [
-        (["", ""], False, {}),
-        (["a"], False, {}),
-        (["a", "a"], True, {}),
-        (["f", "f"], False, {}),
-        (["a", "b", "c"], False, {}),  # each its own
-        (["a", "b", "a", "b"], False, {"0": 0, "1": 1, "2": 0, "3": 1}),
-        (["ca", "cb", "ca", "cb"], True, {"0": 0, "1": 1, "2": 0, "3": 1}),  # one more that none varies
-        (["ca", "cb", "cd"], True, {}),
-        (["ab", "b", "c"], False, {"0": 0, "1": 0, "2": 2}),
-        (["ab", "bc", "cd"], True, {}),  # a chain
-        (["af", "bf", "af"], False, {"0": 0, "1": 1, "2": 0}),
+        (["", ""], ""),
+        (["a"], ""),  # with none
+        (["a", "a"], "a"),
+        (["f", "f"], ""),
+        (["a", "b", "a"], ""),
+        (["ca", "cb", "cd"], "c"),
+        (["ab", "bc", "cd"], ""),
     ],
 )
-def test_what_sets_share(sets: list[str], once: bool, preparation: dict[str, int]) -> None:
-    assert shared(*made(*sets)) == Shared(once, preparation)
+def test_what_all_sets_share(sets: list[str], common: str) -> None:
+    assert shared(made(*sets)) == frozenset(common)
+
+
+def test_what_nobody_noted_is_not_known() -> None:
+    assert shared(made("a", "a", noted=False)) is None
+
+
+@pytest.mark.parametrize(
+    ("seeds", "contents", "numbers"),
+    [
+        ([0, 0, 0], "abc", None),
+        ([0, 1, 2], "abc", None),  # each its own
+        ([0, 1, 0, 1], "abcd", {"a": 0, "b": 1, "c": 0, "d": 1}),
+        ([7, 3, 3], "abc", {"a": 0, "b": 1, "c": 1}),
+        ([0, 1, 2, 0, 1], "abbcd", {"a": 0, "b": 1, "c": 0, "d": 1}),  # two of them gave a set alike
+        ([0, 1, 0, 1], "abcb", {"a": 0, "b": 1, "c": 0}),
+        ([0, 1, 0, 1], "abba", {"a": 0, "b": 0}),  # all are one: no two observations
+        ([None, 1, 1], "abc", None),  # not known of all
+    ],
+)
+def test_preparations_of_sets(seeds: list[int | None], contents: str, numbers: dict[str, int] | None) -> None:
+    records = [record(set_index=i, preparation=seed) for i, seed in enumerate(seeds)]
+    named = {one.key: content for one, content in zip(records, contents, strict=True)}
+    found = preparations(records, named)
+    assert found == (numbers or {})
 
 
 def test_memory_is_the_most_of_any_set_or_part() -> None:
@@ -59,13 +76,3 @@ def test_memory_is_the_most_of_any_set_or_part() -> None:
     older = record(set_index=1, time=times(made_of=()))
     assert distil_memory([one, older]) is None
     assert distil_memory([]) is None
-
-
-def test_what_nobody_noted_is_not_known() -> None:
-    assert shared(*made("a", "a", noted=False)) is None
-
-
-def test_a_set_that_two_preparations_gave_alike_makes_them_one() -> None:
-    records, contents = made("a", "b", "c", "c", "b")
-    alike = {**contents, records[0].key: "1"}
-    assert shared(records, alike) == Shared(False, {"1": 0, "2": 1, "3": 1, "4": 0})

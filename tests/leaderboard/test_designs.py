@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from bench.errors import UserError
 from leaderboard.board import Board, build
 from leaderboard.designs import Planned, separations, smallest
 from leaderboard.resolution import ASSUMED, Design, detectable
-from tests.leaderboard.records import GOLD, gold_labels, pocket
+from tests.leaderboard.records import GOLD, cell, gold_labels, pocket
 
 
 def planned(method: str, sets: int = 5, runs: int = 2, dpc: int | None = 5, task: str = "rt") -> Planned:
@@ -79,3 +81,29 @@ def test_what_is_no_pair_is_said(wanted: str, said: str) -> None:
 def test_a_pair_that_no_planned_cell_has_is_said() -> None:
     with pytest.raises(UserError, match="no planned cell has earlier results of both"):
         separations("random,kcenters", [planned("random", dpc=7)], BOARD, ITEMS)
+
+
+def prepared(n: int) -> Board:
+    """Earlier results of kcenters with so many preparations (0: it has none), and of random."""
+    records = cell("random", n_sets=6, task="rt")
+    records += [replace(one, preparation=one.set % n if n else None) for one in cell("kcenters", n_sets=6, task="rt")]
+    return build(records, gold=gold_labels)
+
+
+def test_preparations_have_a_line_of_their_own() -> None:
+    cells = [planned("random", 6), planned("herding", 6), replace(planned("kcenters", 6), preparations=3)]
+    lines = smallest(cells, prepared(3), ITEMS)
+    assert [line[3] for line in lines] == ["6 x 2", "3 preparations x 4"]
+    assert lines[1][-1] == "1 earlier pair"
+    assert float(lines[1][-2]) > 0
+    few = smallest([cells[0], replace(cells[2], preparations=2)], prepared(3), ITEMS)
+    assert [line[-2] for line in few] == ["nothing: fewer than 3 preparations"]
+
+
+def test_what_would_separate_is_of_preparations_where_they_are_planned_and_known() -> None:
+    plan = [planned("random", 6), replace(planned("kcenters", 6), preparations=3)]
+    _, line = separations("kcenters,random", plan, prepared(3), ITEMS)
+    assert "preparations a method (now 3)" in line or "this plan separates" in line
+    for cells, board in ((plan, prepared(0)), ([planned("random", 6), planned("kcenters", 6)], prepared(3))):
+        _, line = separations("kcenters,random", cells, board, ITEMS)
+        assert line.endswith("of another number of preparations than planned: nothing to go by")

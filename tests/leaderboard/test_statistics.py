@@ -117,14 +117,14 @@ def test_paired_difference_by_hand() -> None:
     found = paired_difference(a, b)
     assert found is not None
     assert found.mean == pytest.approx(0.2), "set differences 0.2 and 0.2"
-    assert (found.n_pairs, found.n_left_out, found.n_sets, found.interval) == (4, 0, 2, None)
+    assert (found.n_pairs, found.n_left_out, found.n_units, found.interval) == (4, 0, 2, None)
     a, b = table([[0.6, 0.8], [0.7, 0.7], [0.8, 0.8]], "a"), table([[0.5, 0.5], [0.4, 0.6], [0.4, 0.4]], "b")
     found = paired_difference(a, b)
     assert found is not None
     assert found.interval is not None
     half = 4.3026527 * statistics.stdev([0.2, 0.2, 0.4]) / 3**0.5
     assert (found.interval.low, found.interval.high) == pytest.approx((0.8 / 3 - half, 0.8 / 3 + half))
-    assert (found.n_sets, found.verdict) == (3, "tie")
+    assert (found.n_units, found.verdict) == (3, "tie")
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.floats(0, 1)), min_size=2, max_size=8))
@@ -210,7 +210,7 @@ def test_pairs_that_share_a_set_are_one_observation() -> None:
     expected = stats.t.interval(0.95, 1, 0.1275, stats.sem([0.115, 0.14]))
     assert (found.interval.low, found.interval.high) == pytest.approx(expected)
     assert (-back.interval.high, -back.interval.low) == pytest.approx(expected)
-    assert (found.n_sets, found.verdict, back.verdict) == (4, "tie", "tie")
+    assert (found.n_units, found.verdict, back.verdict) == (4, "tie", "tie")
 
 
 def with_items(scored: dict[tuple[int, ...], tuple[float, str]], rng: np.random.Generator) -> Scores:
@@ -231,7 +231,7 @@ def test_an_adjusted_p_decides_the_verdict() -> None:
     assert replace(found, adjusted=0.04).verdict == "above"
     assert replace(found, adjusted=0.06).verdict == "tie"
     assert [replace(found, adjusted=p).overruled for p in (None, 0.04, 0.06)] == [False, False, True]
-    assert replace(found, adjusted=0.04, n_sets=2).verdict == "undecided"
+    assert replace(found, adjusted=0.04, n_units=2).verdict == "undecided"
 
 
 @given(st.integers(0, 2**32), st.integers(1, 5), st.booleans())
@@ -250,8 +250,8 @@ def test_differences_of_many_rows_are_those_of_each_alone(seed: int, n_sets: int
         assert (alone is None) == (one is None)
         if one is None or alone is None:
             continue
-        assert (one.n_pairs, one.n_left_out, one.n_sets, one.verdict) == (
-            *(alone.n_pairs, alone.n_left_out, alone.n_sets),
+        assert (one.n_pairs, one.n_left_out, one.n_units, one.verdict) == (
+            *(alone.n_pairs, alone.n_left_out, alone.n_units),
             alone.verdict,
         )
         assert one.mean == pytest.approx(alone.mean, abs=1e-12)

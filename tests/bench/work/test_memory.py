@@ -34,5 +34,6 @@ def test_a_peak_is_of_what_ran_since_its_start() -> None:
 def test_where_the_system_tells_nothing_nothing_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(memory, "CLEAR", tmp_path / "no" / "file")
     peak = Peak("cuda:0")
+    assert peak.read() is None, "nothing has started"
     peak.start()
     assert peak.read() is None

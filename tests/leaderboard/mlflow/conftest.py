@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -24,12 +25,20 @@ class Seen:
         from mlflow import MlflowClient
 
         self.client = MlflowClient(tracking_uri=uri)
-        found = self.client.get_experiment_by_name(experiment)
-        assert found is not None
-        runs = self.client.search_runs([found.experiment_id], max_results=1000)
+        runs = self.runs(uri, experiment)
         self.parents = {run.info.run_name: run for run in runs if "mlflow.parentRunId" not in run.data.tags}
         self.children = {run.data.tags["bench.key"]: run for run in runs if "mlflow.parentRunId" in run.data.tags}
         assert len(self.parents) + len(self.children) == len(runs), "no two runs of one name or key"
+
+    @staticmethod
+    def runs(uri: str, experiment: str) -> list[Any]:
+        """All of an experiment."""
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=uri)
+        found = client.get_experiment_by_name(experiment)
+        assert found is not None
+        return list(client.search_runs([found.experiment_id], max_results=1000))
 
 
 @pytest.fixture(scope="session")

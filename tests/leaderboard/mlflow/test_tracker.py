@@ -17,7 +17,7 @@ import pytest
 from click.testing import CliRunner
 
 from bench.cli.track import command
-from bench.store.record import MadeOf, Record
+from bench.store.record import MadeOf, PlannedCell, Record
 from bench.store.results import ResultStore
 from leaderboard.board import board_of, build
 from leaderboard.mlflow.database import TrackingError, default_uri, shown_uri
@@ -247,7 +247,7 @@ def refuse(*args, **kwargs):
 for name in ("connect", "connect_ex", "listen", "sendto", "sendmsg"):
     setattr(socket.socket, name, refuse)
 socket.getaddrinfo = refuse
-from bench.store.record import MadeOf, Record
+from bench.store.record import MadeOf, PlannedCell, Record
 from bench.store.results import ResultStore
 from leaderboard.mlflow.tracker import Tracker
 
@@ -282,3 +282,30 @@ def test_nothing_new_is_known_without_importing_mlflow(prepared: Prepared) -> No
     )
     done = subprocess.run([sys.executable, "-c", program, str(store.out)], capture_output=True, text=True, timeout=60)
     assert done.stdout == "False False False\n", done.stderr
+
+
+def test_replicates_that_another_cell_takes_over_move_to_its_run(tmp_path: Path) -> None:
+    """As with more preparations: the plan names them under another key, perhaps of another suite."""
+    records = cell("kcenters", n_sets=2, n_runs=1)
+    store = write_results(tmp_path / "out", records)
+    assert Tracker(store).sync()["cells"] == 1
+    first = records[0]
+    plan = PlannedCell(
+        suite=first.suite,
+        key="taken over",
+        task=first.task.label,
+        method=first.method.label,
+        student=first.student.label,
+        dpc=first.dpc,
+        replicates=tuple(one.key for one in records),
+    )
+    for suite, cells in ((first.suite, {first.cell, "taken over"}), ("another", {"taken over"})):
+        with ResultStore(store.out, "w") as writer:
+            writer.put_plan([replace(plan, suite=suite)])
+        Tracker(store).sync()
+        runs = Seen.runs(default_uri(store.out), suite)
+        parents = {run.data.tags["bench.cell"]: run.info.run_id for run in runs if "bench.cell" in run.data.tags}
+        assert set(parents) == cells
+        children = [run.data.tags["mlflow.parentRunId"] for run in runs if "bench.key" in run.data.tags]
+        assert children == [parents["taken over"]] * 2
+    assert Tracker(store).sync() == {}
