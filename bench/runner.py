@@ -367,6 +367,7 @@ class Runner:
             metrics_code=value.get("metrics_code"),
             n_train=value.get("n_train"),
             n_bytes=value.get("n_bytes"),
+            chosen_on=made.chosen_on if made else None,
             train_copies=made.train_copies if made else None,
             predictions=None if predictions is None else Predictions(**predictions),
             time=Times(
@@ -409,7 +410,8 @@ class Runner:
             found = self.store.set(key)
             if found is None or self.plan.contents.get(key, found.set_digest) != found.set_digest:
                 return False
-            self._sets[key] = replace(found, rows=(), diagnostics={})
+            kept = {name: value for name, value in found.diagnostics.items() if name == "chosen_on"}
+            self._sets[key] = replace(found, rows=(), diagnostics=kept)
         return True
 
     def _free(self) -> list[Slot]:

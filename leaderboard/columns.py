@@ -313,6 +313,15 @@ COLUMNS: tuple[Column, ...] = (
     ),
     _column("near_test", lambda row: row.near_test, "mlflow"),
     Column(
+        "chosen_on",
+        lambda board, row: row.chosen_on,
+        frozenset({"csv", "details"}),
+        kind="text",
+        title="chosen on",
+        when=lambda board, rows: any(row.chosen_on is not None for row in rows),
+        folded=True,
+    ),
+    Column(
         "train_share",
         lambda board, row: row.train_share,
         frozenset({"csv", "details"}),

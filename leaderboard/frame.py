@@ -24,6 +24,7 @@ COLUMNS = (
     "set_key",
     "set_digest",
     "near_test",
+    "chosen_on",
     "preparation",
     "train_copies",
     "metric",

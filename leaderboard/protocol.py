@@ -132,6 +132,8 @@ def protocol(board: Board) -> Remarks:
             "peak memory: the most that was resident in a worker while it made a set, or what sets are made of, and "
             "while the student trained: libraries, and what earlier jobs left there, included. A machine must have it."
         )
+    if any(row.chosen_on is not None for row in board.rows):
+        lines.append("chosen on: the rows that a method chose its sets or settings by, as it says itself.")
     if any(row.train_share is not None for row in board.rows):
         lines.append("train copies: the part of the examples whose texts are those of a train row, word for word.")
     if any(row.gap is not None for row in board.rows):

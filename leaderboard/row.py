@@ -82,6 +82,7 @@ class Row:
     near_test: int | None = None  # examples of its sets that repeat a test text; None when nobody counted
     prepared_once: bool | None = False  # its sets, two or more, all come from one prepared artifact; None: not known
     cost: Cost | None = None
+    chosen_on: str | None = None  # the rows that its method chose something by, as its sets say
     train_share: float | None = None  # the part of the examples of its sets that are train rows; None: not known
     distil_memory: Memory | None = None  # the most that any set, or what it was made of, took; None: not known
     student_memory: Memory | None = None  # likewise, of the student's runs

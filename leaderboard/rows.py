@@ -83,6 +83,7 @@ def row_of(
         metrics={name: sum([each[name] for each in measured]) / len(ok) for name in sorted(names)},
         n_train=ok[0].n_train,
         n_bytes=_mean_bytes({contents[record.key]: record.n_bytes for record in ok}),
+        chosen_on="; ".join(dict.fromkeys(record.chosen_on for record in ok if record.chosen_on)) or None,
         train_share=_part_copied({contents[record.key]: record for record in ok}.values()),
         distil_memory=distil_memory(ok),
         student_memory=largest(record.time.student_memory for record in ok),

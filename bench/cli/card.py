@@ -47,8 +47,8 @@ def card(name: str, shown: SetCard, records: list[Record], names: Sequence[str],
     lines.append(f"- scored again, FOLDER being where these files are: {code_span(again)}")
     if shown.n_bytes is not None:
         lines.append(f"- bytes that a student reads of it: {shown.n_bytes:,}")
-    if (chosen := shown.diagnostics.get("chosen_on")) is not None:
-        lines.append(f"- chosen on: {code_span(chosen if isinstance(chosen, str) else json.dumps(chosen))}")
+    if shown.chosen_on is not None:
+        lines.append(f"- chosen on: {code_span(shown.chosen_on)}")
     if any("row" in row for row in shown.rows):
         lines.append(
             "- every example is a train row, copied word for word; `row` is its index in the task's train split "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
@@ -128,6 +129,7 @@ class Record:
     metrics_code: str | None  # digest of the code that computed them; None in old records
     n_train: Count | None  # examples of the set
     n_bytes: Count | None = None  # of the set, of what the student read; None in old records
+    chosen_on: str | None = None  # the rows that its method chose something by, as its sets say; None: they do not
     preparation: int | None = None  # seed of what its method's sets share (`MethodSpec.prepared_by`); None: it has none
     train_copies: Count | None = None  # examples of the set that are train rows, word for word; None: nobody counted
     models: Models | None = None  # None in old records
@@ -219,3 +221,9 @@ class SetCard:
     n_bytes: Count | None = None  # of what a student reads; None in old cards
     train_copies: Count | None = None
     memory: Memory | None = None
+
+    @property
+    def chosen_on(self) -> str | None:
+        """What was chosen on which rows, as the method says (`diagnostics`)."""
+        found = self.diagnostics.get("chosen_on")
+        return found if found is None or isinstance(found, str) else json.dumps(found, sort_keys=True)

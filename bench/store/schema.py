@@ -17,7 +17,9 @@ from bench.store.record import PlannedCell, Record, SetCard, TaskCard
 
 KINDS = {"record": Record, "plan": list[PlannedCell], "task": TaskCard, "set": SetCard}  # name of a file -> its type
 # Members that older files of this schema lack.
-LATER = frozenset({"n_bytes", "models", "memory", "preparation", "train_copies", "distil_memory", "student_memory"})
+LATER = frozenset(
+    {"n_bytes", "models", "memory", "chosen_on", "preparation", "train_copies", "distil_memory", "student_memory"}
+)
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 

@@ -36,7 +36,13 @@ def full_board() -> Board:
     """A board on which every column has something to say."""
     model = MadeOf(kind="model", key="m", seconds=8.0, memory=MEMORY)
     spent = times(made_of=(model,), distil_memory=MEMORY, student_memory=MEMORY)
-    noted: dict[str, Any] = {"near_test": 1, "league": "C", "n_bytes": 1500, "train_copies": 5}
+    noted: dict[str, Any] = {
+        "near_test": 1,
+        "league": "C",
+        "n_bytes": 1500,
+        "train_copies": 5,
+        "chosen_on": "validation",
+    }
     records = [replace(one, time=spent, **noted) for one in pocket(("bbc",), (5, 20))]
     records = [replace(one, metrics={"accuracy": one.score, "f1": 0.25, "accuracy_f1": 0.3}) for one in records]
     board, number = build([*records, NOT_APPLICABLE]), load("dilm-2024").numbers[0]
