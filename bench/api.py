@@ -185,10 +185,6 @@ class MethodSpec(Spec):
         """Whether the seed makes no difference with these parameters."""
         return self.deterministic(params) if callable(self.deterministic) else self.deterministic
 
-    def is_prepared(self, params: Any) -> bool:
-        """Whether several sets share what `prepared_by` seeds."""
-        return bool(self.prepared_by) and not self.one_set(params)
-
     def has_texts(self, params: Any) -> bool:
         """Whether sets with these parameters have a text level."""
         return self.texts(params) if callable(self.texts) else self.texts

@@ -140,7 +140,7 @@ def make_plan(suite: Suite, assets: Assets, artifacts: Artifacts, records: Seque
             spec = choice.spec
             assert isinstance(spec, MethodSpec)
             for dpc in suite.dpc_for(plan.choice(task.plugin)) if spec.uses_dpc else (None,):
-                count = 1 if spec.one_set(choice.params) else suite.sets
+                count = len(prepared) if spec.one_set(choice.params) else suite.sets
                 set_keys: list[str] = []
                 for index in range(count):
                     own, method, method_identity = prepared[index % len(prepared)]
@@ -153,7 +153,7 @@ def make_plan(suite: Suite, assets: Assets, artifacts: Artifacts, records: Seque
                     job = _set_job(task, method, made_of, dpc, index, suite.seed, common)
                     plan.sets[job.key], plan.parts[job.key] = job, parts
                     set_keys.append(job.key)
-                set_keys *= suite.sets if count == 1 else 1
+                set_keys = [set_keys[index % count] for index in range(suite.sets)]
                 if len(prepared) > 1:  # its sets are others than with one of these preparations
                     about = about | {"preparations": len(prepared)}
                 for student in students:
@@ -172,7 +172,7 @@ def preparations(choice: Choice, n: int) -> list[Choice]:
     """
     spec = choice.spec
     assert isinstance(spec, MethodSpec)
-    if n == 1 or not spec.is_prepared(choice.params):
+    if n == 1 or not spec.prepared_by:
         return [choice]
     first, where = getattr(choice.params, spec.prepared_by), f"preparations of '{choice.label}'"
     numbers = [{spec.prepared_by: first + number} for number in range(n)]

@@ -165,7 +165,7 @@ def _check_preparations(suite: Suite, where: str) -> None:
     prepared = [choice for choice in suite.methods if _is_prepared(choice)]
     if not prepared and not where:
         names = ", ".join(choice.label for choice in suite.methods)
-        raise UserError(f"{said}: no chosen method prepares what its sets share ({names})")
+        raise UserError(f"{said}: no chosen method names a seed for what its sets share ({names})")
     if prepared and suite.sets % suite.preparations:
         raise UserError(
             f"{said}: {suite.sets} sets cannot be shared evenly; choose a multiple of {suite.preparations} (--sets)"
@@ -173,7 +173,7 @@ def _check_preparations(suite: Suite, where: str) -> None:
 
 
 def _is_prepared(choice: Choice) -> bool:
-    return isinstance(choice.spec, MethodSpec) and choice.spec.is_prepared(choice.params)
+    return isinstance(choice.spec, MethodSpec) and bool(choice.spec.prepared_by)
 
 
 def _read(path: Path) -> tuple[Path, dict[str, Any]]:

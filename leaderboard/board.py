@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, get_args
 
 from bench.errors import UserError, did_you_mean
 from bench.store.collector import collector_paused
@@ -108,6 +108,8 @@ def build(
         for cell in sorted(cells, key=lambda cell: repr(cell.names))
     ]
     chosen = _pick_baseline(rows, baseline) if rows else None
+    if correction not in get_args(Correction):
+        raise UserError(f"correction '{correction}': choose {' or '.join(get_args(Correction))}")
     rows = compared_rows(mark_outdated(rows), chosen, correction)
     names = scope.shown(cells)
     hidden = [row for row in rows if row.names not in names]
@@ -205,7 +207,7 @@ def _equal_notes(rows: Sequence[Row]) -> list[str]:
     """One line a row whose sets are not all different."""
     return [
         f"{row.name}: {counted(row.n_keys, 'set')} made, {len(row.set_keys)} different: equal ones count as one "
-        "in its interval and differences, which are of means over different sets; its mean and ± are over all runs."
+        "in its interval and differences, so these are not of the printed means, which are over all runs, as ± is."
         for row in rows
         if len(row.set_keys) < row.n_keys
     ]

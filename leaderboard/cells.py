@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -116,7 +116,8 @@ def gather(records: Iterable[Record], planned: Iterable[PlannedCell] = ()) -> tu
     plans: dict[Names, dict[str, set[str]]] = defaultdict(lambda: defaultdict(set))
     for cell in planned:
         plans[cell.task, cell.student, cell.dpc, cell.method][cell.key].update(cell.replicates)
-    left_out: Counter[str] = Counter()
+    others: dict[str, set[tuple[str, str]]] = defaultdict(set)  # task -> records beside the chosen ones
+    used: set[tuple[str, str]] = set()
     chosen: dict[Names, tuple[list[Record], int]] = {}
     for names in {**groups, **plans}:
         found, wanted = groups.get(names, {}), plans.get(names, {})
@@ -127,8 +128,8 @@ def gather(records: Iterable[Record], planned: Iterable[PlannedCell] = ()) -> tu
         mine = _newest_of_each(found.get(key, []))
         keys = {record.key for record in mine.values()}
         chosen[names] = ([mine[place] for place in sorted(mine)], len(keys | wanted.get(key, set())))
-        ours = {_stamp(record) for members in found.values() for record in members}
-        left_out[names[0]] += len(ours - {_stamp(record) for record in mine.values()})
+        others[names[0]].update(_stamp(record) for members in found.values() for record in members)
+        used.update(map(_stamp, mine.values()))
     newest: dict[str, dict[str, tuple[str, str]]] = defaultdict(dict)  # task -> revision -> its newest record
     for names, (mine_now, _) in chosen.items():
         if mine_now:
@@ -138,7 +139,8 @@ def gather(records: Iterable[Record], planned: Iterable[PlannedCell] = ()) -> tu
     cells = []
     for names, (mine_now, count) in chosen.items():
         if mine_now and mine_now[0].task.revision != revisions[names[0]]:
-            left_out[names[0]] += len(mine_now)
+            used.difference_update(map(_stamp, mine_now))
         else:
             cells.append(CellRecords(names, tuple(mine_now), count))
+    left_out = {task: len(found - used) for task, found in others.items()}  # one may stand under another label
     return cells, {task: n for task, n in left_out.items() if n}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from bench.store.identity import key_of
+from bench.store.identity import canonical, key_of
 from leaderboard.board import Board
 from leaderboard.box import EMBEDDED
 from leaderboard.figures import (
@@ -29,7 +29,7 @@ from leaderboard.figures import (
 from leaderboard.row import Row
 from leaderboard.statistics import Difference, Summary
 
-View = Literal["csv", "details", "unranked", "mlflow"]  # details, unranked: the tables of markdown and page
+View = Literal["csv", "details", "page", "unranked", "mlflow"]  # details, unranked: tables; page: details, and more
 Kind = Literal["name", "text", "number"]  # name: the head of its line
 Value = float | int | str | None
 Style = Literal["", "strong", "soft"]
@@ -315,7 +315,7 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "chosen_on",
         lambda board, row: row.chosen_on,
-        frozenset({"csv", "details"}),
+        frozenset({"csv", "page"}),
         kind="text",
         title="chosen on",
         when=lambda board, rows: any(row.chosen_on is not None for row in rows),
@@ -324,7 +324,7 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "train_share",
         lambda board, row: row.train_share,
-        frozenset({"csv", "details"}),
+        frozenset({"csv", "page"}),
         title="train copies",
         text=lambda board, row: plain(NOTHING if row.train_share is None else f"{percent(row.train_share)} %"),
         when=lambda board, rows: any(row.train_share is not None for row in rows),
@@ -346,7 +346,7 @@ COLUMNS: tuple[Column, ...] = (
     Column(
         "distil_memory",
         lambda board, row: row.distil_memory.process if row.distil_memory else None,
-        frozenset({"csv", "details", "mlflow"}),
+        frozenset({"csv", "page", "mlflow"}),
         title="peak memory",
         text=_memory,
         upwards=True,
@@ -366,6 +366,8 @@ COLUMNS: tuple[Column, ...] = (
         frozenset({"mlflow"}),  # in CSV it would repeat `mean`
         metric="accuracy_f1_mean",
     ),
+    _column("method_params", lambda row: canonical(dict(row.method_params)) if row.method_params else None),
+    _column("student_params", lambda row: canonical(dict(row.student_params)) if row.student_params else None),
     _column("state", _state),
     _column("reason", lambda row: row.reason),
 )
@@ -373,5 +375,6 @@ COLUMNS: tuple[Column, ...] = (
 
 def columns(view: View) -> list[Column]:
     """The columns of a view, in its order."""
-    found = [column for column in COLUMNS if view in column.views]
+    wanted = {view, "details"} if view == "page" else {view}
+    found = [column for column in COLUMNS if wanted & column.views]
     return found if view in {"csv", "mlflow"} else sorted(found, key=lambda column: column.late)

@@ -10,6 +10,7 @@ from bench.store.record import Memory, Record
 from leaderboard.scores import connected
 
 FEATURES = "features"  # kind of the artifacts with the frozen features of a split
+DERIVED = frozenset({FEATURES, "frozen-states", "causal-lm"})  # kinds that are computed without any luck
 
 
 @dataclass(frozen=True)
@@ -32,13 +33,13 @@ def uses(records: Iterable[Record]) -> Counter[str]:
 
 
 def shared(records: Sequence[Record]) -> frozenset[str] | None:
-    """Keys of the artifacts, without features, that all different sets of some finished records were made of.
+    """Keys of the artifacts, without `DERIVED` ones, that all sets of some finished records were made of.
 
-    Empty for fewer than two sets: what a single set is made of is shared with none. None where nobody noted it.
+    Empty for fewer than two sets, by their number: what is made for one set is shared with none. A deterministic
+    method's one set stands for all numbers. None where nobody noted it.
     """
     parts = {
-        record.set_digest or record.set_key: {each.key for each in record.time.made_of or () if each.kind != FEATURES}
-        for record in records
+        record.set: {each.key for each in record.time.made_of or () if each.kind not in DERIVED} for record in records
     }
     if len(parts) < 2:
         return frozenset()

@@ -13,6 +13,7 @@ from leaderboard.statistics import Difference, Interval, Summary
 
 ONE_SET = "†"  # beside an interval over the runs of one set
 ONE_RUN = "°"  # beside an interval over test rows alone
+OVER = {"runs": ONE_SET, "items": ONE_RUN}
 OVERLAP = "‡"  # beside a score of sets that repeat test texts
 OUTDATED = "§"  # beside a score of another version of the student
 PREPARED = "¶"  # beside a score whose sets all come from one prepared artifact
@@ -33,7 +34,7 @@ def interval_text(interval: Interval | None, signed: bool = False) -> str:
     """`[55.0, 61.2]`, or nothing."""
     if interval is None:
         return ""
-    mark = {"runs": ONE_SET, "items": ONE_RUN}.get(interval.over, "")
+    mark = OVER.get(interval.over, "")
     return f"[{percent(interval.low, signed)}, {percent(interval.high, signed)}]{mark}"
 
 
@@ -46,7 +47,9 @@ def short_score(row: Row | None) -> str:
     """`58.1±5.2`, with a star when replicates are missing, and the row's `marks`."""
     if row is None or row.summary is None:
         return NOTHING if row is None or row.applicable else "n/a"
-    return f"{percent(row.summary.mean)}±{percent(row.summary.std)}" + ("" if row.complete else "*") + marks(row)
+    interval = row.summary.interval
+    over = "" if interval is None else OVER.get(interval.over, "")
+    return f"{percent(row.summary.mean)}±{percent(row.summary.std)}{'' if row.complete else '*'}{over}{marks(row)}"
 
 
 def marks(row: Row) -> str:

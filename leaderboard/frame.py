@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from bench.store.results import ResultStore
+from bench.store.results import ResultStore, canonical_order
 from leaderboard.box import box
 from leaderboard.cells import gather
 
@@ -44,15 +44,19 @@ def current(store: ResultStore) -> set[str]:
 def records_frame(store: ResultStore) -> pd.DataFrame:
     """One row a replicate, in canonical order: labels, indices, seeds, status, scores as fractions, seconds.
 
-    `current`: whether the board counts it; records of an older code or base seed are no part of the same average.
+    `current`: whether the board counts it; records of an older code or base seed are no part of the same average. Its
+    labels are those of its row on the board; one that stands in two rows, by two labels, is here twice.
     Columns of `metrics` are named `metrics.<name>`, those of `time` `time.<name>`; predictions are left out
     (`record.predictions.labels()` reads them from a record), and what a set was made of.
     """
     import pandas as pd
 
     rows: list[dict[str, Any]] = []
-    shown = current(store)
-    for record in store.records():
+    cells, _ = gather(store.records(), store.cells())
+    counted = [record for cell in cells for record in cell.records]
+    shown = {record.key for record in counted}
+    rest = (record for record in store.records() if record.key not in shown)
+    for record in sorted([*counted, *rest], key=canonical_order):
         row: dict[str, Any] = {
             "task": record.task.label,
             "method": record.method.label,

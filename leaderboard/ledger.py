@@ -149,7 +149,10 @@ def load(name_or_path: str) -> Ledger:
             mend = did_you_mean(name_or_path, ledgers())
             known = ", ".join(ledgers())
             raise UserError(f"no published numbers '{name_or_path}' (known: {known}; or a file of one's own){mend}")
-    text = regular_file(path, "file of published numbers").read_text(encoding="utf-8")
+    try:
+        text = regular_file(path, "file of published numbers").read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8 text (byte {error.start}): save it as UTF-8") from None
     try:
         return _ledger(CONTENT.validate_json(json.dumps(tomllib.loads(text), default=str)), path, text)
     except tomllib.TOMLDecodeError as error:
@@ -166,6 +169,7 @@ def _files() -> list[Path]:
 
 def _ledger(content: Content, path: Path, text: str) -> Ledger:
     found: list[Number] = []
+    seen: set[tuple[str, str, int | None, str, str]] = set()
     for place, line in enumerate(content.numbers):
         for what in ("task", "method", "student"):
             known = getattr(content, f"{what}s")
@@ -177,7 +181,14 @@ def _ledger(content: Content, path: Path, text: str) -> Ledger:
             if n != (len(line.dpc) or 1):
                 at = line_of(text, ("numbers", place, what))
                 raise UserError(f"{path} line {at}: {n} values of '{what}' for {len(line.dpc) or 1} of 'dpc'")
-        found += _numbers(content, line)
+        for number in _numbers(content, line):
+            name = (number.table, number.task, number.dpc, number.method, number.student)
+            if name in seen:
+                size = "all data" if number.dpc is None else f"dpc {number.dpc}"
+                said = f"a second number for {number.task} {size} {number.method} {number.student} in {number.table}"
+                raise UserError(f"{path} line {line_of(text, ('numbers', place))}: {said}")
+            seen.add(name)
+            found.append(number)
     if found and all(number.score <= 0.01 for number in found):
         raise UserError(f"{path}: all scores are at most 1: they are to be in percent")
     return Ledger(content.id, content.cite, content.spread, content.scored_on, content.chosen_on, tuple(found))

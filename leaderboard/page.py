@@ -103,7 +103,7 @@ def _block(board: Board, store: ResultStore, section: Section) -> Block:
     metric = METRICS.get(rows[0].metric, rows[0].metric)
     return Block(
         section,
-        details(board, section),
+        details(board, section, "page"),
         plot(rows, board.methods, _levels(rows, references(board, section), store), metric, board.baseline),
         cost_plot(rows, board.methods, metric, board.baseline),
         class_tables(rows),
@@ -138,7 +138,7 @@ def page(board: Board, store: ResultStore) -> str:
             blocks=(_block(board, store, section) for section in sections(board)),
             unranked=unranked(board),
             remarks=remarks(board),
-            protocol=protocol(board),
+            protocol=protocol(board, page=True),
             samples=samples(board, store, sets),
             reports=reports(board, store, sets),
         )

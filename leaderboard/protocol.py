@@ -58,15 +58,18 @@ def choice_notes(board: Board) -> list[str]:
     return notes
 
 
-def protocol(board: Board) -> Remarks:
-    """How to read the figures, and under which conditions they were measured; one sentence or two a line."""
+def protocol(board: Board, page: bool = False) -> Remarks:
+    """How to read the figures, and under which conditions they were measured; one sentence or two a line.
+
+    page: also of the columns that a page alone has.
+    """
     shown = [part for row in board.rows for part in (row.summary, row.difference) if part is not None]
     items = all(part.interval.items for part in shown if part.interval is not None)
     lines = [
         "a±b: mean and standard deviation (ddof 0) over runs, in percent.",
         "[low, high]: 95 % interval of the mean. Runs that trained on one distilled set, or on equal ones, count as "
         f"one observation: scores are averaged per set first. {SAMPLED if items else GIVEN}",
-        f"{ONE_SET} one set only (a deterministic method): what another set would change is not in the interval.",
+        f"{ONE_SET} one set only: what another set would change is not in the interval.",
     ]
     if any(part.interval is not None and part.interval.over == "items" for part in shown):
         lines.append(
@@ -75,8 +78,8 @@ def protocol(board: Board) -> Remarks:
     if board.baseline is not None:
         lines.append(
             f"vs {board.baseline}: paired difference (replicates with the same learner seed, on the same test rows) "
-            "with its 95 % interval; above and below are separated from it, tie is not; undecided: fewer than "
-            f"{FEWEST_SETS} different sets (or preparations) on both sides, or no spread at all. "
+            "with its 95 % interval; above and below are separated from it, tie is not; undecided: neither "
+            f"side has {FEWEST_SETS} different sets (or preparations), or there is no spread at all. "
             f"{CORRECTED[board.correction]}"
         )
     if any(part.interval is None for part in shown):
@@ -111,7 +114,8 @@ def protocol(board: Board) -> Remarks:
     if any(row.box in ("white", "black") for row in board.rows):
         lines.append(
             "box: white, the set was made with a pretrained model whose weights the student has too, which favours it; "
-            "black, with other models only; none, with no pretrained model; – not known (older records, imported sets)."
+            "black, with other models only; none, with no pretrained model; – not known (older records, imported "
+            "sets). Models are told apart by their weights, not by what they were trained on."
         )
     if are_transferred(board):
         lines += [
@@ -127,22 +131,22 @@ def protocol(board: Board) -> Remarks:
             "s a set: seconds to make a set, all in: distilling it, and its share of what was prepared for several (a "
             "trained generator, say) and of the frozen features, each shared out over the sets here that use it."
         )
-    if any(row.distil_memory or row.student_memory for row in board.rows):
+    if page and any(row.distil_memory or row.student_memory for row in board.rows):
         lines.append(
             "peak memory: the most that was resident in a worker while it made a set, or what sets are made of, and "
             "while the student trained: libraries, and what earlier jobs left there, included. A machine must have it."
         )
-    if any(row.chosen_on is not None for row in board.rows):
+    if page and any(row.chosen_on is not None for row in board.rows):
         lines.append("chosen on: the rows that a method chose its sets or settings by, as it says itself.")
-    if any(row.train_share is not None for row in board.rows):
+    if page and any(row.train_share is not None for row in board.rows):
         lines.append("train copies: the part of the examples whose texts are those of a train row, word for word.")
     if any(row.gap is not None for row in board.rows):
         lines.append(f"gap closed: (score - {board.baseline}) / (all data - {board.baseline}).")
     if any(row.equivalent is not None for row in board.rows):
         lines.append(
             "as random dpc: how many random examples a class train as well, between the measured sizes along the "
-            "logarithm of their number; [low, high]: the sizes that the paired 95 % interval does not reject. "
-            "Beyond the measured sizes it is open (≤, >)."
+            "logarithm of their number; [low, high]: the sizes that the paired 95 % interval does not reject, each by "
+            "itself (no correction). Beyond the measured sizes it is open (≤, >)."
         )
     if any(row.mark is not None for row in board.rows):
         lines.append(

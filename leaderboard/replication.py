@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
@@ -71,14 +72,31 @@ def replications(board: Board, ledger: Ledger, card: Callable[[str], TaskCard], 
 def marked(board: Board, ledger: Ledger, card: Callable[[str], TaskCard]) -> Board:
     """The board with a published number beside each row whose task and dpc has one for its method.
 
-    It is ranked nowhere, and stands there whether it is comparable or not: the verdict says which.
+    It is ranked nowhere, and stands there whether it is comparable or not: the verdict says which. One of another
+    variant of the method than the row's stands nowhere.
     """
-    marks = {
-        each.row.names: Mark(each.number, each.verdict)
-        for each in replications(board, ledger, card, MARGIN)
-        if each.number is not None and not {"task", "dpc"} & {mismatch.name for mismatch in each.mismatches}
-    }
+    variants = _variants(ledger)
+    marks = {}
+    for each in replications(board, ledger, card, MARGIN):
+        names = {mismatch.name for mismatch in each.mismatches}
+        others = {"task", "dpc", *(f"method's {name}" for name in variants[each.row.method_name])}
+        if each.number is not None and names.isdisjoint(others):
+            marks[each.row.names] = Mark(each.number, each.verdict)
     return replace(board, ledger=ledger.id, rows=tuple(replace(row, mark=marks.get(row.names)) for row in board.rows))
+
+
+def _variants(ledger: Ledger) -> dict[str, set[str]]:
+    """Method -> the parameters by which a ledger tells variants of it apart."""
+    stated: dict[str, dict[str, Setting]] = defaultdict(dict)
+    for number in ledger.numbers:
+        stated[number.method_name][number.method] = number.method_setting
+    found: dict[str, set[str]] = defaultdict(set)
+    for name, settings in stated.items():
+        for parameter in {each for setting in settings.values() for each in setting.params}:
+            values = [setting.params[parameter] for setting in settings.values() if parameter in setting.params]
+            if any(value != values[0] for value in values):
+                found[name].add(parameter)
+    return found
 
 
 def _replication(row: Row, ledger: Ledger, card: TaskCard, margin: float) -> Replication:

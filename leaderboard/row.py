@@ -80,7 +80,7 @@ class Row:
     outdated: bool = False  # measured with an older version of the student than its neighbours: not compared
     box: Box | None = None  # None: not known
     near_test: int | None = None  # examples of its sets that repeat a test text; None when nobody counted
-    prepared_once: bool | None = False  # its sets, two or more, all come from one prepared artifact; None: not known
+    prepared_once: bool | None = False  # all its sets come from one prepared artifact; None: not known
     cost: Cost | None = None
     chosen_on: str | None = None  # the rows that its method chose something by, as its sets say
     train_share: float | None = None  # the part of the examples of its sets that are train rows; None: not known

@@ -131,10 +131,10 @@ def _table(
     )
 
 
-def details(board: Board, section: Section) -> Table:
-    """All columns of a section's rows, and of the references beside them."""
+def details(board: Board, section: Section, view: View = "details") -> Table:
+    """All columns of a section's rows, and of the references beside them; view: "page" for what a page folds too."""
     title = f"{section.task}, {section.student}"
-    table = _table("details", title, board, section.rows, references(board, section), ("task", "student"))
+    table = _table(view, title, board, section.rows, references(board, section), ("task", "student"))
     boxes = {row.box for row in section.rows if row.summary is not None}
     alike = next(iter(boxes), None) if len(boxes) == 1 else None
     said = f"All rows of league {section.league} here are {alike} boxes."
@@ -252,7 +252,7 @@ def _transfer_notes(found: Transfer) -> list[str]:
         notes += [f"No mean, because its box is not known: {', '.join(unsure)}."] if unsure else []
     elif any(row is not None and row.box == "white" for line in whole for row in line.rows):
         notes.append(
-            f"No mean over black-box students: {names[0]} alone has no white box among the ranked rows."
+            f"No mean over black-box students: {names[0]} alone in its league has no white box among the ranked rows."
             if names
             else "No mean over black-box students: each has a white box among the ranked rows."
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -31,7 +31,8 @@ class Line:
 
 @dataclass(frozen=True)
 class Transfer:
-    """The methods that at least two students scored. `outside`: columns under which no ranked line is a white box."""
+    """The methods that at least two students scored. `outside`: columns of one league under which no ranked
+    line is a white box."""
 
     task: str
     dpc: int
@@ -119,7 +120,7 @@ def _transfer(
     shared = [method for method in counts if counts[method] > 1]
     columns = sorted(student for student in students if any((method, student) in cells for method in shared))
     lines = [_line(method, columns, tuple(cells.get((method, student)) for student in columns)) for method in shared]
-    lines, outside = _compared(lines, len(columns))
+    lines, outside = _compared(lines, columns)
     return Transfer(
         task=task,
         dpc=dpc,
@@ -146,12 +147,15 @@ def _line(method: str, students: Sequence[Student], rows: tuple[Row | None, ...]
     return Line(method, rows, same, tuple(defects), (None,) * len(rows))
 
 
-def _compared(lines: Sequence[Line], n: int) -> tuple[list[Line], tuple[int, ...]]:
-    """The lines with ranks and means, best first, and the columns that the means are over."""
+def _compared(lines: Sequence[Line], students: Sequence[Student]) -> tuple[list[Line], tuple[int, ...]]:
+    """The lines with ranks and means, best first, and the columns that the means are over: of one league."""
     whole = [[row for row in line.rows if row is not None] for line in lines if not line.defects]
-    columns = [[rows[column] for rows in whole] for column in range(n)]
+    columns = [[rows[column] for rows in whole] for column in range(len(students))]
     boxes = [{row.box for row in column} for column in columns]
-    outside = tuple(place for place, found in enumerate(boxes) if "black" in found and "white" not in found)
+    found_outside = [place for place, found in enumerate(boxes) if "black" in found and "white" not in found]
+    leagues = Counter(students[place][0] for place in found_outside)
+    league = max(sorted(leagues), key=leagues.__getitem__, default="")  # scores of two are measured in two ways
+    outside = tuple(place for place in found_outside if students[place][0] == league)
     ranks: list[list[Rank | None]] = [
         [*rank_ranges([row.scores for row in column])] if len(column) > 1 else [None] * len(column)
         for column in columns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 import click
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 DIFFERS = 4  # exit code
 
 
+def _finite(ctx: click.Context, param: click.Parameter, value: float) -> float:
+    if math.isnan(value):
+        raise click.BadParameter("nan is no number of points")
+    return value
+
+
 @click.command()
 @click.argument("folders", nargs=-1, metavar="OUT [OTHER]")
 @click.option(
@@ -25,6 +32,7 @@ DIFFERS = 4  # exit code
     type=click.FloatRange(0, 100, min_open=True),
     default=2.0,
     show_default=True,
+    callback=_finite,
     help="Points within which a score agrees with a published one.",
 )
 def command(folders: tuple[str, ...], published: str | None, margin: float) -> None:

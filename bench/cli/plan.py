@@ -71,7 +71,8 @@ def command(separate: str | None, **options: Any) -> None:
         else:
             left_out = [f"what is to {what}" for what, there in (("fetch", absent), ("prepare", preparations)) if there]
             left_out += [f"{guess.unknown} replicates of students not seen before"] if guess.unknown else []
-            rest = f", without {' and '.join(left_out)}" if left_out else ""
+            most = " (which may be most of the time)" if preparations else ""
+            rest = f", without {' and '.join(left_out)}{most}" if left_out else ""
             by = f"; {guess.rough} replicates by rough figures of their plugins" if guess.rough else ""
             echo(f"estimate: {duration(guess.core_seconds / jobs)} with {jobs} workers{rest}{by}")
 

@@ -68,6 +68,8 @@ def is_record(line: bytes) -> bool:
 
 def _parsed(line: bytes) -> Record:
     body, seal = unsealed(line)
+    if not seal and SEAL in _decoded(line):
+        raise ValueError("not byte for byte as it was written: another program wrote it anew, so restore the file")
     record = _typed(body)
     if not seal:
         raise ValueError(f"no '{SEAL}' at its end")

@@ -47,6 +47,7 @@ def specs() -> Sequence[MethodSpec]:
             target="methods.baselines.best_of_random:BestOfRandom",
             params=BestOfRandomParams,
             parts=ranking_parts,
+            prepared_by="pool_seed",
             selects=True,
             tags=("coreset", "text", "baseline"),
             notes=f"{_PAPER}: 'Optimized'. `nets` learners are trained on each of `candidates` random sets, by the "

@@ -25,6 +25,7 @@ def specs() -> Sequence[MethodSpec]:
             target="methods.in_context.grad_match:LmGradMatch",
             params=LmGradMatchParams,
             parts=readings_parts,
+            prepared_by="pool_seed",
             deterministic=True,
             notes="The rule of `grad-match` on gradients of a model that is not trained: of -log p(label word) among "
             "the first tokens of all label words, without demonstrations, in the rows of the last linear map that "
@@ -39,6 +40,7 @@ def specs() -> Sequence[MethodSpec]:
             target="methods.in_context.best:BestDemonstrations",
             params=BestDemonstrationsParams,
             parts=trials_parts,
+            prepared_by="pool_seed",
             notes="Best of N: each of `candidates` random sets is read in one order and labels `score_rows` train "
             "rows, the same for all and none of them in a candidate where rows are left; validation rows are not read. "
             "Each set picks one of those kept by its own seed, so two sets of a cell may be the same: the board counts "

@@ -21,6 +21,7 @@ _ONE_SET = "Deterministic: one set, all runs train on it. "
 def specs() -> Sequence[MethodSpec]:
     """Difficulty scores, coverage of them, and gradient matching."""
     shared: dict[str, Any] = {"parts": parts, "selects": True, "tags": ("coreset", "text", "scores")}
+    shared["prepared_by"] = "learner_seed"
     ranked: dict[str, Any] = {"params": RankedParams, "deterministic": True, **shared}
     collapse = (
         "order=hard is the paper's, made for keeping half of a large image set; at a few rows a class it takes "

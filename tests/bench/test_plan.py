@@ -202,11 +202,21 @@ def test_sets_take_preparations_in_turn_each_as_with_its_seed_alone(planner: Pla
             "preparations of 'trained[start=5]': trained: parameter 'start' is 6, but must be at most 5",
         ),
         ("trained,pick", 4, "--preparations 4: 6 sets cannot be shared evenly; choose a multiple of 4 (--sets)"),
-        ("pick,fixed", 2, "--preparations 2: no chosen method prepares what its sets share (pick, fixed)"),
+        ("pick,fixed", 2, "--preparations 2: no chosen method names a seed for what its sets share (pick, fixed)"),
     ):
         with pytest.raises(UserError) as caught:
             planner(methods=methods, preparations=n, **size)
         assert str(caught.value) == said
+
+
+def test_a_deterministic_method_has_a_set_of_each_preparation(planner: Planner) -> None:
+    spec = planner.registry.methods["trained"]
+    planner.registry.methods["trained"] = dataclasses.replace(spec, deterministic=True)
+    plan = planner(methods="trained", dpc=(2,), sets=4, runs=1, preparations=2, students="centroid")
+    assert [(job.index, job.method.params["start"]) for job in plan.sets.values()] == [(0, 0), (1, 1)]
+    ((one, other),) = [tuple(plan.sets)]
+    (cell,) = plan.cells[:1]
+    assert [run.set_key for run in cell.runs] == [one, other, one, other]
 
 
 @pytest.mark.parametrize(

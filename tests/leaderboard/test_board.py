@@ -398,7 +398,7 @@ def three_sets(records: list[Record], method: str) -> np.ndarray:
 
 
 def test_sets_of_one_generator_are_marked() -> None:
-    """Not a single set's, not features, not those of a generator each."""
+    """Not features and what else has no luck, not those of a generator each."""
 
     def made(*keys: str, kind: str = "generator", **changes: Any) -> Row:
         records = [
@@ -412,7 +412,8 @@ def test_sets_of_one_generator_are_marked() -> None:
     assert made("one").prepared_once
     assert not made("one", kind="features").prepared_once
     assert not made("one", "two").prepared_once
-    assert not made("one", set_digest="same").prepared_once
+    assert made("one", set_digest="same").prepared_once, "as of a deterministic method"
+    assert not made("one", kind="frozen-states").prepared_once
     unknown = build(cell("random"))
     assert row_of(unknown, "random").prepared_once is None, "nobody noted it"
     assert "(¶) was not noted (older records, imported sets) of: random." in markdown(unknown)

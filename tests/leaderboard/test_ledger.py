@@ -166,3 +166,18 @@ def test_fractions_are_no_percent(tmp_path: Path) -> None:
     )
     with pytest.raises(UserError, match="all scores are at most 1: they are to be in percent"):
         load(str(path))
+
+
+def test_a_number_stands_once_in_a_table(tmp_path: Path) -> None:
+    again = SMALL.rstrip("\n").rpartition("[[numbers]]")[2]
+    with pytest.raises(UserError, match=r"line \d+: a second number for sst2 all data mine bert-base in 1"):
+        of(f"{SMALL}\n[[numbers]]{again}\n", tmp_path)
+    other = again.replace('table = "1"', 'table = "2"')
+    assert len(of(f"{SMALL}\n[[numbers]]{other}\n", tmp_path)) == 4, "as papers repeat theirs"
+
+
+def test_a_file_that_is_no_utf_8_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_bytes(SMALL.replace("A paper", "Müller").encode("latin-1"))
+    with pytest.raises(UserError, match=r"mine.toml is not UTF-8 text \(byte \d+\): save it as UTF-8"):
+        load(str(path))

@@ -223,12 +223,22 @@ def test_a_board_shows_published_numbers_beside_its_rows_and_ranks_none(tmp_path
     assert "dilm-2024" not in markdown(plain)
 
 
-def test_a_published_variant_stands_under_its_own_name(tmp_path: Path) -> None:
-    """The nearest number of a method may be one of another variant: nobody should take it for the row's own."""
+def test_a_published_variant_stands_under_its_own_name_beside_rows_of_that_variant(tmp_path: Path) -> None:
+    """Ablations are published at dpc 5 alone: at 20 the nearest number is another variant's, which stands nowhere."""
     params = {"generator": "gpt2", "learner": "minilm", **FEATURES, "start": "trained", "finetune": True}
     params |= {"teacher": "random", "batch": "plain", "lm_steps": 300, "outer_loops": 8, "inner_loop": 5, "top_p": 0.95}
-    store = store_of(tmp_path / "out", cell("gen-distill", params=params, dpc=20))
-    (row,) = marked(board_of(store), load("dilm-2024"), store.task).rows
+    store = store_of(tmp_path / "out", [*cell("gen-distill", params=params, dpc=5), *cell("random", dpc=5)])
+    row = next(
+        row for row in marked(board_of(store), load("dilm-2024"), store.task).rows if row.method_name == "gen-distill"
+    )
     assert row.mark is not None
-    assert row.mark.number.method != row.method_name
+    assert row.mark.number.method == "gen-distill-ab"
     assert f" {row.mark.number.method}, bert-base, " in mark_text(row)
+    larger = store_of(tmp_path / "larger", cell("gen-distill", params=params, dpc=20))
+    (row,) = marked(board_of(larger), load("dilm-2024"), larger.task).rows
+    assert row.mark is None
+    plain = {**params, "teacher": "representative", "batch": "diverse"}
+    whole = store_of(tmp_path / "whole", cell("gen-distill", params=plain, dpc=20))
+    (row,) = marked(board_of(whole), load("dilm-2024"), whole.task).rows
+    assert row.mark is not None
+    assert row.mark.number.method == "gen-distill", "whatever its learner is"

@@ -195,7 +195,7 @@ def test_a_board_says_what_its_intervals_leave_out() -> None:
     ]
     text = markdown(build(two))
     assert "undecided: 1 set" in text
-    assert "undecided: fewer than 3 different sets on both sides" in text
+    assert "undecided: neither side has 3 different sets (or preparations)" in text
 
 
 def test_what_has_not_run_says_so() -> None:
