@@ -175,6 +175,8 @@ def _overview(table: Overview, whole: Overview) -> Table:
     ]
     left_out = ", ".join(table.left_out) if many else ""
     notes = [f"No mean, because a cell is missing or incomplete: {left_out}."] if left_out else []
+    if many and (ahead := _ahead(table)):
+        notes.append(f"Of these, ahead of every row with a mean over the columns that they have: {', '.join(ahead)}.")
     ranks = over_tasks(whole)
     notes += [mean_ranks_text(ranks)] if ranks is not None else []
     return Table(
@@ -185,6 +187,23 @@ def _overview(table: Overview, whole: Overview) -> Table:
         " ".join(notes),
         ranks=ranks,
     )
+
+
+def _ahead(table: Overview) -> list[str]:
+    """Methods without a mean whose own columns have a higher one than there for any method with a mean."""
+    whole = [cells for _, cells, mean in table.rows if mean is not None]
+    found = []
+    for method, cells, _ in (row for row in table.rows if row[2] is None):
+        places = [place for place, cell in enumerate(cells) if cell and cell.complete and not cell.outdated]
+        own, *others = (_mean(line, places) for line in (cells, *whole))
+        if places and others and own > max(others):
+            found.append(f"{method} ({len(places)} of {len(table.columns)})")
+    return found
+
+
+def _mean(cells: Sequence[Row | None], places: Sequence[int]) -> float:
+    found = [cell.summary.mean for place in places if (cell := cells[place]) and cell.summary]
+    return sum(found) / len(found) if found else 0.0
 
 
 def _placed(table: Table, of: Overview) -> Table:

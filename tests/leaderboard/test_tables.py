@@ -12,9 +12,9 @@ from bench.store.results import ResultStore
 from leaderboard.board import Board, build
 from leaderboard.figures import score_text
 from leaderboard.page import html_fragment, page
-from leaderboard.tables import details, references, sections
+from leaderboard.tables import details, overview_tables, references, sections
 from leaderboard.text import csv_text, markdown
-from tests.leaderboard.records import cell
+from tests.leaderboard.records import cell, record
 
 MARK = "(reference, league A)"
 SOFT = [replace(one, league="B") for dpc in (5, 20) for one in cell("kcenters", dpc=dpc)]
@@ -72,3 +72,15 @@ def test_a_section_names_each_reference_once() -> None:
         ("bbc", "minilm", 20, "random"),
         ("bbc", "minilm", None, "full"),
     ]
+
+
+def test_a_method_without_a_mean_that_leads_where_it_was_run_is_named() -> None:
+    def score(value: float, method: str, dpc: int) -> Record:
+        return record(value, method=method, dpc=dpc)
+
+    whole = [score(value, method, dpc) for method, value in (("random", 0.5), ("kcenters", 0.6)) for dpc in (5, 20)]
+    for value, named in ((0.7, "herding (1 of 2)"), (0.55, "")):
+        (table,) = overview_tables(build([*whole, score(value, "herding", 5)]))
+        assert "No mean, because a cell is missing or incomplete: herding." in table.note
+        assert (f"over the columns that they have: {named}." in table.note) == bool(named)
+        assert ("ahead" in table.note) == bool(named)
