@@ -101,9 +101,8 @@ def test_a_record_keeps_its_students_key_and_a_set_its_content_and_environment(s
     sets = {dpc: {(r["set_key"], r["set_digest"]) for r in found if r["dpc"] == dpc} for dpc in (2, 30)}
     assert [len({key for key, _ in sets[dpc]}) for dpc in (2, 30)] == [4, 4]
     assert [len({digest for _, digest in sets[dpc]}) for dpc in (2, 30)] == [4, 1]
-    (line,) = [line for line in (out / "leaderboard.csv").read_text().splitlines() if ",centroid,30,pick," in line]
-    heads = (out / "leaderboard.csv").read_text().splitlines()[0].split(",")
-    row = dict(zip(heads, line.split(","), strict=True))
+    lines = csv.DictReader((out / "leaderboard.csv").read_text().splitlines())
+    (row,) = [one for one in lines if (one["student"], one["dpc"], one["method"]) == ("centroid", "30", "pick")]
     assert (row["sets"], row["sets_made"], row["ci_over"]) == ("1", "3", "runs")
     stored = [json.loads(path.read_text()) for path in (out / "sets").iterdir()]
     assert {one["set_digest"] for one in stored} == {digest for each in sets.values() for _, digest in each}

@@ -55,4 +55,4 @@ def test_a_bit_each_holds_the_same_table(n: int, items: int, seed: int) -> None:
     replicates, names = tuple((0, place, 0) for place in range(n)), tuple(map(str, range(n)))
     plain, packed = (Scores(replicates, names, table.mean(axis=1), each) for each in (table, kept))
     assert plain == packed
-    np.testing.assert_array_equal(plain.by_set(True), packed.by_set(True))
+    np.testing.assert_array_equal(plain.by_unit(True), packed.by_unit(True))

@@ -130,4 +130,4 @@ def test_nothing_is_known_of_what_an_older_version_made(tmp_path: Path) -> None:
     artifacts = Artifacts(tmp_path)
     key = key_of({"kind": "model", "n": 1})
     assert artifacts.about("model", key) == {}
-    assert artifacts.lineage({key: "model"}) == [{"kind": "model", "key": key, "seconds": None}]
+    assert artifacts.lineage({key: "model"}) == [{"kind": "model", "key": key, "seconds": None, "memory": None}]
